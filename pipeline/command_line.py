@@ -1,0 +1,77 @@
+"""Command line → Beam options: names, help, runners.
+
+`--runner DirectRunner` means Beam's in-process FnApiRunner here: Beam's own DirectRunner first tries to
+download another runner, and the pipeline must run the same on every machine.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
+
+from pipeline.errors import UsageError
+from pipeline.options import SessionPipelineOptions
+
+_IN_PROCESS = "FnApiRunner"
+_EPILOG = """\
+examples:
+  python -m pipeline --runner DirectRunner
+      the sample warehouse (written when there is none), incremental
+  python -m pipeline --runner DirectRunner --warehouse DIR --full_load
+      your own Parquet files in DIR/<dataset>/<table>/, everything anew
+  python -m pipeline --runner DirectRunner --start_date 2026-01-05 --end_date 2026-01-07
+      a backfill of two days
+  python -m pipeline --runner DirectRunner --plan_only
+      what would be read, and why
+
+Beam's own options (--direct_num_workers=2, --runner DataflowRunner, ...) are accepted as well.
+"""
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"{message}; see --help")
+
+
+def parse(argv: Sequence[str]) -> PipelineOptions:
+    """The options of a command line.
+
+    Raises:
+      UsageError: an option that neither this pipeline nor Beam knows, or without its value.
+      SystemExit: after --help.
+    """
+    own = _Parser(
+        prog="python -m pipeline",
+        description="Product events and users → one row per session and one per person.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    own.add_argument("--runner", default="DirectRunner", help="DirectRunner (in process) or DataflowRunner")
+    SessionPipelineOptions._add_argparse_args(own)
+    known, others = own.parse_known_args(list(argv))
+    _refuse_unknown(others)
+    options = PipelineOptions(others, **_plain(vars(known)))
+    standard = options.view_as(StandardOptions)
+    if standard.runner in (None, "DirectRunner"):
+        standard.runner = _IN_PROCESS
+    return options
+
+
+def _plain(values: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _refuse_unknown(others: list[str]) -> None:
+    """Beam ignores what it does not know; a mistyped option must not pass in silence."""
+    if not others:
+        return
+    beam_parser = _Parser(allow_abbrev=False, add_help=False, conflict_handler="resolve")
+    for options_class in PipelineOptions.__subclasses__():
+        options_class._add_argparse_args(beam_parser)
+    _, unknown = beam_parser.parse_known_args(others)
+    if unknown:
+        raise UsageError(f"unknown option {unknown[0]!r}; see --help")

@@ -1,0 +1,135 @@
+"""One run from its command line: options → plan → graph → summary, and what a failure looks like.
+
+The same code runs on a laptop and in a Flex Template launcher. With a runner that only submits, nothing here
+assumes a finished job: publishing is a step of the graph.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+import apache_beam as beam
+from apache_beam.options.pipeline_options import PipelineOptions, SetupOptions, StandardOptions
+
+from pipeline import __version__, tables
+from pipeline.command_line import parse
+from pipeline.errors import UsageError, cause_of
+from pipeline.excluded import digest, load_excluded
+from pipeline.graph import build
+from pipeline.options import Settings, settings_of
+from pipeline.plan import Plan, make_plan
+from pipeline.sample import write_sample
+from pipeline.summary import plan_text, summary_text
+from pipeline.warehouse.base import Inventory, Run, Warehouse
+from pipeline.warehouse.local import LocalWarehouse
+from transforms.metrics import Metrics, MetricsError, load_metrics
+
+_LOG = logging.getLogger("pipeline")
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run the pipeline; the exit code is 0, 1 (failed, nothing published) or 2 (bad options)."""
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    try:
+        options = parse(argv)
+        settings = settings_of(options)
+        if settings.verbose:
+            _LOG.setLevel(logging.DEBUG)
+        _run(settings, options)
+    except (UsageError, MetricsError) as error:
+        print(f"pipeline: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("pipeline: interrupted; nothing is published", file=sys.stderr)
+        return 130
+    except Exception as error:
+        cause = cause_of(error)
+        if cause is None:
+            # not one of ours: its text may quote a row, so only its kind is told unless debugging
+            _LOG.debug("details of the failure", exc_info=True)
+            cause = f"unexpected {type(error).__name__}; nothing is published (--verbose shows details)"
+        print(f"pipeline: {cause}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _run(settings: Settings, options: PipelineOptions) -> None:
+    metrics = load_metrics(settings.metrics_file)
+    outputs = tables.outputs(metrics)
+    excluded = load_excluded(settings.excluded_users)
+    warehouse = _open(settings)
+    inventory = warehouse.inventory()
+    plan = make_plan(
+        settings.request,
+        inventory.last_run,
+        has_arrival=inventory.has_arrival,
+        metrics_digest=metrics.digest,
+        reach_back_to=_reach_back(warehouse, inventory, excluded),
+    )
+    started_at = datetime.now(UTC)
+    run = Run(
+        run_id=f"{started_at:%Y%m%dT%H%M%S.%fZ}-{secrets.token_hex(4)}",
+        started_at=started_at,
+        plan=plan,
+        scan=warehouse.scan(plan),
+        metrics_digest=metrics.digest,
+        excluded_digest=digest(excluded),
+        max_rejected_ratio=settings.max_rejected_ratio,
+        code_version=__version__,
+        options=settings.given,
+        tables=tuple(table for table in outputs if _publishes(plan, table)),
+    )
+    print(plan_text(run, inventory, warehouse.where_to_look(plan)))
+    if settings.plan_only:
+        return
+    _execute(run, warehouse, metrics, excluded, options)
+
+
+def _publishes(plan: Plan, table: tables.Table) -> bool:
+    return plan.mode != "sample" or table is not tables.REJECTED_EVENTS
+
+
+def _reach_back(warehouse: Warehouse, inventory: Inventory, excluded: frozenset[str]) -> datetime | None:
+    last = inventory.last_run
+    if last is None or last.excluded_digest == digest(excluded):
+        return None
+    return warehouse.earliest_session_with(excluded)
+
+
+def _open(settings: Settings) -> Warehouse:
+    root = Path(settings.warehouse)
+    if settings.is_default_warehouse and not (root / settings.posthog_dataset).exists():
+        print(f"No warehouse at {root}: writing a sample of about 50,000 events there first.")
+        write_sample(root)
+    return LocalWarehouse(
+        root, settings.posthog_dataset, settings.firebase_dataset, settings.aggregated_dataset
+    )
+
+
+def _execute(
+    run: Run,
+    warehouse: Warehouse,
+    metrics: Metrics,
+    excluded: frozenset[str],
+    options: PipelineOptions,
+) -> None:
+    options.view_as(SetupOptions).save_main_session = False
+    warehouse.begin(run)
+    try:
+        pipeline = beam.Pipeline(options=options)
+        build(pipeline, warehouse, run, metrics, excluded)
+        result = pipeline.run()
+        runner = options.view_as(StandardOptions).runner or ""
+        if "Dataflow" in runner:
+            print("Submitted; follow the job in the Dataflow console.")
+            return
+        result.wait_until_finish()
+    except BaseException:
+        warehouse.abandon(run)
+        raise
+    print(summary_text(run, result, warehouse.where_to_look(run.plan)))

@@ -1,0 +1,332 @@
+"""The options of a run: one PipelineOptions class, environment fallbacks, validation.
+
+All values may arrive as strings, as a Flex Template sends them; an empty string means "not given".
+Nothing is required at the argparse level: a required Beam option would break every other pipeline of
+the process.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+from dataclasses import dataclass
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+from apache_beam.options.pipeline_options import PipelineOptions
+
+from pipeline.errors import UsageError
+from pipeline.plan import Request
+
+DEFAULT_WAREHOUSE = "./warehouse"
+BIGQUERY = "bigquery"
+READ_METHODS = ("DIRECT_READ", "EXPORT")
+DATASET = re.compile(r"[A-Za-z0-9_]{1,1024}")
+
+
+@dataclass(frozen=True)
+class Option:
+    """One option: what argparse, the README's table and `flex_template.json` say of it."""
+
+    name: str
+    default: str | None
+    help: str
+    metavar: str
+    env: str | None = None
+    is_flag: bool = False
+    choices: tuple[str, ...] = ()
+    pattern: str = ""
+    """Regular expression of the values that the parser accepts, for the template's metadata."""
+
+    @property
+    def fallback(self) -> str | None:
+        """The value when the option is not given: from the environment, else the default."""
+        return (os.environ.get(self.env) if self.env else None) or self.default
+
+
+_DATASET_PATTERN = f"^{DATASET.pattern}$"
+_DATE_PATTERN = r"^(\d{4}-\d{2}-\d{2})?$"
+OPTIONS = (
+    Option(
+        "warehouse",
+        DEFAULT_WAREHOUSE,
+        "Where the tables are: a folder DIR/<dataset>/<table>/*.parquet, or the word bigquery.",
+        "DIR|bigquery",
+        pattern=r"^.+$",
+    ),
+    Option(
+        "posthog_dataset",
+        "posthog_etl",
+        "Dataset of PostHog's tables events and sessions.",
+        "DATASET",
+        env="POSTHOG_DATASET_ID",
+        pattern=_DATASET_PATTERN,
+    ),
+    Option(
+        "firebase_dataset",
+        "firebase_etl_prod",
+        "Dataset of Firebase's tables users and events.",
+        "DATASET",
+        env="FIREBASE_DATASET_ID",
+        pattern=_DATASET_PATTERN,
+    ),
+    Option(
+        "aggregated_dataset",
+        "posthog_aggregated",
+        "Dataset of the output tables; created when missing.",
+        "DATASET",
+        env="POSTHOG_AGGREGATED_DATASET_ID",
+        pattern=_DATASET_PATTERN,
+    ),
+    Option(
+        "full_load",
+        "false",
+        "Read everything and replace the tables; otherwise the run is incremental.",
+        "true|false",
+        is_flag=True,
+        choices=("true", "false"),
+        pattern="^(true|false)$",
+    ),
+    Option(
+        "start_date",
+        None,
+        "Backfill: recompute the sessions that start from this day on (UTC), as 2026-01-31.",
+        "DATE",
+        pattern=_DATE_PATTERN,
+    ),
+    Option(
+        "end_date",
+        None,
+        "Backfill: up to this day, exclusive (UTC), as 2026-02-01.",
+        "DATE",
+        pattern=_DATE_PATTERN,
+    ),
+    Option(
+        "limit",
+        None,
+        "Read at most this many event rows and publish to sessions_sample and persons_sample only.",
+        "ROWS",
+        pattern=r"^([1-9]\d{0,11})?$",
+    ),
+    Option(
+        "excluded_users",
+        None,
+        "Distinct ids to leave out, one a line: a file, gs://BUCKET/PATH or secret://NAME.",
+        "REF",
+        pattern=r"^.*$",
+    ),
+    Option(
+        "metrics_file",
+        None,
+        "TOML file with the metric definitions; by default the packaged one.",
+        "PATH",
+        pattern=r"^.*$",
+    ),
+    Option(
+        "overlap_hours",
+        "6",
+        "Incremental: read again what arrived up to this many hours before the watermark.",
+        "HOURS",
+        pattern=r"^\d{1,4}$",
+    ),
+    Option(
+        "lateness_days",
+        "3",
+        "Incremental: events may arrive this many days after they happened.",
+        "DAYS",
+        pattern=r"^\d{1,4}$",
+    ),
+    Option(
+        "max_rejected_ratio",
+        "0.05",
+        "A run that rejects a larger share of its rows (0 to 1) publishes nothing and fails.",
+        "RATIO",
+        pattern=r"^(0(\.\d+)?|1(\.0+)?)$",
+    ),
+    Option(
+        "plan_only",
+        "false",
+        "Print what would be read and written, and stop.",
+        "true|false",
+        is_flag=True,
+        choices=("true", "false"),
+        pattern="^(true|false)$",
+    ),
+    Option(
+        "quiet",
+        "false",
+        "No progress lines; the summary stays.",
+        "true|false",
+        is_flag=True,
+        choices=("true", "false"),
+        pattern="^(true|false)$",
+    ),
+    Option(
+        "verbose",
+        "false",
+        "Show the traceback of an unexpected failure (it may quote rows, so keep it off in production).",
+        "true|false",
+        is_flag=True,
+        choices=("true", "false"),
+        pattern="^(true|false)$",
+    ),
+)
+
+
+class SessionPipelineOptions(PipelineOptions):
+    """The options of this pipeline beside Beam's own."""
+
+    @classmethod
+    def _add_argparse_args(cls, parser: argparse.ArgumentParser) -> None:
+        group = parser.add_argument_group("session pipeline")
+        for option in OPTIONS:
+            fallback = f" (default: {option.default})" if option.default else ""
+            env = f" [env {option.env}]" if option.env else ""
+            names = [f"--{option.name}"]
+            if "_" in option.name:
+                names.append(f"--{option.name.replace('_', '-')}")
+            # const, not store_true: a template sends --full_load=true
+            flag: dict[str, Any] = {"nargs": "?", "const": "true"} if option.is_flag else {}
+            group.add_argument(
+                *names,
+                dest=option.name,
+                default=None,
+                metavar=option.metavar,
+                help=(option.help + fallback + env).replace("%", "%%"),
+                **flag,
+            )
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The validated values."""
+
+    warehouse: str
+    is_default_warehouse: bool
+    posthog_dataset: str
+    firebase_dataset: str
+    aggregated_dataset: str
+    excluded_users: str | None
+    metrics_file: Path | None
+    max_rejected_ratio: float
+    plan_only: bool
+    quiet: bool
+    verbose: bool
+    request: Request
+    given: dict[str, str]
+    """What was given on the command line, for the ledger (nothing secret is an option value)."""
+
+
+def settings_of(options: PipelineOptions) -> Settings:
+    """Validate the options.
+
+    Raises:
+      UsageError: naming the option, the bad value and the allowed ones.
+    """
+    view = options.view_as(SessionPipelineOptions)
+    given = {
+        option.name: str(getattr(view, option.name))
+        for option in OPTIONS
+        if getattr(view, option.name) not in (None, "")
+    }
+    values = {option.name: given.get(option.name, option.fallback) for option in OPTIONS}
+    for option in OPTIONS:
+        if option.choices:
+            values[option.name] = _choice(option, values[option.name])
+    datasets = {
+        name: _dataset(name, values[name])
+        for name in ("posthog_dataset", "firebase_dataset", "aggregated_dataset")
+    }
+    if datasets["aggregated_dataset"] in (
+        datasets["posthog_dataset"],
+        datasets["firebase_dataset"],
+    ):
+        raise UsageError(
+            f"--aggregated_dataset {datasets['aggregated_dataset']!r} is an input dataset; choose another"
+        )
+    return Settings(
+        warehouse=values["warehouse"] or DEFAULT_WAREHOUSE,
+        is_default_warehouse="warehouse" not in given,
+        **datasets,
+        excluded_users=values["excluded_users"],
+        metrics_file=Path(values["metrics_file"]) if values["metrics_file"] else None,
+        max_rejected_ratio=_ratio("max_rejected_ratio", values["max_rejected_ratio"]),
+        plan_only=values["plan_only"] == "true",
+        quiet=values["quiet"] == "true",
+        verbose=values["verbose"] == "true",
+        request=_request(values),
+        given=given,
+    )
+
+
+def _request(values: dict[str, str | None]) -> Request:
+    start, end = (_date(name, values[name]) for name in ("start_date", "end_date"))
+    limit = _whole("limit", values["limit"], least=1) if values["limit"] else None
+    if (start is None) != (end is None):
+        raise UsageError("--start_date and --end_date go together; give both or none")
+    if start is not None and end is not None and start >= end:
+        raise UsageError(f"--start_date {start} is not before --end_date {end} (which is exclusive)")
+    full = values["full_load"] == "true"
+    ways = [
+        name
+        for name, used in (
+            ("--full_load", full),
+            ("--start_date", start is not None),
+            ("--limit", limit is not None),
+        )
+        if used
+    ]
+    if len(ways) > 1:
+        raise UsageError(f"{' and '.join(ways)} exclude each other; give one")
+    return Request(
+        full_load=full,
+        start_date=start,
+        end_date=end,
+        limit=limit,
+        overlap=timedelta(hours=_whole("overlap_hours", values["overlap_hours"])),
+        lateness=timedelta(days=_whole("lateness_days", values["lateness_days"])),
+    )
+
+
+def _choice(option: Option, value: Any) -> str:
+    folded = str(value).lower()
+    if folded not in option.choices:
+        raise UsageError(f"--{option.name} {value!r} is not one of {', '.join(option.choices)}")
+    return folded
+
+
+def _dataset(name: str, value: str | None) -> str:
+    if value is None or not DATASET.fullmatch(value):
+        raise UsageError(f"--{name} {value!r} is not a dataset name: letters, digits and _ only")
+    return value
+
+
+def _date(name: str, value: str | None) -> date | None:
+    if not value:
+        return None
+    try:
+        return date.fromisoformat(value) if re.fullmatch(r"\d{4}-\d{2}-\d{2}", value) else _bad()
+    except ValueError as error:
+        raise UsageError(f"--{name} {value!r} is not a day such as 2026-01-31") from error
+
+
+def _bad() -> date:
+    raise ValueError
+
+
+def _whole(name: str, value: str | None, least: int = 0) -> int:
+    if value is None or not re.fullmatch(r"\d{1,12}", value) or int(value) < least:
+        raise UsageError(f"--{name} {value!r} is not a whole number from {least} on")
+    return int(value)
+
+
+def _ratio(name: str, value: str | None) -> float:
+    try:
+        ratio = float(value or "")
+    except ValueError:
+        ratio = -1.0
+    if not 0 <= ratio <= 1:
+        raise UsageError(f"--{name} {value!r} is not a number from 0 to 1")
+    return ratio

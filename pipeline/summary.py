@@ -1,0 +1,112 @@
+"""What a run tells the user: the plan before, the summary after. Numbers only, nothing of a row."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+from apache_beam.metrics.metric import MetricsFilter
+from apache_beam.runners.runner import PipelineResult
+
+from pipeline.plan import from_micros
+from pipeline.warehouse.base import Inventory, Run
+from transforms.changes import CHANGES
+from transforms.counts import NAMESPACE
+
+
+def plan_text(run: Run, inventory: Inventory, where: str) -> str:
+    """What will be read and written, and why."""
+    plan, scan = run.plan, run.scan
+    lines = [
+        f"Run {run.run_id}: {plan.mode} ({plan.reason})",
+        f"  events    {_span(plan.scope.scan_start, plan.scope.scan_end)}",
+        f"  reads     {scan.rows:,} of {scan.rows_total:,} rows, {_bytes(scan.bytes)} of "
+        f"{_bytes(scan.bytes_total)}"
+        + (f", {scan.files} of {scan.files_total} files" if scan.files_total else ""),
+        f"  writes    {where}",
+    ]
+    if plan.watermark:
+        lines.append(f"  watermark {plan.watermark:%Y-%m-%d %H:%M:%S} UTC")
+    if inventory.absent:
+        lines.append(f"  absent    {', '.join(inventory.absent)} (their columns are null, false or 0)")
+    return "\n".join(lines)
+
+
+def counters(result: PipelineResult) -> dict[str, int]:
+    """The pipeline's own counters by name."""
+    found = result.metrics().query(MetricsFilter().with_namespace(NAMESPACE))["counters"]
+    totals: dict[str, int] = {}
+    for counter in found:
+        name = counter.key.metric.name
+        totals[name] = totals.get(name, 0) + counter.result
+    return totals
+
+
+def summary_text(run: Run, result: PipelineResult, where: str) -> str:
+    """How the rows of the run add up, what was written, how fast, where to look."""
+    counts = counters(result)
+    seconds = (datetime.now(UTC) - run.started_at).total_seconds()
+    read = counts.get("read", 0)
+    lines = [
+        f"Done in {seconds:.1f} s: {read:,} event rows, {read / max(seconds, 1e-9):,.0f} a second",
+        _line("kept", counts.get("kept", 0)),
+        _line("duplicates", counts.get("duplicates", 0)),
+        *_group("filtered", counts),
+        *_group("rejected", counts),
+        f"  = read    {read:,}",
+    ]
+    if set(counts) & {name for name in counts if name.startswith("nulled.")}:
+        lines += _group("nulled", counts, note="values set to null in kept or filtered rows")
+    for table in ("sessions", "persons"):
+        parts = [
+            f"{counts.get(f'{table}.{change}', 0):,} {change}"
+            for change in CHANGES
+            if counts.get(f"{table}.{change}")
+        ]
+        total = sum(counts.get(f"{table}.{change}", 0) for change in CHANGES if change != "deleted")
+        lines.append(f"  {table:<9} {total:,} ({', '.join(parts) or 'nothing to change'})")
+    for name, text in _NOTES.items():
+        if counts.get(name):
+            lines.append(f"  note      {counts[name]:,} {text}")
+    return "\n".join([*lines, f"  tables    {where}"])
+
+
+_NOTES = {
+    "sessions.oversized": "sessions are oversized: their counts saturate",
+    "sessions.too_old": "sessions have late events that only a backfill settles (listed in the ledger)",
+    "users.without_user_id": "users without a user_id were ignored",
+    "users.duplicates": "duplicate users were dropped",
+    "firebase_events.incomplete": "Firebase events without user_id or createdAt were ignored",
+}
+
+
+def _line(name: str, number: int) -> str:
+    return f"  {name:<9} {number:,}"
+
+
+def _group(name: str, counts: Mapping[str, int], note: str = "") -> list[str]:
+    prefix = f"{name}."
+    parts = {key.removeprefix(prefix): n for key, n in counts.items() if key.startswith(prefix)}
+    told = ", ".join(f"{key} {number:,}" for key, number in sorted(parts.items()))
+    return [
+        f"  {name:<9} {sum(parts.values()):,}"
+        + (f" ({told})" if told else "")
+        + (f": {note}" if note else "")
+    ]
+
+
+def _span(start: int | None, end: int | None) -> str:
+    if start is None and end is None:
+        return "all"
+    first = f"from {from_micros(start):%Y-%m-%d %H:%M}" if start is not None else ""
+    last = f"to {from_micros(end):%Y-%m-%d %H:%M}" if end is not None else "on"
+    return f"{first} {last}".strip() + " UTC"
+
+
+def _bytes(number: int) -> str:
+    size, unit = float(number), "B"
+    for bigger in ("kB", "MB", "GB", "TB"):
+        if size < 1000:
+            break
+        size, unit = size / 1000, bigger
+    return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"

@@ -1,0 +1,285 @@
+"""Every input and output table, once: columns, types, descriptions.
+
+Arrow schemas are the one form; Parquet files, BigQuery schemas, checks and docs derive from them. The
+event-derived columns of `sessions` and `persons` come from the metrics file.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import pyarrow as pa
+
+from transforms.changes import LOADED_AT, RUN_ID, without_run_columns
+from transforms.metrics import Metric, Metrics, MetricsError
+
+TEXT, INTEGER, FLOAT, BOOLEAN = pa.string(), pa.int64(), pa.float64(), pa.bool_()
+TIMESTAMP = pa.timestamp("us", "UTC")
+TEXTS = pa.list_(pa.string())
+_METRIC_TYPES = {
+    "flag": BOOLEAN,
+    "count": INTEGER,
+    "distinct": INTEGER,
+    "first": TEXT,
+    "last": TEXT,
+    "max": FLOAT,
+}
+
+
+Source = Literal["posthog", "firebase", "aggregated"]
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table by its name inside a dataset. Fields that are not nullable are required."""
+
+    source: Source
+    name: str
+    schema: pa.Schema
+
+    def __hash__(self) -> int:
+        return hash((self.source, self.name))
+
+    @property
+    def bare(self) -> pa.Schema:
+        """Names and types only, as they travel with the data (which may hold nulls where it must not)."""
+        return pa.schema([(field.name, field.type) for field in self.schema])
+
+    @property
+    def content(self) -> pa.Schema:
+        """The bare schema without the run columns."""
+        return without_run_columns(self.bare)
+
+    @property
+    def key(self) -> str:
+        """The first column: unique in the tables that this pipeline writes."""
+        return str(self.schema.names[0])
+
+
+def _column(name: str, kind: pa.DataType, description: str, *, required: bool = False) -> pa.Field:
+    return pa.field(name, kind, nullable=not required, metadata={"description": description.encode()})
+
+
+def description(field: pa.Field) -> str:
+    """What a column means."""
+    return (field.metadata or {}).get(b"description", b"").decode()
+
+
+EVENTS = Table(
+    "posthog",
+    "events",
+    pa.schema(
+        [
+            _column("uuid", TEXT, "Event id; the same id is the same event.", required=True),
+            _column("event", TEXT, "Event name.", required=True),
+            _column("properties", TEXT, "JSON object of the event's properties.", required=True),
+            _column("distinct_id", TEXT, "Who, as the SDK knew at the time.", required=True),
+            _column("timestamp", TIMESTAMP, "When it happened.", required=True),
+            _column("bq_ingested_timestamp", TIMESTAMP, "When it arrived in BigQuery."),
+        ]
+    ),
+)
+POSTHOG_SESSIONS = Table(
+    "posthog",
+    "sessions",
+    pa.schema(
+        [
+            _column("session_id", TEXT, "PostHog's session id.", required=True),
+            _column("start_timestamp", TIMESTAMP, "Start as PostHog saw it."),
+            _column("end_timestamp", TIMESTAMP, "End as PostHog saw it."),
+            _column("autocapture_count", INTEGER, "Autocaptured events as PostHog saw them."),
+            _column("screen_count", INTEGER, "Screens as PostHog saw them."),
+            _column("channel_type", TEXT, "Acquisition channel."),
+            _column("is_bounce", BOOLEAN, "Whether PostHog calls it a bounce."),
+        ]
+    ),
+)
+_PROFILE = [
+    _column("fullName", TEXT, "The user's full name."),
+    _column("phoneNumber", TEXT, "The user's phone number."),
+    _column("username", TEXT, "The user's name in the app."),
+    _column("email", TEXT, "The user's e-mail address."),
+    _column("contactAccessGranted", BOOLEAN, "Whether the user let the app read contacts."),
+    _column("businessUser", BOOLEAN, "Whether it is a business account."),
+    _column("createdAt", TIMESTAMP, "When the user signed up."),
+]
+USERS = Table(
+    "firebase",
+    "users",
+    pa.schema([_column("user_id", TEXT, "Firebase user id.", required=True), *_PROFILE]),
+)
+FIREBASE_EVENTS = Table(
+    "firebase",
+    "events",
+    pa.schema(
+        [
+            _column("user_id", TEXT, "Who created the social event.", required=True),
+            _column("createdAt", TIMESTAMP, "When it was created.", required=True),
+        ]
+    ),
+)
+#: Inputs without which a run goes on: their columns are null, false or 0.
+OPTIONAL_INPUTS = (POSTHOG_SESSIONS, USERS, FIREBASE_EVENTS)
+
+_RUN_COLUMNS = [
+    _column(LOADED_AT, TIMESTAMP, "When this row's content last changed.", required=True),
+    _column(RUN_ID, TEXT, "The run that changed it.", required=True),
+]
+_SESSION_HEAD = [
+    _column("session_id", TEXT, "All events with one $session_id.", required=True),
+    _column("person_id", TEXT, "user_id when matched, else distinct_id.", required=True),
+    _column("user_id", TEXT, "Firebase user that any of the distinct ids belongs to."),
+    _column("distinct_id", TEXT, "Distinct id of the first event.", required=True),
+    _column("distinct_ids", TEXTS, "All distinct ids that occur, sorted."),
+    _column("start_timestamp", TIMESTAMP, "Time of the first event.", required=True),
+    _column("end_timestamp", TIMESTAMP, "Time of the last event.", required=True),
+    _column("session_duration", FLOAT, "Seconds from the first to the last event.", required=True),
+    _column("event_count", INTEGER, "Distinct events.", required=True),
+]
+_SESSION_TAIL = [
+    _column("created_event", BOOLEAN, "The user created a social event meanwhile.", required=True),
+    _column("events_created_count", INTEGER, "Social events created meanwhile.", required=True),
+    _column("is_engaged", BOOLEAN, "Not (duration 0 and none of the engaging counts).", required=True),
+    _column("is_oversized", BOOLEAN, "More events than the limit: counts saturate.", required=True),
+    *_PROFILE,
+    _column("channel_type", TEXT, "Acquisition channel, from PostHog's sessions."),
+    _column("is_bounce", BOOLEAN, "Bounce, from PostHog's sessions."),
+]
+_PERSON_HEAD = [
+    _column("person_id", TEXT, "All sessions with one person_id.", required=True),
+    _column("user_id", TEXT, "Firebase user, null for anonymous persons."),
+    _column("total_sessions", INTEGER, "Sessions.", required=True),
+    _column("engaged_sessions", INTEGER, "Sessions with is_engaged.", required=True),
+    _column("avg_session_duration", FLOAT, "Mean session duration, seconds.", required=True),
+    _column("median_session_duration", FLOAT, "Median session duration, seconds.", required=True),
+    _column("total_session_duration", FLOAT, "Sum of session durations, seconds.", required=True),
+    _column("min_session_duration", FLOAT, "Shortest session, seconds.", required=True),
+    _column("max_session_duration", FLOAT, "Longest session, seconds.", required=True),
+    _column("std_session_duration", FLOAT, "Sample deviation, seconds; null for one session."),
+]
+_PERSON_TAIL = [
+    _column("first_session_date", TIMESTAMP, "Start of the first session.", required=True),
+    _column("last_session_date", TIMESTAMP, "Start of the last session.", required=True),
+    _column(
+        "days_since_first_session",
+        FLOAT,
+        "Days from the first to the last session's start, fractional.",
+        required=True,
+    ),
+    _column("sessions_per_day", FLOAT, "Sessions / (days_since_first_session + 1).", required=True),
+    _column(
+        "engagement_score",
+        FLOAT,
+        "Share of sessions, 0 to 1, with any of the engagement flags.",
+        required=True,
+    ),
+    *_PROFILE,
+]
+
+
+def sessions(metrics: Metrics) -> Table:
+    """`posthog_aggregated.sessions` under these metrics.
+
+    Raises:
+      MetricsError: a metric has the name of another column.
+    """
+    metric_columns = [_metric_column(entry) for entry in metrics.entries]
+    return _unique("sessions", [*_SESSION_HEAD, *metric_columns, *_SESSION_TAIL, *_RUN_COLUMNS])
+
+
+def persons(metrics: Metrics) -> Table:
+    """`posthog_aggregated.persons` under these metrics; raises `MetricsError` like `sessions`."""
+    rollups = [
+        _column(f"{flag}_sum", INTEGER, f"Sessions with {flag}.", required=True)
+        for flag in metrics.person_flags
+    ]
+    for entry in metrics.person_counts:
+        noun = entry.person_noun
+        rollups += [
+            _column(f"total_{noun}", INTEGER, f"Sum of {entry.name}.", required=True),
+            _column(f"avg_{noun}_per_session", FLOAT, f"Mean of {entry.name}.", required=True),
+            _column(f"max_{noun}_per_session", INTEGER, f"Maximum of {entry.name}.", required=True),
+        ]
+    latest = [
+        _column(entry.name, TEXT, f"{entry.name} of the latest session that has one.")
+        for entry in metrics.person_latest
+    ]
+    return _unique("persons", [*_PERSON_HEAD, *rollups, *_PERSON_TAIL, *latest, *_RUN_COLUMNS])
+
+
+REJECTED_EVENTS = Table(
+    "aggregated",
+    "rejected_events",
+    pa.schema(
+        [
+            _column("row_key", TEXT, "SHA-256 of the original row and the reason.", required=True),
+            _column("reason", TEXT, "Why the row could not be used.", required=True),
+            _column("uuid", TEXT, "The event id, when there was one."),
+            _column("timestamp", TIMESTAMP, "When it happened, as given."),
+            _column("bq_ingested_timestamp", TIMESTAMP, "When it arrived, as given."),
+            _column("row", TEXT, "JSON of the original row, long texts cut.", required=True),
+            *_RUN_COLUMNS,
+        ]
+    ),
+)
+RUNS = Table(
+    "aggregated",
+    "runs",
+    pa.schema(
+        [
+            _column("run_id", TEXT, "Time and random part; sorts by time.", required=True),
+            _column("previous_run_id", TEXT, "The latest run when this one was planned."),
+            _column("mode", TEXT, "full, incremental, backfill or sample.", required=True),
+            _column("scan_start", TIMESTAMP, "Events before were not read."),
+            _column("scan_end", TIMESTAMP, "Events from here on were not read."),
+            _column("new_after", TIMESTAMP, "What arrived after this was new."),
+            _column("watermark", TIMESTAMP, "Greatest arrival read so far."),
+            _column("rows_read", INTEGER, "Event rows read.", required=True),
+            _column("rows_kept", INTEGER, "Of them distinct and used.", required=True),
+            _column("rows_duplicate", INTEGER, "Of them repetitions.", required=True),
+            _column("rows_filtered", INTEGER, "Of them left out by rule.", required=True),
+            _column("rows_rejected", INTEGER, "Of them not understood.", required=True),
+            _column("filtered", TEXT, "JSON: rows left out by reason.", required=True),
+            _column("rejected", TEXT, "JSON: rows rejected by reason.", required=True),
+            *[
+                _column(f"{table}_{change}", INTEGER, f"Rows of {table} {change}.", required=True)
+                for table in ("sessions", "persons")
+                for change in ("inserted", "updated", "deleted", "unchanged")
+            ],
+            _column("sessions_too_old", INTEGER, "Sessions only a backfill settles.", required=True),
+            _column("too_old_sessions", TEXTS, "The first 1,000 of them."),
+            _column("notes", TEXT, "JSON: all other counts of the run.", required=True),
+            _column("bytes_read", INTEGER, "Bytes of the event scan.", required=True),
+            _column("bytes_total", INTEGER, "Bytes of the whole events table.", required=True),
+            _column("started_at", TIMESTAMP, "When the run started.", required=True),
+            _column("published_at", TIMESTAMP, "When it was published.", required=True),
+            _column("seconds", FLOAT, "Between them.", required=True),
+            _column("metrics_digest", TEXT, "Of the metric definitions.", required=True),
+            _column("excluded_digest", TEXT, "Of the excluded ids.", required=True),
+            _column("code_version", TEXT, "Version of this pipeline.", required=True),
+            _column("options", TEXT, "JSON: the options given.", required=True),
+        ]
+    ),
+)
+
+
+def outputs(metrics: Metrics) -> tuple[Table, Table, Table]:
+    """The tables that every run recomputes: sessions, persons, rejected_events."""
+    return sessions(metrics), persons(metrics), REJECTED_EVENTS
+
+
+def _metric_column(entry: Metric) -> pa.Field:
+    required = entry.kind in ("flag", "count", "distinct")
+    return _column(entry.name, _METRIC_TYPES[entry.kind], entry.description, required=required)
+
+
+def _unique(name: str, fields: list[pa.Field]) -> Table:
+    seen: set[str] = set()
+    for field in fields:
+        if field.name.lower() in seen:
+            raise MetricsError(
+                f"metric {field.name!r}: {name} has a column of this name already; choose another name"
+            )
+        seen.add(field.name.lower())
+    return Table("aggregated", name, pa.schema(fields))

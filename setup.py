@@ -1,0 +1,27 @@
+"""The installable package: `pipeline` and `transforms` with the metrics file, nothing of the tests."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from setuptools import setup
+
+ROOT = Path(__file__).parent
+VERSION = re.search(r'__version__ = "(.+)"', (ROOT / "pipeline/__init__.py").read_text()).group(1)
+# the direct dependencies; requirements.txt is their lock
+DEPENDENCIES = [
+    line.split("#")[0].strip()
+    for line in (ROOT / "requirements.in").read_text().splitlines()
+    if line.split("#")[0].strip()
+]
+
+setup(
+    name="posthog-session-pipeline",
+    version=VERSION,
+    description="Product events and users → one row per session and one per person, on Apache Beam",
+    python_requires=">=3.11,<3.12",
+    packages=["pipeline", "pipeline.sample", "pipeline.warehouse", "transforms"],
+    package_data={"transforms": ["metrics.toml"]},
+    install_requires=DEPENDENCIES,
+)

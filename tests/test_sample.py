@@ -1,0 +1,450 @@
+"""The sample warehouse: the same bytes every time, the real payloads' shape, every imperfection."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from datetime import date
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from pipeline.sample import EVENTS_SCHEMA, EXCLUDED_IDS, Plan, event_batches, write_sample
+from pipeline.sample.__main__ import main
+from pipeline.sample.dice import Dice, uuids
+from pipeline.sample.people import PHONES, distinct_id, phone, user_id
+from pipeline.sample.timeline import NAMES, SCREENS, arrivals, slots
+
+PHONE = re.compile(r"\+1[2-9]\d\d55501\d\d")
+UUID = r"[0-9a-f]{8}-[0-9a-f]{4}-%s[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
+
+#: What an SDK knows of device and app, in its order.
+DEVICE = ["$lib", "$lib_version", "$device_type", "$app_build", "$app_name", "$app_namespace"]
+DEVICE += ["$app_version", "$device_manufacturer", "$device_name", "$os_name", "$os_version"]
+DEVICE_4 = [*DEVICE, "$is_emulator", "$locale", "$timezone", "$screen_height", "$screen_width"]
+DEVICE_3 = [*DEVICE, "$screen_height", "$screen_width"]
+TOUCH = ["$touch_x", "$touch_y"]
+ELEMENTS = ["$session_id", "$event_type", "$elements"]
+PROFILE = ["$session_id", "$process_person_profile", "$is_identified"]
+FLAGS = "$active_feature_flags"
+IDENTITY = ["$anon_distinct_id", "$set"]
+KEYS = {
+    ("$screen", 3): ["$screen_name", FLAGS, *DEVICE_3, "$session_id"],
+    ("$screen", 4): [FLAGS, *DEVICE_4, "$screen_name", *PROFILE],
+    ("$autocapture", 3): ["$screen_name", *TOUCH, FLAGS, *DEVICE_3, *ELEMENTS],
+    ("$autocapture", 4): ["$screen_name", FLAGS, *DEVICE_4, *TOUCH, *ELEMENTS],
+    ("$identify", 3): ["$screen_name", *IDENTITY, FLAGS, *DEVICE_3, "$session_id"],
+    ("$identify", 4): [FLAGS, *DEVICE_4, "$screen_name", *IDENTITY, "$session_id"],
+    ("Application Opened", 3): [*DEVICE_3, "$session_id"],
+    ("Application Opened", 4): [*DEVICE_4, *PROFILE],
+}
+TIME = "timestamp[us, tz=UTC]"
+USER = {"user_id", "phoneNumber", "fullName", "username", "email"}
+FIREBASE = {
+    "firebase_etl_prod/events": {"user_id: string", f"createdAt: {TIME}"},
+    "firebase_etl_prod/users": {f"{name}: string" for name in USER}
+    | {"contactAccessGranted: bool", "businessUser: bool", f"createdAt: {TIME}"},
+}
+
+Sql = duckdb.DuckDBPyConnection
+
+
+def connect(warehouse: Path) -> Sql:
+    """The tables as views; `usable` are the app's rows fit for a session, `visits` its sessions."""
+    sql = duckdb.connect()
+    sql.execute("SET TimeZone = 'UTC'")
+    tables = {"events": "posthog_etl/events", "sessions": "posthog_etl/sessions"}
+    tables |= {"users": "firebase_etl_prod/users", "social": "firebase_etl_prod/events"}
+    for view, folder in tables.items():
+        sql.execute(f"CREATE VIEW {view} AS FROM read_parquet('{warehouse / folder}/*.parquet')")
+    sql.execute(
+        """CREATE TABLE usable AS
+        SELECT *, properties->>'$."$session_id"' AS session_id,
+               (properties->>'$."$lib_version"')[1]::INT AS sdk
+        FROM (FROM events WHERE json_valid(properties) AND properties LIKE '{%')
+        WHERE properties->>'$."$lib"' = 'posthog-react-native' AND uuid IS NOT NULL
+          AND event IS NOT NULL AND trim(distinct_id) <> ''
+          AND json_type(properties, '$."$session_id"') = 'VARCHAR'
+          AND timestamp BETWEEN '2015-01-01' AND bq_ingested_timestamp"""
+    )
+    sql.execute(
+        """CREATE TABLE visits AS
+        SELECT session_id, count(DISTINCT uuid) AS events, min(timestamp) AS first,
+               max(timestamp) AS last, count(DISTINCT distinct_id) AS ids,
+               count(DISTINCT distinct_id) FILTER (length(distinct_id) < 36) AS known
+        FROM usable GROUP BY session_id"""
+    )
+    return sql
+
+
+def rows(sql: Sql, query: str) -> list[Any]:
+    """The rows of a query, or their values where it has one column."""
+    found = sql.execute(query).fetchall()
+    return [row[0] if len(row) == 1 else row for row in found]
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Every file below a folder."""
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
+
+
+@pytest.fixture(scope="module")
+def warehouse(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The sample of 50,000 events that a run without data makes."""
+    folder = tmp_path_factory.mktemp("sample") / "warehouse"
+    write_sample(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def sql(warehouse: Path) -> Iterator[Sql]:
+    with connect(warehouse) as connection:
+        yield connection
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sql]:
+    """A sample of 1,000 events."""
+    folder = tmp_path_factory.mktemp("small") / "warehouse"
+    write_sample(folder, events=1_000)
+    with connect(folder) as connection:
+        yield connection
+
+
+# --- the same bytes, in any number
+
+
+def test_same_arguments_give_the_same_bytes(tmp_path: Path) -> None:
+    for name, seed in (("a", 7), ("b", 7), ("c", 8)):
+        write_sample(tmp_path / name, events=3_000, seed=seed)
+    first, other = contents(tmp_path / "a"), contents(tmp_path / "c")
+    assert first == contents(tmp_path / "b")
+    assert {name for name in first if first[name] == other.get(name)} == {"excluded_users.txt"}
+
+
+def test_files_hold_the_batches(warehouse: Path) -> None:
+    files = sorted((warehouse / "posthog_etl/events").iterdir())
+    written = pa.concat_tables([pq.read_table(file) for file in files])
+    assert written.equals(pa.Table.from_batches(event_batches(Plan())))
+
+
+@pytest.mark.parametrize("events", [1, 2, 43, 1_000, 32_768, 65_537])
+def test_number_of_rows_is_exact(events: int) -> None:
+    batches = list(event_batches(Plan(events, seed=3, start=date(2025, 3, 1), days=3)))
+    assert sum(map(len, batches)) == events
+    assert all(batch.schema == EVENTS_SCHEMA for batch in batches)
+
+
+def test_fifty_million_events_start_at_once() -> None:
+    batches = list(islice(event_batches(Plan(50_000_000)), 20))
+    assert all(0 < len(batch) <= 4_096 for batch in batches)
+
+
+def test_few_events_wait() -> None:
+    """What is held back is the late, the repeated and open sessions, not a share of everything."""
+    plan = Plan(400_000, days=4)
+    made = np.cumsum([len(slot.events) for slot in slots(plan)])
+    given = np.cumsum([len(events) for events in arrivals(slots(plan))])
+    assert given[-1] == made[-1] == plan.events
+    assert (made - given[:-1]).max() < 0.1 * plan.events
+
+
+# --- the layout of an append-only export
+
+
+def test_columns(warehouse: Path) -> None:
+    columns = {
+        file.parent.relative_to(warehouse).as_posix(): {
+            f"{field.name}: {field.type}" for field in pq.read_schema(file)
+        }
+        for file in warehouse.rglob("*.parquet")
+    }
+    assert columns.keys() == {"posthog_etl/events", "posthog_etl/sessions", *FIREBASE}
+    assert {name: columns[name] for name in FIREBASE} == FIREBASE
+    events = {f"{field.name}: {field.type}" for field in EVENTS_SCHEMA}
+    assert columns["posthog_etl/events"] == events >= {"properties: string", f"timestamp: {TIME}"}
+    assert columns["posthog_etl/sessions"] >= {f"start_timestamp: {TIME}", "is_bounce: bool"}
+
+
+def test_files_are_days_of_arrival_in_order(warehouse: Path) -> None:
+    files = sorted((warehouse / "posthog_etl/events").iterdir())
+    tables = [pq.read_table(file, columns=["timestamp", "bq_ingested_timestamp"]) for file in files]
+    for file, table in zip(files, tables, strict=True):
+        days = {str(day)[:10] for day in table["bq_ingested_timestamp"].to_pylist()}
+        assert days == {file.name[:10]}
+    columns = pa.concat_tables(tables).columns
+    happened, arrived = (column.cast(pa.int64()).drop_null().to_numpy() for column in columns)
+    assert (np.diff(arrived) >= 0).all()
+    assert (np.diff(happened) < 0).mean() > 0.2, "files are out of order inside"
+
+
+def test_row_groups(tmp_path: Path) -> None:
+    write_sample(tmp_path / "w", events=150_000, days=1)
+    (file,) = (tmp_path / "w/posthog_etl/events").glob("2026-01-05-*")
+    metadata = pq.read_metadata(file)
+    sizes = [metadata.row_group(number).num_rows for number in range(metadata.num_row_groups)]
+    assert len(sizes) > 3
+    assert all(32_768 <= size < 37_000 for size in sizes[:-1])
+
+
+# --- what an event looks like
+
+
+@pytest.mark.parametrize(("event", "sdk"), KEYS)
+def test_keys_are_those_of_the_sdk_in_its_order(sql: Sql, event: str, sdk: int) -> None:
+    texts = rows(sql, f"SELECT properties FROM usable WHERE event = '{event}' AND sdk = {sdk}")
+    assert len(texts) > 50
+    for text in texts:
+        found = list(json.loads(text))
+        sent = found[: found.index("$ip")]
+        screen = "$screen_name" in sent  # not before the session's first `$screen`
+        expected = [key for key in KEYS[event, sdk] if screen or key != "$screen_name"]
+        assert [key for key in sent if not key.startswith("$feature/")] == expected
+        added = found[len(sent) + 1 :]
+        assert all(key.startswith("$geoip_") for key in added)
+        assert len(added) in (0, 16)
+
+
+def test_types_of_values(sql: Sql) -> None:
+    kinds: dict[str, set[type]] = {}
+    for text in rows(sql, "SELECT properties FROM usable LIMIT 20000"):
+        for key, value in json.loads(text).items():
+            kinds.setdefault(key, set()).add(type(value))
+    assert kinds["$touch_x"] == kinds["$screen_height"] == {int, float}
+    assert kinds["$touch_y"] == {int, float, str, bool}
+    assert kinds["$app_build"] == kinds["$os_version"] == kinds["$session_id"] == {str}
+    assert kinds["$is_emulator"] == kinds["$is_identified"] == {bool}
+    assert kinds[FLAGS] == kinds["$elements"] == {list}
+
+
+def test_ids(sql: Sql) -> None:
+    """Event ids are of version 7 and their time; session ids of version 4 where the SDK is old."""
+    query = "SELECT uuid, epoch_ms(timestamp), session_id, sdk FROM usable"
+    for uuid, time, session, sdk in rows(sql, query):
+        assert re.fullmatch(UUID % 7, uuid)
+        assert int(uuid.replace("-", "")[:12], 16) == time
+        assert re.fullmatch(UUID % {3: 4, 4: 7}[sdk], session)
+
+
+def test_nothing_is_personal(sql: Sql) -> None:
+    tables = [rows(sql, f"FROM {table}") for table in ("events", "users", "sessions")]
+    text = repr(tables)
+    numbers = set(re.findall(r"\+\d+", text.replace("+00:00", "")))
+    assert len(numbers) > 200
+    assert all(PHONE.fullmatch(number) for number in numbers)
+    assert set(re.findall(r"@([a-z.]+)", text)) == {"example.com", "example.org"}
+    networks = set(re.findall(r'"\$ip":"(\d+\.\d+\.\d+)', text))
+    assert networks == {"192.0.2", "198.51.100", "203.0.113"}
+
+
+def test_phone_numbers_are_used_up_once() -> None:
+    numbers = {phone(person) for person in range(PHONES)}
+    assert len(numbers) == PHONES == 72_000
+    assert all(PHONE.fullmatch(number) for number in numbers)
+    assert re.fullmatch(r"[A-Za-z0-9]{28}", user_id(PHONES))
+    assert distinct_id(PHONES) == user_id(PHONES)
+
+
+# --- what a sample contains: (expected, query), the value between the two numbers
+
+LIKE = "SELECT count(*) FROM events WHERE properties LIKE '%{}%'".format
+WHERE = "SELECT count(*) FROM events WHERE {}".format
+VISITS = "SELECT count(*) FROM visits WHERE {}".format
+USERS = "SELECT count(*) FROM users WHERE {}".format
+SOCIAL = """SELECT count(DISTINCT (social.createdAt, user_id))
+    FROM social JOIN (SELECT user_id, phoneNumber FROM users) USING (user_id)
+    JOIN usable ON distinct_id IN (user_id, phoneNumber)
+    JOIN visits USING (session_id) WHERE social.createdAt {}""".format
+COPIES = """SELECT count(*) FROM (SELECT
+      count(*) AS n, count(DISTINCT (properties, timestamp)) AS d,
+      max(bq_ingested_timestamp) - min(bq_ingested_timestamp) AS later
+    FROM usable GROUP BY uuid HAVING n > 1) WHERE n = 2 AND d = 1 AND later BETWEEN {}""".format
+LATE = """SELECT count(*) FROM (SELECT session_id, count(*) AS n, count(*) FILTER (
+      arrival > timestamp + INTERVAL 3 HOURS) AS late FROM (SELECT session_id, uuid, timestamp,
+      min(bq_ingested_timestamp) AS arrival FROM usable GROUP BY ALL) GROUP BY ALL)
+    WHERE {}""".format
+ACCOUNTS = """SELECT count(*) FROM (SELECT count(DISTINCT user_id) AS n, phoneNumber FROM users
+    WHERE phoneNumber <> '' GROUP BY phoneNumber) WHERE n > 1"""
+ABSENT = "SELECT count(*) FROM visits ANTI JOIN sessions USING (session_id)"
+STALE = "SELECT count(*) FROM visits JOIN sessions USING (session_id) WHERE end_timestamp < last"
+TWICE = "SELECT count(*) - count(DISTINCT session_id) FROM sessions"
+SEEN = "SELECT distinct_id FROM usable"
+
+#: Conditions and texts in `properties` of flaws, ten each in 50,000 events.
+MAIN_FLAWS = [
+    "properties LIKE '{\"%' AND properties NOT LIKE '%}'", "properties LIKE '{''%'",
+    "properties LIKE '[%'", "distinct_id IS NULL", "uuid IS NULL", "timestamp IS NULL",
+    "timestamp = '1970-01-01'", "timestamp = '2099-01-01'",
+    "properties LIKE '%act-native%}' AND properties NOT LIKE '%$session_id%'", "properties IS NULL",
+]  # fmt: skip
+MAIN_FLAWS_TEXTS = [
+    '"$touch_y":"402.33"', '"$touch_y":true', r'"$screen_name":"Chat \ud83d"',
+    '"$screen_name":"Party 🎉"', '"$app_version":1.14,',
+]  # fmt: skip
+RARE_FLAWS = [
+    "properties = ''", "trim(distinct_id) = ''", "event IS NULL",
+    "timestamp - bq_ingested_timestamp = INTERVAL 3 DAYS", "strlen(properties) > 4000",
+]  # fmt: skip
+RARE_FLAWS_TEXTS = [
+    '"$session_id":null,', '"$session_id":1736038811,', '"$screen_height":NaN,',
+    '"$screen_height":0,', '"$touch_y":1288.5', '"$touch_y":-3.3333332538604736',
+    r'"$screen_name":"Ho\u0000me"', '"$geoip_city_name":29,',
+]  # fmt: skip
+MAIN_FLAWS += [f"contains(properties, '{text}')" for text in MAIN_FLAWS_TEXTS]
+RARE_FLAWS += [f"contains(properties, '{text}')" for text in RARE_FLAWS_TEXTS]
+#: Found even among 1,000 events: (at least in 1,000, at least and at most in 50,000), query.
+MAIN_KINDS = [
+    ((1, 600, 800), VISITS("known = 0 AND ids = 1")),
+    ((5, 1_400, 1_700), VISITS("known = 1 AND ids = 1")),
+    ((1, 150, 230), VISITS("known = 1 AND ids = 2")),  # log-in in mid-session
+    ((1, 5, 20), VISITS("known = 2")),  # somebody else takes over
+    ((1, 25, 60), VISITS("first::DATE < last::DATE")),
+    ((1, 60, 250), VISITS("events = 1")),
+    ((1, 450, 500), COPIES("INTERVAL 0 SECONDS AND INTERVAL 6 DAYS")),
+    ((1, 20, 50), LATE("late = n")),
+    ((1, 20, 50), LATE("late BETWEEN 1 AND n - 1")),
+    ((1, 200, 260), WHERE("event = '$pageview' AND properties LIKE '%$session_id%'")),
+    ((1, 100, 130), LIKE('"$session_id":"%"$lib":"posthog-node"')),
+    ((1, 3, 30), ACCOUNTS),
+    ((1, 5, 60), USERS(f"coalesce(phoneNumber, '') NOT IN ({SEEN}) AND user_id NOT IN ({SEEN})")),
+    ((1, 100, 400), USERS(f"phoneNumber IN ({SEEN})")),
+    ((1, 20, 80), USERS(f"user_id IN ({SEEN})")),
+    ((1, 90, 180), USERS("fullName IS NULL OR username IS NULL OR email IS NULL")),
+    ((1, 150, 300), SOCIAL("BETWEEN first AND last")),
+    ((1, 80, 200), ABSENT),
+]
+#: Found among 50,000 events.
+RARE_KINDS = [
+    ((200, 260), COPIES("INTERVAL 1 DAY AND INTERVAL 6 DAYS")),
+    ((200, 260), COPIES("INTERVAL 1 SECOND AND INTERVAL 1 HOUR")),
+    ((20, 20), WHERE("timestamp > bq_ingested_timestamp")),
+    ((100, 130), WHERE("properties LIKE '%posthog-node%' AND NOT properties LIKE '%$session_id%'")),
+    ((140, 180), "SELECT count(*) - (SELECT count(*) FROM usable) FROM events"
+                 " WHERE event IS NULL OR event NOT IN ('$pageview', 'event_reminder_sent')"),
+    ((1_050, 1_250), "SELECT avg(strlen(properties)) FROM usable"),
+    ((18, 22), "SELECT avg(events) FROM visits"),
+    ((8, 14), "SELECT median(events) FROM visits"),
+    ((250, 300), "SELECT max(events) FROM visits"),
+    ((500, 1_300), "SELECT count(*) FROM (FROM usable WHERE bq_ingested_timestamp BETWEEN"
+                   " timestamp + INTERVAL 3 HOURS AND timestamp + INTERVAL 2 DAYS)"),
+    ((5, 60), SOCIAL("= first")),
+    ((5, 60), SOCIAL("= last")),
+    ((5, 60), SOCIAL("= first - INTERVAL 1 MICROSECOND")),
+    ((5, 60), SOCIAL("= last + INTERVAL 1 MICROSECOND")),
+    ((1, 10), "SELECT count(*) FROM social WHERE user_id IS NULL OR createdAt IS NULL"),
+    ((1, 5), USERS("user_id IS NULL")),
+    ((2, 10), "SELECT count(user_id) - count(DISTINCT user_id) FROM users"),
+    ((5, 60), USERS("email = '' OR trim(fullName) = ''")),
+    ((5, 60), USERS("contactAccessGranted IS NULL")),
+    ((5, 60), USERS("createdAt IS NULL")),
+    ((80, 200), STALE),
+    ((20, 30), TWICE),
+    ((200, 500), "SELECT count(*) FROM sessions WHERE channel_type IS NULL"),
+    ((50, 200), "SELECT count(*) FROM sessions WHERE is_bounce IS NULL"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("expected", "query"), MAIN_KINDS)
+def test_main_kinds(sql: Sql, small: Sql, expected: tuple[int, int, int], query: str) -> None:
+    at_least, low, high = expected
+    assert rows(small, query)[0] >= at_least
+    assert low <= rows(sql, query)[0] <= high
+
+
+@pytest.mark.parametrize("flaw", MAIN_FLAWS + RARE_FLAWS)
+def test_flaws(sql: Sql, small: Sql, flaw: str) -> None:
+    assert rows(sql, WHERE(flaw))[0] in (9, 10)  # a value may be missing where it should be odd
+    assert rows(small, WHERE(flaw))[0] == (flaw in MAIN_FLAWS)
+
+
+@pytest.mark.parametrize(("expected", "query"), RARE_KINDS)
+def test_rare_kinds(sql: Sql, expected: tuple[int, int], query: str) -> None:
+    assert expected[0] <= rows(sql, query)[0] <= expected[1]
+
+
+def test_names_of_events_and_screens(small: Sql) -> None:
+    assert set(rows(small, "SELECT DISTINCT event FROM usable")) == set(NAMES)
+    screens = set(rows(small, """SELECT DISTINCT properties->>'$."$screen_name"' FROM usable"""))
+    assert screens >= set(SCREENS) - {""}
+
+
+def test_identify_names_the_anonymous_id(sql: Sql) -> None:
+    pairs = rows(
+        sql,
+        """SELECT properties->>'$."$anon_distinct_id"', before, set FROM usable JOIN (
+             SELECT session_id, min(distinct_id) AS before FROM usable
+             WHERE length(distinct_id) = 36 GROUP BY session_id) USING (session_id)
+           WHERE event = '$identify'""",
+    )
+    assert len(pairs) > 100
+    assert all(anonymous == before and "@example.com" in set_ for anonymous, before, set_ in pairs)
+
+
+def test_excluded_persons_have_sessions(small: Sql, warehouse: Path) -> None:
+    assert (warehouse / "excluded_users.txt").read_text().splitlines() == list(EXCLUDED_IDS)
+    assert len(set(EXCLUDED_IDS)) == 3
+    assert set(EXCLUDED_IDS) <= set(rows(small, SEEN))
+
+
+# --- how it is launched
+
+
+def test_existing_data_is_left_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["--warehouse", str(tmp_path / "w"), "--events", "1000"]
+    assert main(arguments) == 0
+    assert "1,000 events" in capsys.readouterr().out
+    before = contents(tmp_path)
+    assert main(arguments) == 1
+    message = capsys.readouterr().err
+    assert message.count("\n") == 1
+    assert "exists already" in message
+    assert str(tmp_path / "w") in message
+    assert contents(tmp_path) == before
+
+
+def test_a_folder_with_other_things_is_filled(tmp_path: Path) -> None:
+    (tmp_path / "w/posthog_aggregated").mkdir(parents=True)
+    write_sample(tmp_path / "w", events=1_000)
+    write_sample(tmp_path / "v", events=1_000)
+    assert contents(tmp_path / "w") == contents(tmp_path / "v")
+
+
+def test_a_failed_generation_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(pq.ParquetWriter, "write_table", full)
+    with pytest.raises(OSError, match="No space left"):
+        write_sample(tmp_path / "w", events=1_000)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("bad", [("--events", "0"), ("--days", "0"), ("--days", "4000")])
+def test_bad_options(tmp_path: Path, capsys: pytest.CaptureFixture[str], bad: tuple[str, str]) -> None:
+    assert main(["--warehouse", str(tmp_path / "w"), *bad]) == 2
+    message = capsys.readouterr().err
+    assert message.count("\n") == 1
+    assert f"not {bad[1]}" in message
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_draws_depend_on_the_id_alone() -> None:
+    dice, ids = Dice(7), np.arange(10_000)
+    whole = dice.below("stream", ids, 1_000)
+    assert (whole[5_000:] == dice.below("stream", ids[5_000:], 1_000)).all()
+    assert (whole != dice.below("other stream", ids, 1_000)).mean() > 0.99
+    assert (whole != Dice(8).below("stream", ids, 1_000)).mean() > 0.99
+    assert (whole.min(), whole.max()) == (0, 999)
+    with pytest.raises(ValueError, match="at most"):
+        dice.below("stream", ids, (1 << 31) + 1)
+    texts = uuids(dice, "id", ids, ids, ids % 2 == 0).to_pylist()
+    assert all(re.fullmatch(UUID % (4, 7)[n % 2 == 0], str(text)) for n, text in enumerate(texts))
+    assert len(set(texts)) == len(ids)

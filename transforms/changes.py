@@ -1,0 +1,117 @@
+"""New rows against published rows: what a run inserts, updates, deletes and leaves alone.
+
+A row whose content is what is published keeps its `_loaded_at` and `_run_id`, so that a run with nothing new
+changes nothing, and readers can ask what changed since yesterday.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+
+import apache_beam as beam
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from apache_beam.pvalue import PCollection
+
+from transforms.join import JoinByKey, Outcome, Result, Side
+from transforms.users import first_of_each
+
+#: Column that says what happened to a row: one of `CHANGES`.
+CHANGE = "_change"
+CHANGES = ("inserted", "updated", "deleted", "unchanged")
+LOADED_AT, RUN_ID = "_loaded_at", "_run_id"
+
+
+@dataclass(frozen=True)
+class Stamp:
+    """What a run writes into the rows that it changes."""
+
+    run_id: str
+    loaded_at: datetime
+    append_only: frozenset[str] = frozenset()
+    """Tables of which published rows stay although this run did not come across them."""
+
+
+def with_change(schema: pa.Schema) -> pa.Schema:
+    """A table's schema plus `CHANGE`."""
+    return schema.append(pa.field(CHANGE, pa.string()))
+
+
+def compare(table: str, schema: pa.Schema, stamp: Stamp) -> Callable[[dict[str, pa.Table]], Iterator[Result]]:
+    """The join function of `rows` (no run columns) and `published` (with them) by their first column.
+
+    Gives rows of `with_change(schema)`, deleted ones included, and counts `<table>.<change>`. Of rows with
+    one key the first stays (only rejected rows can repeat).
+    """
+    key = schema.names[0]
+    content = [name for name in schema.names if name not in (LOADED_AT, RUN_ID)]
+    target = with_change(schema)
+
+    def changes(tables: dict[str, pa.Table]) -> Iterator[Result]:
+        rows, published = first_of_each(tables["rows"], key), tables["published"]
+        position = pc.index_in(rows.column(key), value_set=published.column(key).combine_chunks())
+        known = pc.is_valid(position)
+        before = published.take(position)
+        same = np.asarray(known)
+        for name in content:
+            same = same & _equal(rows.column(name), before.column(name))
+        change = np.where(same, "unchanged", np.where(np.asarray(known), "updated", "inserted"))
+        now = pa.scalar(stamp.loaded_at, schema.field(LOADED_AT).type)
+        run_columns = {
+            LOADED_AT: pc.if_else(pa.array(same), before.column(LOADED_AT), now),
+            RUN_ID: pc.if_else(pa.array(same), before.column(RUN_ID), pa.scalar(stamp.run_id)),
+            CHANGE: pa.array(change, pa.string()),
+        }
+        columns = {name: rows.column(name) for name in content} | run_columns
+        yield pa.table([columns[name] for name in target.names], schema=target)
+        gone = published.filter(pc.invert(pc.is_in(published.column(key), rows.column(key).combine_chunks())))
+        what = "unchanged" if table in stamp.append_only else "deleted"
+        yield gone.append_column(CHANGE, pa.array([what] * gone.num_rows, pa.string()))
+        names, numbers = np.unique(change, return_counts=True)
+        for name, number in zip(names.tolist(), numbers.tolist(), strict=True):
+            yield f"{table}.{name}", number
+        if gone.num_rows:
+            yield f"{table}.{what}", gone.num_rows
+
+    return changes
+
+
+class CompareWithPublished(beam.PTransform):
+    """(rows, published) → `Outcome` of rows with their change (`with_change(schema)`); see `compare`.
+
+    `schema` is the whole table's; `rows` lack the run columns; both PCollection[pa.RecordBatch].
+    """
+
+    def __init__(self, table: str, schema: pa.Schema, stamp: Stamp, partitions: int) -> None:
+        super().__init__()
+        self._function = compare(table, schema, stamp)
+        key = schema.names[0]
+        self._sides = {
+            "rows": Side(key, without_run_columns(schema)),
+            "published": Side(key, schema),
+        }
+        self._partitions = partitions
+
+    def expand(self, inputs: tuple[PCollection[pa.RecordBatch], ...]) -> Outcome:
+        """One shuffle by the table's key."""
+        sides = dict(zip(self._sides, inputs, strict=True))
+        return sides | "Join by key" >> JoinByKey(self._function, self._sides, self._partitions)
+
+
+def without_run_columns(schema: pa.Schema) -> pa.Schema:
+    """A table's schema without `LOADED_AT` and `RUN_ID`."""
+    return pa.schema([field for field in schema if field.name not in (LOADED_AT, RUN_ID)])
+
+
+def _equal(left: pa.ChunkedArray, right: pa.ChunkedArray) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+    """Element-wise equality in which null equals null; lists of texts compare as lists."""
+    if pa.types.is_list(left.type):
+        # NUL never occurs in a text (transforms.properties), so joined texts are equal only if lists are
+        lengths = pc.equal(pc.list_value_length(left), pc.list_value_length(right))
+        joined = pc.equal(pc.binary_join(left, "\0"), pc.binary_join(right, "\0"))
+        return np.asarray(pc.and_(lengths, joined).fill_null(False))
+    equal = np.asarray(pc.equal(left, right).fill_null(False))
+    return equal | (np.asarray(pc.is_null(left)) & np.asarray(pc.is_null(right)))

@@ -1,0 +1,63 @@
+"""Numbers about a run: a `Count` is (name, number), summed by name over the whole graph.
+
+They travel as data, not as Beam counters, because the publish step inside the graph needs them (a Flex
+Template launcher never sees the job's end). The same numbers are also Beam counters, for the console.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import apache_beam as beam
+from apache_beam.metrics import Metrics as BeamMetrics
+from apache_beam.pvalue import PCollection
+
+#: Namespace of all counters and distributions of this pipeline.
+NAMESPACE = "sessions"
+Count = tuple[str, int]
+
+
+@beam.typehints.with_input_types(Count)
+@beam.typehints.with_output_types(Count)
+class _Publish(beam.DoFn):
+    """Counts → the same, also added to the Beam counter of that name."""
+
+    def process(self, count: Count) -> Any:
+        BeamMetrics.counter(NAMESPACE, count[0]).inc(count[1])
+        yield count
+
+
+class SumCounts(beam.PTransform):
+    """PCollection[Count] → PCollection[Count], one a name, and Beam counters of the same names."""
+
+    def expand(self, counts: PCollection[Count]) -> PCollection[Count]:
+        """One tiny shuffle by name."""
+        return (
+            counts
+            | "Sum by name" >> beam.CombinePerKey(sum).with_output_types(Count)
+            | "Show as counters" >> beam.ParDo(_Publish())
+        )
+
+
+class ListIds(beam.PTransform):
+    """PCollection[str] → {"ids": PCollection[list[str]] of the smallest ids, "counts": how many there are}.
+
+    The list has at most `limit` ids, each once; there is exactly one list, empty for none.
+    """
+
+    def __init__(self, name: str, limit: int) -> None:
+        super().__init__()
+        self._name, self._limit = name, limit
+
+    def expand(self, ids: PCollection[str]) -> dict[str, PCollection[Any]]:
+        """Two tiny shuffles."""
+        unique = ids | "Distinct" >> beam.Distinct()
+        counted = unique | "Count each" >> beam.Map(_one, self._name).with_output_types(Count)
+        return {
+            "ids": unique | "List" >> beam.combiners.Top.Smallest(self._limit),
+            "counts": counted,
+        }
+
+
+def _one(_: str, name: str) -> Count:
+    return name, 1

@@ -1,0 +1,298 @@
+"""Session rows → person rows: the second combine.
+
+All sessions with one `person_id` are a person. Sums are of integers (µs and counts); floats are made once, at
+the end, so that a person's numbers do not depend on the order of sessions.
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
+
+import apache_beam as beam
+import msgspec
+import numpy as np
+import pyarrow as pa
+from apache_beam.metrics import Metrics as BeamMetrics
+from apache_beam.pvalue import PCollection
+
+from transforms.counts import NAMESPACE
+from transforms.elements import ToBatches, flat_map
+from transforms.metrics import Metrics
+from transforms.preaggregate import text_hash
+from transforms.users import PROFILE
+
+#: A person with more sessions keeps the ones with the smallest keys; its numbers saturate.
+MAX_SESSIONS = 100_000
+_DAY = 86_400_000_000
+_MICROS = 1_000_000
+_ENGAGED, _ACTIVE = 1, 2  # bits before those of `metrics.person_flags`
+
+#: (start in µs, session id, value) of the latest session with a value.
+Latest = tuple[int, str, str]
+
+
+class PersonAccumulator(NamedTuple):
+    """What is known of a person: immutable, merged by union, hence idempotent by session."""
+
+    sessions: bytes
+    """One record a session: 64-bit key, start and duration (µs), flags, then the counts."""
+    packed: bool
+    """Records are ascending by key, unique and at most `MAX_SESSIONS`."""
+    latest: tuple[Latest | None, ...]
+    """Per `metrics.person_latest`."""
+    profile: bytes
+    """MessagePack of user_id and `PROFILE` (timestamps in µs): the same in all sessions of a person."""
+
+
+def record_type(metrics: Metrics) -> np.dtype[np.void]:
+    """The numpy type of a session record in `PersonAccumulator.sessions`."""
+    fields = [("key", "<u8"), ("start", "<i8"), ("duration", "<i8"), ("flags", "<i8")]
+    return np.dtype(fields + [(f"count{i}", "<i4") for i in range(len(metrics.person_counts))])
+
+
+def person_parts(batch: pa.RecordBatch, metrics: Metrics) -> Iterator[tuple[str, PersonAccumulator]]:
+    """A batch of session rows → (person id, accumulator) for every person in it."""
+    if not batch.num_rows:
+        return
+    people = batch.column("person_id").dictionary_encode()
+    codes = people.indices.to_numpy()
+    order = np.argsort(codes, kind="stable")
+    starts = np.flatnonzero(np.diff(codes[order], prepend=-1))
+    batch = batch.take(pa.array(order))
+    records = _records(batch, metrics).tobytes()
+    size = record_type(metrics).itemsize
+    stamps = batch.column("start_timestamp").cast(pa.int64()).to_pylist()
+    session_ids = batch.column("session_id").to_pylist()
+    latest = [batch.column(entry.name).to_pylist() for entry in metrics.person_latest]
+    profiles = batch.select(["user_id", *PROFILE]).take(pa.array(starts))
+    created = profiles.column("createdAt").cast(pa.int64())
+    profiles = profiles.drop_columns(["createdAt"]).append_column("createdAt", created)
+    encode = msgspec.msgpack.Encoder().encode
+    names = people.dictionary.to_pylist()
+    for begin, end, profile in zip(
+        starts.tolist(),
+        [*starts[1:].tolist(), batch.num_rows],
+        zip(*[column.to_pylist() for column in profiles.columns], strict=True),
+        strict=True,
+    ):
+        yield (
+            names[codes[order[begin]]],
+            PersonAccumulator(
+                records[begin * size : end * size],
+                end - begin == 1,
+                tuple(
+                    max(
+                        (
+                            (stamps[row], session_ids[row], column[row])
+                            for row in range(begin, end)
+                            if column[row] is not None
+                        ),
+                        default=None,
+                    )
+                    for column in latest
+                ),
+                encode(profile),
+            ),
+        )
+
+
+def _records(batch: pa.RecordBatch, metrics: Metrics) -> np.ndarray[Any, np.dtype[np.void]]:
+    records = np.zeros(batch.num_rows, record_type(metrics))
+    records["key"] = [text_hash(value) for value in batch.column("session_id").to_pylist()]
+    start = batch.column("start_timestamp").cast(pa.int64()).to_numpy()
+    records["start"] = start
+    records["duration"] = batch.column("end_timestamp").cast(pa.int64()).to_numpy() - start
+    flags = {name: _bools(batch, name) for name in metrics.person_flags}
+    active = np.zeros(batch.num_rows, bool)
+    for name in metrics.engagement_flags:
+        active |= flags[name]
+    records["flags"] = _bools(batch, "is_engaged") * _ENGAGED + active * _ACTIVE
+    for bit, values in enumerate(flags.values(), start=2):
+        records["flags"] += values.astype(np.int64) << bit
+    for i, entry in enumerate(metrics.person_counts):
+        records[f"count{i}"] = batch.column(entry.name).to_numpy()
+    return records
+
+
+def _bools(batch: pa.RecordBatch, name: str) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    return np.asarray(batch.column(name).to_numpy(zero_copy_only=False), bool)
+
+
+def merge(parts: list[PersonAccumulator]) -> PersonAccumulator:
+    """The union of one or more parts of a person; none is changed."""
+    if len(parts) == 1:
+        return parts[0]
+    return PersonAccumulator(
+        sessions=b"".join([part.sessions for part in parts]),
+        packed=False,
+        latest=tuple(
+            max((value for value in values if value is not None), default=None)
+            for values in zip(*[part.latest for part in parts], strict=True)
+        ),
+        profile=min(part.profile for part in parts),
+    )
+
+
+def compact(part: PersonAccumulator, dtype: np.dtype[np.void]) -> PersonAccumulator:
+    """The same knowledge with each session once."""
+    if part.packed:
+        return part
+    records = np.unique(np.frombuffer(part.sessions, dtype))
+    _, first = np.unique(records["key"], return_index=True)
+    return part._replace(sessions=records[first[:MAX_SESSIONS]].tobytes(), packed=True)
+
+
+class PersonAccumulatorCoder(beam.coders.Coder):
+    """`PersonAccumulator` ⇄ MessagePack: about 45 bytes a session and the profile; None is the empty one."""
+
+    def encode(self, value: PersonAccumulator | None) -> bytes:
+        """MessagePack of the fields."""
+        return msgspec.msgpack.encode(value)
+
+    def decode(self, encoded: bytes) -> PersonAccumulator | None:
+        """The part that `encode` was given."""
+        content = msgspec.msgpack.decode(encoded)
+        if content is None:
+            return None
+        sessions, packed, latest, profile = content
+        edges = tuple(None if edge is None else tuple(edge) for edge in latest)
+        return PersonAccumulator(sessions, packed, edges, profile)
+
+    def is_deterministic(self) -> bool:
+        """Equal parts have equal encodings."""
+        return True
+
+    def to_type_hint(self) -> type:
+        """The type that this coder is registered for."""
+        return PersonAccumulator
+
+
+beam.coders.registry.register_coder(PersonAccumulator, PersonAccumulatorCoder)
+
+
+@beam.typehints.with_input_types(PersonAccumulator)
+@beam.typehints.with_output_types(dict[str, Any])
+class PersonCombineFn(beam.CombineFn):
+    """`PersonAccumulator` parts of one person → its columns (person id aside).
+
+    Commutative, associative, idempotent by session; bounded by `MAX_SESSIONS` records of 32 bytes plus 4 a
+    count.
+    """
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+
+    def create_accumulator(self) -> PersonAccumulator | None:
+        """Nothing known yet."""
+        return None
+
+    def add_input(self, accumulator: PersonAccumulator | None, part: PersonAccumulator) -> PersonAccumulator:
+        """The union of what is known and a part."""
+        return part if accumulator is None else merge([accumulator, part])
+
+    def merge_accumulators(
+        self, accumulators: Iterable[PersonAccumulator | None]
+    ) -> PersonAccumulator | None:
+        """The union of all."""
+        parts = [part for part in accumulators if part is not None]
+        if len(parts) > 1:
+            BeamMetrics.distribution(NAMESPACE, "person_merge_width").update(len(parts))
+        return merge(parts) if parts else None
+
+    def compact(self, accumulator: PersonAccumulator | None) -> PersonAccumulator | None:
+        """Each session once, at most `MAX_SESSIONS`."""
+        return None if accumulator is None else compact(accumulator, record_type(self._metrics))
+
+    def extract_output(self, accumulator: PersonAccumulator | None) -> dict[str, Any]:
+        """The person's columns, times in µs."""
+        if accumulator is None:
+            return {}
+        return person_columns(compact(accumulator, record_type(self._metrics)), self._metrics)
+
+    def get_accumulator_coder(self) -> beam.coders.Coder:
+        """MessagePack, never pickle."""
+        return PersonAccumulatorCoder()
+
+
+def person_columns(part: PersonAccumulator, metrics: Metrics) -> dict[str, Any]:
+    """The columns of a packed part; durations in seconds, times in µs."""
+    layout = struct.Struct(f"<Qqqq{len(metrics.person_counts)}i")
+    _, starts, durations, flags, *counts = zip(*layout.iter_unpack(part.sessions), strict=True)
+    number = len(starts)
+    total = sum(durations)
+    first, last = min(starts), max(starts)
+    days = (last - first) / _DAY
+    columns: dict[str, Any] = {
+        "total_sessions": number,
+        "engaged_sessions": sum(value & _ENGAGED for value in flags),
+        "avg_session_duration": total / (number * _MICROS),
+        "median_session_duration": _median(durations) / _MICROS,
+        "total_session_duration": total / _MICROS,
+        "min_session_duration": min(durations) / _MICROS,
+        "max_session_duration": max(durations) / _MICROS,
+        "std_session_duration": _deviation(durations, total),
+        "first_session_date": first,
+        "last_session_date": last,
+        "days_since_first_session": days,
+        "sessions_per_day": number / (days + 1),
+        "engagement_score": sum(value >> 1 & 1 for value in flags) / number,
+    }
+    for bit, name in enumerate(metrics.person_flags, start=2):
+        columns[f"{name}_sum"] = sum(value >> bit & 1 for value in flags)
+    for entry, values in zip(metrics.person_counts, counts, strict=True):
+        columns[f"total_{entry.person_noun}"] = sum(values)
+        columns[f"avg_{entry.person_noun}_per_session"] = sum(values) / number
+        columns[f"max_{entry.person_noun}_per_session"] = max(values)
+    for entry, latest in zip(metrics.person_latest, part.latest, strict=True):
+        columns[entry.name] = None if latest is None else latest[2]
+    user_id, *profile = msgspec.msgpack.decode(part.profile)
+    return columns | {"user_id": user_id} | dict(zip(PROFILE, profile, strict=True))
+
+
+def _median(values: tuple[int, ...]) -> float:
+    ordered = sorted(values)
+    middle = len(ordered) // 2
+    if len(ordered) % 2:
+        return ordered[middle]
+    return (ordered[middle - 1] + ordered[middle]) / 2
+
+
+def _deviation(values: tuple[int, ...], total: int) -> float | None:
+    """Sample deviation in seconds, exact until the root; null for one session."""
+    number = len(values)
+    if number < 2:
+        return None
+    spread = number * sum(value * value for value in values) - total * total
+    return math.sqrt(spread / (number * (number - 1))) / _MICROS
+
+
+class AggregatePersons(beam.PTransform):
+    """Record batches of session rows → record batches of person rows with `schema`.
+
+    The sessions of a person come from one partition of the join before, already combined, so that no
+    person is a hot key here; `PersonCombineFn` is fit for `with_hot_key_fanout` all the same.
+    """
+
+    def __init__(self, metrics: Metrics, schema: pa.Schema) -> None:
+        super().__init__()
+        self._metrics, self._schema = metrics, schema
+
+    def expand(self, sessions: PCollection[pa.RecordBatch]) -> PCollection[pa.RecordBatch]:
+        """One shuffle by person id."""
+        names = self._schema.names
+        return (
+            sessions
+            | "Key by person" >> flat_map(person_parts, self._metrics, gives=tuple[str, PersonAccumulator])
+            | "Combine per person" >> beam.CombinePerKey(PersonCombineFn(self._metrics))
+            | "Order columns" >> beam.Map(_in_order, names).with_output_types(tuple[Any, ...])
+            | "Batch persons" >> beam.ParDo(ToBatches(self._schema))
+        )
+
+
+def _in_order(person: tuple[str, dict[str, Any]], names: list[str]) -> tuple[Any, ...]:
+    person_id, columns = person
+    row = {"person_id": person_id, **columns}
+    return tuple([row[name] for name in names])

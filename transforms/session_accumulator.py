@@ -1,0 +1,234 @@
+"""What is known of one session so far: an immutable value with a merge, and its compact encoding.
+
+`merge` is commutative and associative, and idempotent by event id in everything but `rows`, which counts
+input rows for the ledger (rows − distinct events = duplicates). All parts are bounded, whatever a session
+sends:
+
+* events: the `limit` smallest 64-bit keys (8 bytes, and a mask of what the event counts for). Keeping the
+  smallest of a union does not depend on order, so counts saturate deterministically; `oversized` tells.
+* distinct texts: the `MAX_DISTINCT` smallest 64-bit hashes a metric.
+* distinct ids: the `MAX_DISTINCT_IDS` smallest.
+* edges (firsts and lasts): one (timestamp, uuid, value) each, compared as a whole, so that ties are settled.
+
+Merging only concatenates the packed events; sorting and deduplication wait for `compact`, which most sessions
+never need, because `transforms.preaggregate` makes them sorted and unique already.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import apache_beam as beam
+import msgspec
+import numpy as np
+
+MAX_DISTINCT = 10_000
+MAX_DISTINCT_IDS = 1_000
+
+#: (timestamp in µs, packed uuid as `event_ids.pack_id` gives it, value) of a first or last value.
+Edge = tuple[int, bytes, str]
+
+
+class SessionAccumulator(NamedTuple):
+    """See the module docstring; times are µs since the epoch, UTC."""
+
+    rows: int
+    start: int
+    end: int
+    arrival: int
+    """Greatest arrival of its events."""
+    flags: int
+    keys: bytes
+    """Event keys, little-endian uint64."""
+    masks: bytes
+    """One little-endian uint16 an event: which counts it adds to."""
+    packed: bool
+    """Keys are ascending, unique and within the limit."""
+    oversized: bool
+    distinct_ids: tuple[str, ...]
+    """Ascending."""
+    distincts: tuple[bytes, ...]
+    """A metric: ascending unique uint64 hashes of its texts."""
+    maxima: tuple[float | None, ...]
+    first_distinct_id: Edge
+    edges: tuple[Edge | None, ...]
+
+
+class Shape(NamedTuple):
+    """What `merge` must know of the metrics."""
+
+    limit: int
+    lasts: tuple[bool, ...]
+    """For each edge, whether it is a last (greatest) rather than a first (smallest)."""
+
+
+def merge(parts: Sequence[SessionAccumulator], shape: Shape) -> SessionAccumulator:
+    """The union of one or more parts of a session; no part is changed."""
+    if len(parts) == 1:
+        return parts[0]
+    merged = SessionAccumulator(
+        rows=sum(part.rows for part in parts),
+        start=min(part.start for part in parts),
+        end=max(part.end for part in parts),
+        arrival=max(part.arrival for part in parts),
+        flags=_union_of_bits([part.flags for part in parts]),
+        keys=b"".join([part.keys for part in parts]),
+        masks=b"".join([part.masks for part in parts]),
+        packed=False,
+        oversized=any(part.oversized for part in parts),
+        distinct_ids=_union_of_texts([part.distinct_ids for part in parts]),
+        distincts=tuple(
+            _union_of_hashes(sets) for sets in zip(*[part.distincts for part in parts], strict=True)
+        ),
+        maxima=tuple(
+            max((value for value in values if value is not None), default=None)
+            for values in zip(*[part.maxima for part in parts], strict=True)
+        ),
+        first_distinct_id=min(part.first_distinct_id for part in parts),
+        edges=tuple(
+            (max if last else min)((edge for edge in edges if edge is not None), default=None)
+            for last, edges in zip(
+                shape.lasts, zip(*[part.edges for part in parts], strict=True), strict=True
+            )
+        ),
+    )
+    # a session far above the limit must not grow with its events between compactions
+    return compact(merged, shape) if len(merged.keys) > 16 * shape.limit else merged
+
+
+def compact(part: SessionAccumulator, shape: Shape) -> SessionAccumulator:
+    """The same knowledge with its events sorted, unique and within the limit."""
+    if part.packed:
+        return part
+    keys, where = np.unique(np.frombuffer(part.keys, "<u8"), return_inverse=True)
+    masks = np.zeros(len(keys), "<u2")
+    np.bitwise_or.at(masks, where, np.frombuffer(part.masks, "<u2"))
+    return part._replace(
+        keys=keys[: shape.limit].tobytes(),
+        masks=masks[: shape.limit].tobytes(),
+        packed=True,
+        oversized=part.oversized or len(keys) > shape.limit,
+    )
+
+
+def event_count(part: SessionAccumulator) -> int:
+    """Distinct events of a packed part."""
+    return len(part.keys) // 8
+
+
+def counts(part: SessionAccumulator, number: int) -> list[int]:
+    """Per count metric, how many of a packed part's distinct events it counts."""
+    low, high = part.masks[0::2], part.masks[1::2]
+    return [
+        low.translate(_HAS_BIT[bit]).count(1) if bit < 8 else high.translate(_HAS_BIT[bit - 8]).count(1)
+        for bit in range(number)
+    ]
+
+
+_HAS_BIT = [bytes(value >> bit & 1 for value in range(256)) for bit in range(8)]
+
+
+def _union_of_bits(values: list[int]) -> int:
+    union = 0
+    for value in values:
+        union |= value
+    return union
+
+
+def _union_of_texts(sets: list[tuple[str, ...]]) -> tuple[str, ...]:
+    first = sets[0]
+    if all(other == first for other in sets):
+        return first
+    return tuple(sorted(set().union(*sets))[:MAX_DISTINCT_IDS])
+
+
+def _union_of_hashes(sets: Sequence[bytes]) -> bytes:
+    first = sets[0]
+    if all(other == first for other in sets):
+        return first
+    return np.unique(np.frombuffer(b"".join(sets), "<u8"))[:MAX_DISTINCT].tobytes()
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder().decode
+
+
+class SessionAccumulatorCoder(beam.coders.Coder):
+    """`SessionAccumulator` ⇄ MessagePack: about 10 bytes an event and 250 a session; None is the empty one.
+
+    Firsts and lasts of a session mostly come from the same one or two events, so (timestamp, uuid) is
+    written once an event.
+    """
+
+    def encode(self, value: SessionAccumulator | None) -> bytes:
+        """MessagePack of the part."""
+        if value is None:
+            return b"\xc0"
+        masks = value.masks
+        if not any(masks[1::2]):
+            masks = masks[0::2]  # with up to 8 counts the upper byte is always 0
+        events: dict[tuple[int, bytes], int] = {}
+        edges = [
+            None if edge is None else (events.setdefault(edge[:2], len(events)), edge[2])
+            for edge in (value.first_distinct_id, *value.edges)
+        ]
+        return _encode(
+            (
+                value.rows,
+                value.start,
+                value.end - value.start,
+                value.arrival - value.end,
+                value.flags,
+                value.keys,
+                masks,
+                value.packed,
+                value.oversized,
+                value.distinct_ids,
+                value.distincts,
+                value.maxima,
+                [(stamp - value.start, uid) for stamp, uid in events],
+                edges,
+            )
+        )
+
+    def decode(self, encoded: bytes) -> SessionAccumulator | None:
+        """The part that `encode` was given."""
+        content = _decode(encoded)
+        if content is None:
+            return None
+        (rows, start, length, delay, flags, keys, masks, packed, oversized, *rest) = content
+        distinct_ids, distincts, maxima, events, edges = rest
+        if len(masks) * 8 == len(keys):
+            wide = bytearray(2 * len(masks))
+            wide[0::2] = masks
+            masks = bytes(wide)
+        stamps = [(start + offset, uid) for offset, uid in events]
+        found: list[Any] = [None if edge is None else (*stamps[edge[0]], edge[1]) for edge in edges]
+        return SessionAccumulator(
+            rows,
+            start,
+            start + length,
+            start + length + delay,
+            flags,
+            keys,
+            masks,
+            packed,
+            oversized,
+            tuple(distinct_ids),
+            tuple(distincts),
+            tuple(maxima),
+            found[0],
+            tuple(found[1:]),
+        )
+
+    def is_deterministic(self) -> bool:
+        """Equal parts have equal encodings."""
+        return True
+
+    def to_type_hint(self) -> type:
+        """The type that this coder is registered for."""
+        return SessionAccumulator
+
+
+beam.coders.registry.register_coder(SessionAccumulator, SessionAccumulatorCoder)
