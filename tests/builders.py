@@ -1,0 +1,165 @@
+"""The vocabulary of the tests: events, warehouses, runs, and the tables they publish."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipeline import tables
+from pipeline.launcher import main
+from transforms.metrics import Metrics, load_metrics, parse_metrics
+
+METRICS = load_metrics()
+WAVES_METRICS = Path(__file__).with_name("waves_metrics.toml")
+#: When the events of the tests begin.
+START = datetime(2026, 1, 5, 12, 0, tzinfo=UTC)
+RUN_COLUMNS = ("_loaded_at", "_run_id")
+
+#: A small metrics file with one entry of every kind.
+SMALL_METRICS: Metrics = parse_metrics(
+    """
+    libraries = ["*"]
+    max_events_per_session = 5
+    engaged_by = ["taps"]
+    engagement_flags = ["created_event", "bought"]
+    [metrics.taps]
+    kind = "count"
+    events = ["tap"]
+    person_noun = "taps"
+    description = "Taps."
+    [metrics.touches]
+    kind = "count"
+    property = "y"
+    description = "Events with y."
+    [metrics.bought]
+    kind = "flag"
+    events = ["buy"]
+    description = "Bought."
+    [metrics.tapped]
+    kind = "flag"
+    count = "taps"
+    description = "Tapped."
+    [metrics.screens]
+    kind = "distinct"
+    property = "$screen_name"
+    description = "Screens."
+    [metrics.entry]
+    kind = "first"
+    property = "$screen_name"
+    description = "First screen."
+    person = "latest"
+    [metrics.exit]
+    kind = "last"
+    property = "$screen_name"
+    description = "Last screen."
+    [metrics.reach]
+    kind = "max"
+    property = "y"
+    divided_by = "h"
+    clip = [0, 1]
+    description = "Reach."
+    """
+)
+
+
+def at(seconds: float) -> datetime:
+    """A moment, counted from `START`."""
+    return START + timedelta(seconds=seconds)
+
+
+def event_id(number: int) -> str:
+    """A UUID that sorts like its number."""
+    return str(uuid.UUID(int=number + (7 << 76) + (2 << 62)))
+
+
+def event(
+    number: int,
+    session: str | None = "s1",
+    *,
+    name: str = "$screen",
+    distinct_id: str | None = "anon-1",
+    seconds: float | None = None,
+    arrives: float | None = None,
+    properties: Mapping[str, Any] | str | None = None,
+    lib: str | None = "posthog-react-native",
+) -> dict[str, Any]:
+    """A row of `posthog.events`; by default it happens `number` seconds after `START` and arrives a minute later."""
+    seconds = number if seconds is None else seconds
+    if properties is None or not isinstance(properties, str):
+        content = {"$session_id": session, "$lib": lib, **(properties or {})}
+        text: str | None = json.dumps({key: value for key, value in content.items() if value is not None})
+    else:
+        text = properties
+    return {
+        "uuid": event_id(number),
+        "event": name,
+        "properties": text,
+        "distinct_id": distinct_id,
+        "timestamp": at(seconds),
+        "bq_ingested_timestamp": at(seconds + 60 if arrives is None else arrives),
+    }
+
+
+def events_batch(rows: Iterable[Mapping[str, Any]]) -> pa.RecordBatch:
+    """Rows of `posthog.events` as the source gives them."""
+    return pa.RecordBatch.from_pylist(list(rows), schema=tables.EVENTS.bare)
+
+
+def write_table(
+    warehouse: Path,
+    dataset: str,
+    table: tables.Table,
+    rows: Sequence[Mapping[str, Any]],
+    *,
+    name: str = "part-0",
+    row_group_size: int | None = None,
+) -> None:
+    """Add a Parquet file to a table of a local warehouse."""
+    folder = warehouse / dataset / table.name
+    folder.mkdir(parents=True, exist_ok=True)
+    content = pa.Table.from_pylist(list(rows), schema=table.bare)
+    pq.write_table(content, folder / f"{name}.parquet", row_group_size=row_group_size)
+
+
+def write_events(warehouse: Path, rows: Sequence[Mapping[str, Any]], name: str = "part-0") -> Path:
+    """Add a file of events; gives the warehouse."""
+    write_table(warehouse, "posthog_etl", tables.EVENTS, rows, name=name)
+    return warehouse
+
+
+def run(warehouse: Path, *options: str) -> int:
+    """Run the pipeline in this process; its exit code."""
+    return main(["--runner", "DirectRunner", "--warehouse", str(warehouse), "--quiet", *options])
+
+
+def published(warehouse: Path, table: str, *, run_columns: bool = False) -> pa.Table:
+    """A published table, sorted by its key (its first column), without the run columns by default."""
+    folder = warehouse / "posthog_aggregated" / table
+    found = pa.concat_tables([pq.read_table(file) for file in sorted(folder.glob("*.parquet"))])
+    if not run_columns:
+        found = found.drop_columns([name for name in RUN_COLUMNS if name in found.schema.names])
+    return found.sort_by(found.schema.names[0]).combine_chunks().replace_schema_metadata()
+
+
+def tables_of(warehouse: Path) -> dict[str, pa.Table]:
+    """Sessions and persons, to be compared with those of another warehouse."""
+    return {name: published(warehouse, name) for name in ("sessions", "persons")}
+
+
+def ledger(warehouse: Path) -> list[dict[str, Any]]:
+    """The rows of `runs`, oldest first."""
+    rows: list[dict[str, Any]] = published(warehouse, "runs").to_pylist()
+    return rows
+
+
+def assert_adds_up(row: Mapping[str, Any]) -> None:
+    """Every row read is kept, a duplicate, filtered or rejected."""
+    parts = ("rows_kept", "rows_duplicate", "rows_filtered", "rows_rejected")
+    assert row["rows_read"] == sum(row[part] for part in parts)

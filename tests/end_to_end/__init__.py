@@ -1,0 +1,1 @@
+"""Whole runs of the pipeline, from Parquet files to published tables."""

@@ -1,0 +1,228 @@
+"""An independent oracle: the expected tables in SQL (DuckDB) over the same Parquet files.
+
+It imports nothing of `pipeline` or `transforms`. The SQL of the rules is in `oracle.sql`; the metrics of the
+two metrics files are written out here once more, by hand.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+
+_INPUTS = {
+    "events": (
+        "posthog_etl/events",
+        "uuid VARCHAR, event VARCHAR, properties VARCHAR, distinct_id VARCHAR, timestamp TIMESTAMPTZ, "
+        "bq_ingested_timestamp TIMESTAMPTZ",
+    ),
+    "posthog_sessions": (
+        "posthog_etl/sessions",
+        "session_id VARCHAR, end_timestamp TIMESTAMPTZ, channel_type VARCHAR, is_bounce BOOLEAN",
+    ),
+    "users": (
+        "firebase_etl_prod/users",
+        "user_id VARCHAR, fullName VARCHAR, phoneNumber VARCHAR, username VARCHAR, email VARCHAR, "
+        "contactAccessGranted BOOLEAN, businessUser BOOLEAN, createdAt TIMESTAMPTZ",
+    ),
+    "social": ("firebase_etl_prod/events", "user_id VARCHAR, createdAt TIMESTAMPTZ"),
+}
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What a metrics file says, in SQL."""
+
+    libraries: str
+    metrics: str
+    engaged: str
+    rollups: str
+    active: str
+
+
+def _has(*names: str) -> str:
+    quoted = ", ".join(f"'{name}'" for name in names)
+    return f"bool_or(event in ({quoted}))"
+
+
+def _edge(which: str, name: str) -> str:
+    value = f"text_of(props, '{name}')"
+    return f"{which}({value} order by timestamp, uuid) filter ({value} is not null)"
+
+
+def _noun(count: str, noun: str) -> str:
+    return (
+        f"sum({count})::bigint as total_{noun}, sum({count})::double / count(*) as avg_{noun}_per_session, "
+        f"max({count}) as max_{noun}_per_session"
+    )
+
+
+_FLAGS = {
+    "viewed_event": _has("view_event"),
+    "joined_event": _has("join_event"),
+    "clicked_invite": _has("click_invite_to_event"),
+    "started_quiz": _has("start_quiz"),
+    "completed_quiz": _has("finish_quiz"),
+    "invited_someone": _has("invite_friends", "send_invite_to_event", "invite_friends_for_report"),
+    "enabled_contacts": "bool_or(event ilike '%contact%' and event ilike '%enable%')",
+    "visited_discover": "coalesce(bool_or(text_of(props, '$screen_name') = 'Discover'), false)",
+}
+_TOUCHES = "count(*) filter (number_of(props, '$touch_y') is not null)"
+_REACH = """max(case when number_of(props, '$screen_height') > 0 and number_of(props, '$touch_y') is not null then
+    least(greatest(number_of(props, '$touch_y') / number_of(props, '$screen_height'), 0.0), 1.0) end)"""
+APP = Rules(
+    libraries="lib = 'posthog-react-native'",
+    metrics=", ".join(
+        [
+            "count(*) filter (event = '$autocapture') as autocapture_count",
+            "count(*) filter (event = '$screen') as screen_count",
+            "count(distinct text_of(props, '$screen_name')) as unique_screen_count",
+            f"{_edge('first', '$screen_name')} as entry_screen",
+            f"{_edge('last', '$screen_name')} as exit_screen",
+            f"{_TOUCHES} as scroll_event_count, {_TOUCHES} > 0 as scrolled, {_REACH} as scroll_depth",
+            *[f"{sql} as {name}" for name, sql in _FLAGS.items()],
+            f"{_edge('first', '$geoip_city_name')} as city",
+            f"{_edge('first', '$geoip_country_name')} as country",
+            f"{_edge('first', '$os_name')} as os_name",
+            f"{_edge('first', '$app_version')} as app_version",
+        ]
+    ),
+    engaged="autocapture_count > 0",
+    rollups=", ".join(
+        [
+            *[f"count(*) filter ({name}) as {name}_sum" for name in (*_FLAGS, "scrolled")],
+            _noun("scroll_event_count", "scrolls"),
+            _noun("autocapture_count", "autocaptures"),
+            _noun("screen_count", "screens"),
+            *[
+                f"last({name} order by start_us, session_id) filter ({name} is not null) as {name}"
+                for name in ("city", "country")
+            ],
+        ]
+    ),
+    active="created_event or viewed_event or joined_event or scrolled",
+)
+WAVES = Rules(
+    libraries="true",
+    metrics=", ".join(
+        [
+            f"{_has('SUCCEED.0')} as succeeded, {_has('FAIL.0')} as failed, {_has('CUSTOM.6')} as skipped",
+            "bool_or(event ilike '%custom%' and event like '%5%') as used_menu",
+            "count(*) filter (event = 'CUSTOM.1') as slider_moves",
+            "count(*) filter (json_type(props, '$.level') <> 'NULL') as event_count_with_level",
+            "count(distinct text_of(props, 'event_custom')) as unique_events",
+            "max(number_of(props, 'closeness')) as max_closeness",
+            """max(case when number_of(props, 'correct_val') > 0 and number_of(props, 'begin_closeness') is not null then least(greatest(
+                number_of(props, 'begin_closeness') / number_of(props, 'correct_val'), 0.0), 1.0) end) as best_fit""",
+            f"{_edge('first', '$app_version')} as app_version",
+            f"{_edge('first', 'slider')} as first_slider, {_edge('last', 'slider')} as last_slider",
+        ]
+    ),
+    engaged="false",
+    rollups=", ".join(
+        [
+            *[
+                f"count(*) filter ({name}) as {name}_sum"
+                for name in ("succeeded", "failed", "used_menu", "skipped")
+            ],
+            _noun("slider_moves", "slider_moves"),
+        ]
+    ),
+    active="created_event or succeeded",
+)
+
+
+@dataclass(frozen=True)
+class Expected:
+    """The expected tables, sorted by key, without run columns, and the rows by outcome."""
+
+    sessions: pa.Table
+    persons: pa.Table
+    counts: dict[str, int]
+
+
+def expected(
+    warehouse: Path,
+    rules: Rules = APP,
+    *,
+    excluded: Collection[str] = (),
+    max_events_per_session: int = 100_000,
+) -> Expected:
+    """What a full load of this warehouse must publish.
+
+    In sessions above `max_events_per_session` the counts by kind are exact here, while the pipeline's saturate.
+    """
+    db = duckdb.connect()
+    db.execute("set TimeZone = 'UTC'")
+    for view, (folder, columns) in _INPUTS.items():
+        _load(db, view, warehouse / folder, columns)
+    db.execute("create table excluded(id varchar)")
+    db.executemany("insert into excluded values (?)", [[value] for value in (*excluded, "\0")])
+    _mend_odd_json(db)
+    script = Path(__file__).with_name("oracle.sql").read_text()
+    for name, value in {**vars(rules), "limit": str(max_events_per_session)}.items():
+        script = script.replace(f"{{{name}}}", value)
+    db.execute(script)
+    counts = dict(db.execute("select outcome, count(*) from outcomes group by 1").fetchall())
+    usable, kept = counts.pop("usable", 0), db.execute("select count(*) from used").fetchall()[0][0]
+    counts |= {"read": usable + sum(counts.values()), "kept": kept, "duplicates": usable - kept}
+    sessions = db.sql("select * exclude (duration_us, start_us) from sessions order by session_id")
+    persons = db.sql("select * from persons order by person_id")
+    return Expected(sessions.to_arrow_table(), persons.to_arrow_table(), counts)
+
+
+def _load(db: duckdb.DuckDBPyConnection, view: str, folder: Path, columns: str) -> None:
+    """A table of the files' columns, those that are not there null."""
+    db.execute(f"create table {view} ({columns})")
+    if list(folder.glob("*.parquet")):
+        source = f"read_parquet('{folder}/*.parquet', union_by_name = true)"
+        there = {row[0] for row in db.execute(f"describe select * from {source}").fetchall()}
+        names = [part.split()[0] for part in columns.split(", ")]
+        shared = ", ".join(name for name in names if name in there)
+        db.execute(f"insert into {view} ({shared}) select {shared} from {source}")
+
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+def _mend_odd_json(db: duckdb.DuckDBPyConnection) -> None:
+    """Texts that Python's json reads and DuckDB's does not (NaN, lone surrogates), rewritten as it reads them."""
+    odd = "properties is not null and (not json_valid(properties) or properties like '%\\ud%')"
+    for (text,) in db.execute(f"select distinct properties from events where {odd}").fetchall():
+        try:
+            content = json.loads(text, parse_constant=lambda name: name)
+        except (ValueError, RecursionError):
+            continue
+        mended = _SURROGATE.sub("�", json.dumps(content, ensure_ascii=False))
+        db.execute("update events set properties = ? where properties = ?", [mended, text])
+
+
+def _same(name: str, left: object, right: object) -> bool:
+    if name == "std_session_duration" and isinstance(left, float) and isinstance(right, float):
+        return math.isclose(left, right, rel_tol=1e-12)  # DuckDB rounds once more before its root
+    return left == right
+
+
+def differences(actual: pa.Table, wanted: pa.Table) -> list[str]:
+    """What differs between two tables of one key (the first column), in words; empty when they are equal."""
+    if set(actual.schema.names) != set(wanted.schema.names):
+        return [f"columns: {sorted(set(actual.schema.names) ^ set(wanted.schema.names))}"]
+    key = actual.schema.names[0]
+    left = {row[key]: row for row in actual.to_pylist()}
+    right = {row[key]: row for row in wanted.to_pylist()}
+    found = [f"{key} {value!r} is on one side only" for value in sorted(left.keys() ^ right.keys())]
+    for value in sorted(left.keys() & right.keys()):
+        found += [
+            f"{key} {value!r}: {name} is {left[value][name]!r}, expected {right[value][name]!r}"
+            for name in actual.schema.names
+            if not _same(name, left[value][name], right[value][name])
+        ]
+    if not found and actual.num_rows != wanted.num_rows:
+        found.append(f"{actual.num_rows} rows, expected {wanted.num_rows}")
+    return found

@@ -1,0 +1,164 @@
+-- The expected sessions and persons of a warehouse, by the design's rules, from the same Parquet files.
+-- Input views: events, posthog_sessions, users, social (with all their columns), excluded(id).
+-- Placeholders: {libraries} (a condition on lib), {limit}.
+
+create table typed as
+select
+    *,
+    case when json_type(props, '$."$session_id"') = 'VARCHAR' then json_extract_string(props, '$."$session_id"') end
+        as session_id,
+    coalesce(json_type(props, '$."$session_id"'), 'NULL') not in ('VARCHAR', 'NULL') as session_id_is_odd,
+    case when json_type(props, '$."$lib"') = 'VARCHAR' then json_extract_string(props, '$."$lib"') end as lib
+from (
+    select
+        *,
+        coalesce(trim(properties, e' \t\r\n\f\v'), '') = '' as is_blank,
+        case when json_valid(properties) and json_type(properties) = 'OBJECT' then properties::json end as props
+    from events
+);
+
+create table outcomes as
+select
+    *,
+    case
+        when coalesce(trim(uuid), '') = '' then 'rejected.uuid_missing'
+        when length(uuid) > 400 then 'rejected.uuid_too_long'
+        when coalesce(trim(event), '') = '' then 'rejected.event_missing'
+        when coalesce(trim(distinct_id), '') = '' then 'rejected.distinct_id_missing'
+        when length(distinct_id) > 400 then 'rejected.distinct_id_too_long'
+        when timestamp is null then 'rejected.timestamp_missing'
+        when timestamp < timestamptz '2015-01-01 00:00:00+00' or timestamp >= timestamptz '2050-01-01 00:00:00+00'
+            or timestamp > bq_ingested_timestamp + interval 24 hour then 'rejected.timestamp_implausible'
+        when is_blank then 'rejected.properties_missing'
+        when props is null then 'rejected.properties_invalid'
+        when not coalesce(({libraries}), false) then 'filtered.library'
+        when distinct_id in (select id from excluded) then 'filtered.excluded_user'
+        when session_id_is_odd then 'rejected.session_id_invalid'
+        when coalesce(trim(session_id), '') = '' then 'rejected.session_id_missing'
+        when length(session_id) > 400 then 'rejected.session_id_too_long'
+        else 'usable'
+    end as outcome
+from typed;
+
+-- one row an event; rows of one uuid are repetitions and equal in everything that counts
+create table used as
+select distinct on (session_id, uuid)
+    session_id, uuid, event, distinct_id, timestamp, epoch_us(timestamp) as us, props
+from outcomes where outcome = 'usable' order by timestamp, bq_ingested_timestamp;
+
+create macro text_of(props, name) as
+    case when json_type(props, '$."' || name || '"') = 'VARCHAR'
+        then nullif(left(replace(json_extract_string(props, '$."' || name || '"'), chr(0), chr(65533)), 1024), '') end;
+create macro number_of(props, name) as
+    case when json_type(props, '$."' || name || '"') in ('DOUBLE', 'BIGINT', 'UBIGINT', 'HUGEINT')
+        and abs(json_extract_string(props, '$."' || name || '"')::double) < 9223372036854775808.0
+        then json_extract_string(props, '$."' || name || '"')::double end;
+
+create table facts as
+select
+    session_id,
+    first(distinct_id order by timestamp, uuid) as distinct_id,
+    list_sort(list(distinct distinct_id)) as distinct_ids,
+    min(us) as start_us,
+    max(us) as end_us,
+    least(count(*), {limit}) as event_count,
+    count(*) > {limit} as is_oversized,
+    {metrics}
+from used group by session_id;
+
+-- users: blank is null; unique by user_id, then by phone; most complete first
+create table clean_users as
+select
+    nullif(trim(user_id), '') as user_id, nullif(trim(fullName), '') as full_name_key,
+    case when trim(fullName) <> '' then fullName end as fullName,
+    case when trim(phoneNumber) <> '' then phoneNumber end as phoneNumber,
+    case when trim(username) <> '' then username end as username,
+    case when trim(email) <> '' then email end as email,
+    contactAccessGranted, businessUser, createdAt
+from users where trim(user_id) <> '';
+create table ranked_users as
+select *,
+    (fullName is not null)::int + (phoneNumber is not null)::int + (username is not null)::int
+    + (email is not null)::int + (contactAccessGranted is not null)::int + (businessUser is not null)::int
+    + (createdAt is not null)::int as completeness
+from clean_users;
+create table by_user as
+select * from ranked_users
+qualify row_number() over (
+    partition by user_id
+    order by completeness desc, fullName nulls last, phoneNumber nulls last, username nulls last, email nulls last,
+        contactAccessGranted nulls last, businessUser nulls last, createdAt nulls last
+) = 1;
+create table unique_users as
+select * from by_user
+qualify phoneNumber is null or row_number() over (partition by phoneNumber order by completeness desc, user_id) = 1;
+
+create table matches as
+select session_id, coalesce(min(p.user_id), min(u.user_id)) as user_id
+from (select session_id, unnest(distinct_ids) as id from facts) ids
+left join unique_users p on ids.id = p.phoneNumber
+left join unique_users u on ids.id = u.user_id
+group by session_id;
+
+create table acquisition as
+select session_id, channel_type, is_bounce from posthog_sessions
+qualify row_number() over (
+    partition by session_id order by end_timestamp desc nulls last, channel_type nulls last, is_bounce nulls last
+) = 1;
+
+create table created as
+select f.session_id, count(*) as events_created_count
+from facts f join matches using (session_id) join social s on s.user_id = matches.user_id
+where epoch_us(s.createdAt) between f.start_us and f.end_us
+group by f.session_id;
+
+create table sessions as
+select
+    f.session_id,
+    coalesce(m.user_id, f.distinct_id) as person_id,
+    m.user_id,
+    f.distinct_id,
+    f.distinct_ids,
+    make_timestamptz(f.start_us) as start_timestamp,
+    make_timestamptz(f.end_us) as end_timestamp,
+    (f.end_us - f.start_us) / 1000000 as session_duration,
+    f.event_count,
+    f.* exclude (session_id, distinct_id, distinct_ids, start_us, end_us, event_count, is_oversized),
+    coalesce(c.events_created_count, 0) > 0 as created_event,
+    coalesce(c.events_created_count, 0) as events_created_count,
+    f.end_us > f.start_us or {engaged} as is_engaged,
+    f.is_oversized,
+    u.fullName, u.phoneNumber, u.username, u.email, u.contactAccessGranted, u.businessUser, u.createdAt,
+    a.channel_type, a.is_bounce,
+    f.end_us - f.start_us as duration_us, f.start_us
+from facts f join matches m using (session_id)
+left join unique_users u on u.user_id = m.user_id
+left join acquisition a on a.session_id = f.session_id
+left join created c on c.session_id = f.session_id;
+
+create table persons as
+select
+    person_id,
+    any_value(user_id) as user_id,
+    count(*) as total_sessions,
+    count(*) filter (is_engaged) as engaged_sessions,
+    sum(duration_us)::double / (count(*) * 1000000)::double as avg_session_duration,
+    (quantile_disc(duration_us, 0.5) + list_sort(list(duration_us))[count(*) // 2 + 1])::double / 2 / 1000000
+        as median_session_duration,
+    sum(duration_us)::double / 1000000 as total_session_duration,
+    min(duration_us)::double / 1000000 as min_session_duration,
+    max(duration_us)::double / 1000000 as max_session_duration,
+    case when count(*) > 1 then
+        sqrt((count(*) * sum(duration_us::hugeint * duration_us) - sum(duration_us) * sum(duration_us))::double
+            / (count(*) * (count(*) - 1))::double) / 1000000 end as std_session_duration,
+    count(*) filter (created_event) as created_event_sum,
+    {rollups},
+    make_timestamptz(min(start_us)) as first_session_date,
+    make_timestamptz(max(start_us)) as last_session_date,
+    (max(start_us) - min(start_us)) / 86400000000 as days_since_first_session,
+    count(*) / ((max(start_us) - min(start_us)) / 86400000000 + 1) as sessions_per_day,
+    count(*) filter ({active}) / count(*) as engagement_score,
+    any_value(fullName) as fullName, any_value(phoneNumber) as phoneNumber, any_value(username) as username,
+    any_value(email) as email, any_value(contactAccessGranted) as contactAccessGranted,
+    any_value(businessUser) as businessUser, any_value(createdAt) as createdAt
+from sessions group by person_id;

@@ -1,0 +1,1 @@
+"""Tests of `transforms`, one module a module."""

@@ -1,0 +1,137 @@
+"""What becomes of a row: one reason each, in a fixed order, whatever batch it comes in."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from tests.builders import METRICS, START, at, event, events_batch
+from transforms.events import DecodedEvents, EventDecoder
+from transforms.metrics import parse_metrics
+from transforms.scope import Scope
+
+
+def decode(*rows: dict[str, Any], excluded: frozenset[str] = frozenset(), **scope: Any) -> DecodedEvents:
+    return EventDecoder(METRICS, excluded, Scope(**scope)).decode(events_batch(rows))
+
+
+def micros(seconds: float) -> int:
+    return int((at(seconds) - datetime(1970, 1, 1, tzinfo=UTC)).total_seconds() * 1_000_000)
+
+
+GOOD = event(1)
+
+
+@pytest.mark.parametrize(
+    ("change", "outcome"),
+    [
+        ({}, None),
+        ({"uuid": None}, "rejected.uuid_missing"),
+        ({"uuid": " "}, "rejected.uuid_missing"),
+        ({"uuid": "x" * 10_000}, "rejected.uuid_too_long"),
+        ({"uuid": "not-a-uuid"}, None),
+        ({"event": None}, "rejected.event_missing"),
+        ({"event": ""}, "rejected.event_missing"),
+        ({"distinct_id": None}, "rejected.distinct_id_missing"),
+        ({"distinct_id": ""}, "rejected.distinct_id_missing"),
+        ({"distinct_id": " \t " * 20}, "rejected.distinct_id_missing"),
+        ({"distinct_id": "x" * 10_240}, "rejected.distinct_id_too_long"),
+        ({"distinct_id": "x" * 400}, None),
+        ({"timestamp": None}, "rejected.timestamp_missing"),
+        ({"timestamp": datetime(1970, 1, 1, tzinfo=UTC)}, "rejected.timestamp_implausible"),
+        ({"timestamp": datetime(2014, 12, 31, 23, 59, 59, tzinfo=UTC)}, "rejected.timestamp_implausible"),
+        ({"timestamp": datetime(2015, 1, 1, tzinfo=UTC)}, None),
+        ({"timestamp": datetime(2099, 1, 1, tzinfo=UTC)}, "rejected.timestamp_implausible"),
+        (
+            {"timestamp": datetime(9999, 1, 1, tzinfo=UTC), "bq_ingested_timestamp": None},
+            "rejected.timestamp_implausible",
+        ),
+        ({"timestamp": at(86_400 + 61)}, "rejected.timestamp_implausible"),
+        ({"timestamp": at(86_400 + 60)}, None),
+        ({"bq_ingested_timestamp": None}, None),
+        ({"properties": None}, "rejected.properties_missing"),
+        ({"properties": ""}, "rejected.properties_missing"),
+        ({"properties": " " * 100}, "rejected.properties_missing"),
+        ({"properties": "nope"}, "rejected.properties_invalid"),
+        ({"properties": "[1]"}, "rejected.properties_invalid"),
+        ({"properties": '{"$session_id": "s'}, "rejected.properties_invalid"),
+        ({"properties": '{"$session_id": "s1"}'}, "filtered.library"),
+        ({"properties": '{"$lib": "web", "$session_id": "s1"}'}, "filtered.library"),
+        ({"distinct_id": "staff"}, "filtered.excluded_user"),
+    ],
+)
+def test_outcome(change: dict[str, Any], outcome: str | None) -> None:
+    change = {"bq_ingested_timestamp": at(60), **change}
+    if change.get("timestamp") == datetime(2015, 1, 1, tzinfo=UTC):
+        change["bq_ingested_timestamp"] = None
+    decoded = decode({**GOOD, **change}, excluded=frozenset({"staff"}))
+    expected = {"read": 1} | ({outcome: 1} if outcome else {})
+    assert {name: n for name, n in decoded.counts.items() if not name.startswith("nulled")} == expected
+    assert len(decoded.timestamps) == (0 if outcome else 1)
+    assert decoded.rejected.num_rows == (1 if outcome and outcome.startswith("rejected") else 0)
+
+
+@pytest.mark.parametrize(
+    ("session", "outcome"),
+    [
+        (None, "session_id_missing"),
+        ("", "session_id_missing"),
+        (" \n", "session_id_missing"),
+        ("x" * 10_240, "session_id_too_long"),
+        (7, "session_id_invalid"),
+        (["s1"], "session_id_invalid"),
+        ("s", None),
+    ],
+)
+def test_session_ids(session: Any, outcome: str | None) -> None:
+    text = json.dumps({"$lib": "posthog-react-native", "$session_id": session})
+    decoded = decode({**GOOD, "properties": text})
+    assert decoded.counts[f"rejected.{outcome}"] == (1 if outcome else 0)
+    assert len(decoded.timestamps) == (0 if outcome else 1)
+
+
+def test_the_first_reason_wins_and_every_row_has_one_outcome() -> None:
+    everything_wrong = {name: None for name in GOOD}
+    decoded = decode(everything_wrong, GOOD, {**GOOD, "event": None, "timestamp": None})
+    assert decoded.counts == {"read": 3, "rejected.uuid_missing": 1, "rejected.event_missing": 1}
+
+
+def test_rejected_rows_keep_the_source_and_the_reason() -> None:
+    decoded = decode(GOOD, {**GOOD, "properties": "nope"})
+    [row] = decoded.rejected.to_pylist()
+    assert row["reason"] == "properties_invalid"
+    assert row["properties"] == "nope"
+    assert row["uuid"] == GOOD["uuid"]
+
+
+def test_any_library_when_the_metrics_say_so() -> None:
+    text = '''libraries = ["*"]
+    [metrics.x]
+    kind = "flag"
+    events = ["x"]
+    description = "X."'''
+    decoder = EventDecoder(parse_metrics(text))
+    assert len(decoder.decode(events_batch([event(1, lib=None)])).timestamps) == 1
+
+
+def test_a_window_looks_only_at_its_rows_and_at_news() -> None:
+    rows = [
+        event(1, seconds=-100, arrives=-40),  # before the window, old
+        event(2, seconds=-100, arrives=500),  # before the window, new: too late for it
+        event(3, seconds=10, arrives=70),  # in the window, old
+        event(4, seconds=10, arrives=500),  # in the window, new
+    ]
+    decoded = decode(*rows, scan_start=micros(0), new_after=micros(400))
+    assert decoded.counts == {"read": 4, "filtered.outside_scan": 1, "filtered.late": 1}
+    assert len(decoded.timestamps) == 2
+    assert decoded.late_sessions == ["s1"]
+    assert decoded.latest_arrival == micros(500)
+
+
+def test_without_arrival_the_event_time_stands_for_it() -> None:
+    decoded = decode({**event(5), "bq_ingested_timestamp": None})
+    assert decoded.arrivals.tolist() == decoded.timestamps.tolist() == [micros(5)]
+    assert START.tzinfo is UTC
