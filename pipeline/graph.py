@@ -73,6 +73,7 @@ def build(
         table: (rows, published[table])
         | f"Compare {table.name}" >> CompareWithPublished(table.name, table.bare, run.stamp, n)
         for table, rows in ((sessions, made.rows), (persons, people), (rejected, dead))
+        if table in run.tables
     }
     staged = [
         step.rows | f"Stage {table.name}" >> warehouse.stage(run, table) for table, step in changed.items()

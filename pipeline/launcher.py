@@ -6,6 +6,7 @@ assumes a finished job: publishing is a step of the graph.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import secrets
 import sys
@@ -22,7 +23,8 @@ from pipeline.errors import UsageError, cause_of
 from pipeline.excluded import digest, load_excluded
 from pipeline.graph import build
 from pipeline.options import Settings, settings_of
-from pipeline.plan import Plan, make_plan
+from pipeline.plan import make_plan
+from pipeline.progress import Progress
 from pipeline.sample import write_sample
 from pipeline.summary import plan_text, summary_text
 from pipeline.warehouse.base import Inventory, Run, Warehouse
@@ -40,6 +42,8 @@ def main(argv: Sequence[str]) -> int:
         settings = settings_of(options)
         if settings.verbose:
             _LOG.setLevel(logging.DEBUG)
+        else:  # the runner logs what a worker raised, which may quote a row; the one line of cause does not
+            logging.getLogger("apache_beam").setLevel(logging.CRITICAL)
         _run(settings, options)
     except (UsageError, MetricsError) as error:
         print(f"pipeline: {error}", file=sys.stderr)
@@ -60,9 +64,19 @@ def main(argv: Sequence[str]) -> int:
 
 def _run(settings: Settings, options: PipelineOptions) -> None:
     metrics = load_metrics(settings.metrics_file)
-    outputs = tables.outputs(metrics)
+    tables.outputs(metrics)  # a metric with the name of another column is told before anything starts
     excluded = load_excluded(settings.excluded_users)
     warehouse = _open(settings)
+    with contextlib.closing(warehouse):
+        if not settings.plan_only:
+            warehouse.acquire()
+        run = _plan(settings, warehouse, metrics, excluded)
+        if not settings.plan_only:
+            _execute(run, warehouse, metrics, excluded, options, quiet=settings.quiet)
+
+
+def _plan(settings: Settings, warehouse: Warehouse, metrics: Metrics, excluded: frozenset[str]) -> Run:
+    """Look at what is there, decide what to read, and say so."""
     inventory = warehouse.inventory()
     plan = make_plan(
         settings.request,
@@ -82,16 +96,10 @@ def _run(settings: Settings, options: PipelineOptions) -> None:
         max_rejected_ratio=settings.max_rejected_ratio,
         code_version=__version__,
         options=settings.given,
-        tables=tuple(table for table in outputs if _publishes(plan, table)),
+        tables=tables.outputs(metrics)[: 2 if plan.mode == "sample" else 3],
     )
     print(plan_text(run, inventory, warehouse.where_to_look(plan)))
-    if settings.plan_only:
-        return
-    _execute(run, warehouse, metrics, excluded, options)
-
-
-def _publishes(plan: Plan, table: tables.Table) -> bool:
-    return plan.mode != "sample" or table is not tables.REJECTED_EVENTS
+    return run
 
 
 def _reach_back(warehouse: Warehouse, inventory: Inventory, excluded: frozenset[str]) -> datetime | None:
@@ -117,13 +125,16 @@ def _execute(
     metrics: Metrics,
     excluded: frozenset[str],
     options: PipelineOptions,
+    *,
+    quiet: bool,
 ) -> None:
     options.view_as(SetupOptions).save_main_session = False
     warehouse.begin(run)
     try:
         pipeline = beam.Pipeline(options=options)
         build(pipeline, warehouse, run, metrics, excluded)
-        result = pipeline.run()
+        with Progress(warehouse.rows_read, run.scan.rows, enabled=not quiet):
+            result = pipeline.run()
         runner = options.view_as(StandardOptions).runner or ""
         if "Dataflow" in runner:
             print("Submitted; follow the job in the Dataflow console.")

@@ -19,7 +19,7 @@ from transforms.metrics import Metrics, load_metrics, parse_metrics
 METRICS = load_metrics()
 WAVES_METRICS = Path(__file__).with_name("waves_metrics.toml")
 #: When the events of the tests begin.
-START = datetime(2026, 1, 5, 12, 0, tzinfo=UTC)
+START = datetime(2025, 1, 5, 12, 0, tzinfo=UTC)
 RUN_COLUMNS = ("_loaded_at", "_run_id")
 
 #: A small metrics file with one entry of every kind.
@@ -120,11 +120,13 @@ def write_table(
     *,
     name: str = "part-0",
     row_group_size: int | None = None,
+    without: Sequence[str] = (),
 ) -> None:
     """Add a Parquet file to a table of a local warehouse."""
     folder = warehouse / dataset / table.name
     folder.mkdir(parents=True, exist_ok=True)
     content = pa.Table.from_pylist(list(rows), schema=table.bare)
+    content = content.drop_columns([column for column in without if column in content.schema.names])
     pq.write_table(content, folder / f"{name}.parquet", row_group_size=row_group_size)
 
 

@@ -94,7 +94,7 @@ def test_session_ids(session: Any, outcome: str | None) -> None:
 
 
 def test_the_first_reason_wins_and_every_row_has_one_outcome() -> None:
-    everything_wrong = {name: None for name in GOOD}
+    everything_wrong = dict.fromkeys(GOOD)
     decoded = decode(everything_wrong, GOOD, {**GOOD, "event": None, "timestamp": None})
     assert decoded.counts == {"read": 3, "rejected.uuid_missing": 1, "rejected.event_missing": 1}
 

@@ -1,0 +1,129 @@
+"""What the graph and the launcher ask of a warehouse, whichever it is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol
+
+import apache_beam as beam
+import pyarrow as pa
+
+from pipeline.plan import LastRun, Plan, partitions_for
+from pipeline.tables import Table
+from transforms.changes import Stamp
+from transforms.counts import Count
+
+
+@dataclass(frozen=True)
+class Inventory:
+    """What is there before a run, from metadata only."""
+
+    has_arrival: bool
+    """Whether the events have `bq_ingested_timestamp`."""
+    absent: tuple[str, ...]
+    """Optional input tables that do not exist, as dataset.table."""
+    last_run: LastRun | None
+
+
+@dataclass(frozen=True)
+class Scan:
+    """What reading the events under a plan takes."""
+
+    rows: int
+    """Rows read (an upper bound where filters apply to rows)."""
+    rows_total: int
+    bytes: int
+    bytes_total: int
+    files: int = 0
+    files_total: int = 0
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run: everything that the publish step must know, picklable."""
+
+    run_id: str
+    started_at: datetime
+    plan: Plan
+    scan: Scan
+    metrics_digest: str
+    excluded_digest: str
+    max_rejected_ratio: float
+    code_version: str
+    options: Mapping[str, str]
+    tables: tuple[Table, ...]
+    """The tables it recomputes."""
+
+    @property
+    def stamp(self) -> Stamp:
+        """What it writes into the rows that it changes."""
+        kept = frozenset() if self.plan.scope.is_full else frozenset({"rejected_events"})
+        return Stamp(self.run_id, self.started_at, kept)
+
+    @property
+    def partitions(self) -> int:
+        """Partitions of the joins."""
+        return partitions_for(self.scan.rows_total)
+
+    def published_name(self, table: Table) -> str:
+        """The name of a table as this run publishes it."""
+        return table.name + self.plan.suffix
+
+
+#: (table name, where it is staged, rows): one piece of a staged table.
+Staged = tuple[str, str, int]
+
+
+class Warehouse(Protocol):
+    """Where the input tables are and the output tables go."""
+
+    def acquire(self) -> None:
+        """Become the run that may publish, where the warehouse can tell (RunError when another one is)."""
+
+    def close(self) -> None:
+        """Let others run and free what is held."""
+
+    def inventory(self) -> Inventory:
+        """Check the inputs (RunError naming what is missing or wrong) and say what is there."""
+
+    def scan(self, plan: Plan) -> Scan:
+        """What reading the events under this plan takes."""
+
+    def read_events(self, plan: Plan) -> beam.PTransform:
+        """PBegin → PCollection[pa.RecordBatch] of `tables.EVENTS`; the plan's window only prunes it."""
+
+    def read_input(self, table: Table) -> beam.PTransform:
+        """PBegin → PCollection[pa.RecordBatch] with the table's schema; nothing when it does not exist."""
+
+    def read_published(self, run: Run, table: Table) -> beam.PTransform:
+        """PBegin → PCollection[pa.RecordBatch] of an output table as last published."""
+
+    def begin(self, run: Run) -> None:
+        """Make the staging area, once per run, before the graph runs."""
+
+    def stage(self, run: Run, table: Table) -> beam.PTransform:
+        """PCollection[pa.RecordBatch] with `changes.with_change(schema)` → PCollection[Staged]."""
+
+    def publish(
+        self, run: Run, staged: Sequence[Staged], counts: Sequence[Count], ledger: dict[str, Any]
+    ) -> None:
+        """Check what is staged against the counts and switch all tables and the ledger row at once."""
+
+    def abandon(self, run: Run) -> None:
+        """Remove what a run that failed has staged."""
+
+    def earliest_session_with(self, distinct_ids: frozenset[str]) -> datetime | None:
+        """Start of the earliest published session with one of these ids among several, None for none."""
+
+    def rows_read(self) -> int:
+        """Event rows that the graph has read so far, where the warehouse can tell; else 0."""
+
+    def where_to_look(self, plan: Plan) -> str:
+        """One line for the summary: where the tables are."""
+
+
+def empty(schema: pa.Schema) -> pa.RecordBatch:
+    """A record batch without rows."""
+    return pa.RecordBatch.from_pylist([], schema=schema)

@@ -1,0 +1,251 @@
+"""A warehouse in a local folder: `DIR/<dataset>/<table>/*.parquet`."""
+
+from __future__ import annotations
+
+import uuid
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import apache_beam as beam
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from apache_beam.transforms.window import GlobalWindow
+from apache_beam.utils.windowed_value import WindowedValue
+
+from pipeline import tables
+from pipeline.errors import RunError
+from pipeline.plan import LastRun, Plan
+from pipeline.tables import Table
+from pipeline.warehouse.base import Inventory, Run, Scan, Staged
+from pipeline.warehouse.parquet import (
+    ReadParquet,
+    RowGroup,
+    check_columns,
+    files_of,
+    row_groups,
+    rows_told,
+    shards,
+    table_shards,
+)
+from pipeline.warehouse.snapshots import Snapshots
+from transforms.changes import CHANGE, CHANGES
+from transforms.counts import Count
+
+#: Everything that a snapshot can hold; what a run does not write is carried over.
+_OUTPUTS = frozenset({"sessions", "persons", "rejected_events", "runs", "sessions_sample", "persons_sample"})
+#: Rows that are written: the whole table but what is deleted.
+_STAYS = tuple(change for change in CHANGES if change != "deleted")
+
+
+_PROGRESS = "progress"
+
+
+class LocalWarehouse:
+    """Implements `base.Warehouse` on a folder."""
+
+    def __init__(self, root: Path, posthog: str, firebase: str, aggregated: str) -> None:
+        self.root = root
+        self._datasets = {"posthog": posthog, "firebase": firebase, "aggregated": aggregated}
+        self.snapshots = Snapshots(root / aggregated)
+        self._groups: list[RowGroup] | None = None
+        self._progress: Path | None = None
+
+    def acquire(self) -> None:
+        """See `base.Warehouse`; the lock goes with the process, however it ends."""
+        if not self.root.is_dir():
+            raise RunError(f"no warehouse at {self.root}: the folder does not exist")
+        self.snapshots.lock()
+
+    def close(self) -> None:
+        """See `base.Warehouse`."""
+        self.snapshots.unlock()
+
+    def inventory(self) -> Inventory:
+        """See `base.Warehouse`; from the Parquet footers."""
+        if not self.root.is_dir():
+            raise RunError(f"no warehouse at {self.root}: the folder does not exist")
+        events = self._folder(tables.EVENTS)
+        files = files_of(events)
+        if not files:
+            raise RunError(f"no events: {events} has no *.parquet file")
+        present = check_columns(files, tables.EVENTS, self._label(tables.EVENTS))
+        absent = []
+        for table in tables.OPTIONAL_INPUTS:
+            found = files_of(self._folder(table))
+            if found:
+                check_columns(found, table, self._label(table))
+            else:
+                absent.append(self._label(table))
+        return Inventory("bq_ingested_timestamp" in present, tuple(absent), self._last_run())
+
+    def scan(self, plan: Plan) -> Scan:
+        """See `base.Warehouse`; from the Parquet footers."""
+        every, needed = self._all_groups(), self._needed(plan)
+        rows = sum(group.rows for group in needed)
+        return Scan(
+            rows=rows if plan.limit is None else min(rows, plan.limit),
+            rows_total=sum(group.rows for group in every),
+            bytes=sum(group.bytes for group in needed),
+            bytes_total=sum(group.bytes for group in every),
+            files=len({group.path for group in needed}),
+            files_total=len({group.path for group in every}),
+        )
+
+    def read_events(self, plan: Plan) -> beam.PTransform:
+        """See `base.Warehouse`."""
+        return ReadParquet(shards(self._needed(plan), plan.limit), tables.EVENTS.bare, self._progress)
+
+    def read_input(self, table: Table) -> beam.PTransform:
+        """See `base.Warehouse`."""
+        return ReadParquet(table_shards(files_of(self._folder(table))), table.bare)
+
+    def read_published(self, run: Run, table: Table) -> beam.PTransform:
+        """See `base.Warehouse`."""
+        files = self._published_files(run.published_name(table))
+        return ReadParquet(table_shards(files), table.bare)
+
+    def begin(self, run: Run) -> None:
+        """See `base.Warehouse`."""
+        self.snapshots.begin(run.run_id)
+        self._progress = self.snapshots.staging(run.run_id) / _PROGRESS
+        for table in run.tables:
+            (self.snapshots.staging(run.run_id) / run.published_name(table)).mkdir()
+
+    def stage(self, run: Run, table: Table) -> beam.PTransform:
+        """See `base.Warehouse`; one Parquet file a bundle."""
+        folder = self.snapshots.staging(run.run_id) / run.published_name(table)
+        return beam.ParDo(_WriteParquet(table, str(folder)))
+
+    def publish(
+        self, run: Run, staged: Sequence[Staged], counts: Sequence[Count], ledger: dict[str, Any]
+    ) -> None:
+        """See `base.Warehouse`."""
+        staging = self.snapshots.staging(run.run_id)
+        if self._last_run_id() != ledger["previous_run_id"]:
+            raise RunError("another run was published meanwhile: nothing is published, run again")
+        rows = Counter[str]()
+        for name, _, number in staged:
+            rows[name] += number
+        known = dict(counts)
+        for table in run.tables:
+            name = table.name
+            wanted = sum(known.get(f"{name}.{change}", 0) for change in _STAYS)
+            if rows[name] != wanted:
+                raise RunError(f"{name}: {rows[name]} rows were staged, the graph counted {wanted}")
+            if not rows[name]:  # a table without rows is a file without rows, not a missing table
+                path = staging / run.published_name(table) / "part-empty.parquet"
+                pq.write_table(table.schema.empty_table(), path)
+        written = {run.published_name(table) for table in run.tables}
+        self.snapshots.carry_over(run.run_id, _OUTPUTS - written)
+        if run.plan.mode != "sample":
+            runs = staging / tables.RUNS.name
+            runs.mkdir(exist_ok=True)
+            row = pa.Table.from_pylist([ledger], tables.RUNS.schema)
+            pq.write_table(row, runs / f"{run.run_id}.parquet")
+        (staging / _PROGRESS).unlink(missing_ok=True)
+        self.snapshots.switch(run.run_id)
+
+    def abandon(self, run: Run) -> None:
+        """See `base.Warehouse`."""
+        self.snapshots.abandon(run.run_id)
+
+    def earliest_session_with(self, distinct_ids: frozenset[str]) -> datetime | None:
+        """See `base.Warehouse`."""
+        found = None
+        for file in self._published_files("sessions"):
+            published = pq.read_table(file, columns=["start_timestamp", "distinct_ids"])
+            mixed = published.filter(pa.array(_has_some_but_not_all(published["distinct_ids"], distinct_ids)))
+            if mixed.num_rows:
+                earliest = pc.min(mixed["start_timestamp"]).as_py()
+                found = earliest if found is None else min(found, earliest)
+        return found
+
+    def rows_read(self) -> int:
+        """See `base.Warehouse`."""
+        return rows_told(self._progress) if self._progress else 0
+
+    def ledger(self) -> list[dict[str, Any]]:
+        """The rows of `runs`, oldest first."""
+        files = self._published_files(tables.RUNS.name)
+        rows = [row for file in files for row in pq.read_table(file).to_pylist()]
+        return sorted(rows, key=lambda row: str(row["run_id"]))
+
+    def where_to_look(self, plan: Plan) -> str:
+        """See `base.Warehouse`."""
+        folder = self.root / self._datasets["aggregated"]
+        names = [f"{name}{plan.suffix}" for name in ("sessions", "persons")]
+        if plan.mode != "sample":
+            names += ["rejected_events", "runs"]
+        return f"{folder}/{{{','.join(names)}}}/*.parquet"
+
+    def _label(self, table: Table) -> str:
+        return f"{self._datasets[table.source]}.{table.name}"
+
+    def _folder(self, table: Table) -> Path:
+        return self.root / self._datasets[table.source] / table.name
+
+    def _published_files(self, name: str) -> list[Path]:
+        current = self.snapshots.current()
+        return files_of(current / name) if current else []
+
+    def _last_run_id(self) -> str | None:
+        rows = self.ledger()
+        return rows[-1]["run_id"] if rows else None
+
+    def _last_run(self) -> LastRun | None:
+        rows = self.ledger()
+        if not rows:
+            return None
+        last = rows[-1]
+        return LastRun(last["run_id"], last["watermark"], last["metrics_digest"], last["excluded_digest"])
+
+    def _all_groups(self) -> list[RowGroup]:
+        if self._groups is None:
+            files = files_of(self._folder(tables.EVENTS))
+            self._groups = row_groups(files, tables.EVENTS)
+        return self._groups
+
+    def _needed(self, plan: Plan) -> list[RowGroup]:
+        return [group for group in self._all_groups() if group.needed(plan.scope)]
+
+
+@beam.typehints.with_input_types(pa.RecordBatch)
+@beam.typehints.with_output_types(Staged)
+class _WriteParquet(beam.DoFn):
+    """Record batches of a table plus `CHANGE` → one Parquet file a bundle, without the deleted rows."""
+
+    def __init__(self, table: Table, folder: str) -> None:
+        self._name, self._schema, self._folder = table.name, table.schema, folder
+
+    def start_bundle(self) -> None:
+        """No file before the first row."""
+        self._writer: pq.ParquetWriter | None = None
+        self._rows = 0
+
+    def process(self, batch: pa.RecordBatch) -> None:
+        """Append a batch."""
+        batch = batch.filter(pc.not_equal(batch.column(CHANGE), "deleted"))
+        if not batch.num_rows:
+            return
+        if self._writer is None:
+            self._path = f"{self._folder}/part-{uuid.uuid4().hex}.parquet"
+            self._writer = pq.ParquetWriter(self._path, self._schema, compression="zstd")
+        content = batch.select(self._schema.names)
+        self._writer.write_batch(pa.RecordBatch.from_arrays(content.columns, schema=self._schema))
+        self._rows += batch.num_rows
+
+    def finish_bundle(self) -> Iterator[WindowedValue]:
+        """Close the file and tell of it."""
+        if self._writer is not None:
+            self._writer.close()
+            window = GlobalWindow()
+            staged = (self._name, self._path, self._rows)
+            yield WindowedValue(staged, window.max_timestamp(), [window])
+
+
+def _has_some_but_not_all(lists: pa.ChunkedArray, wanted: frozenset[str]) -> list[bool]:
+    return [not wanted.isdisjoint(ids) and not wanted.issuperset(ids) for ids in lists.to_pylist()]

@@ -1,0 +1,289 @@
+"""Parquet folders: what is in them, which row groups a plan needs, and reading them as record batches."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import apache_beam as beam
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from pipeline.errors import RunError
+from pipeline.plan import micros
+from pipeline.tables import Table
+from transforms.elements import flat_map
+from transforms.scope import Scope
+
+#: Rows that one element of the read step stands for, and rows of the batches it gives.
+SHARD_ROWS, BATCH_ROWS = 262_144, 8_192
+_ROWS = struct.Struct("<I")
+
+#: (path, row groups) of one file.
+Piece = tuple[str, tuple[int, ...]]
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Row groups, of one or several files, that are read by one worker; `limit` rows at most."""
+
+    pieces: tuple[Piece, ...]
+    limit: int | None = None
+
+
+@dataclass(frozen=True)
+class RowGroup:
+    """One row group: where it is and what its statistics say (times in µs, None: unknown)."""
+
+    path: str
+    index: int
+    rows: int
+    bytes: int
+    """Compressed bytes of the columns that are read."""
+    latest_event: int | None
+    latest_arrival: int | None
+    earliest_event: int | None
+    has_null_time: bool
+
+    def needed(self, scope: Scope) -> bool:
+        """Whether it can hold a row that a run of this scope must see."""
+        if scope.is_full or self.has_null_time:
+            return True
+        if scope.new_after is not None and not scope.new_by_timestamp:
+            if self.latest_arrival is None or self.latest_arrival > scope.new_after:
+                return True  # late rows of any age are told apart and listed
+        return (
+            scope.scan_start is None or self.latest_event is None or self.latest_event >= scope.scan_start
+        ) and (scope.scan_end is None or self.earliest_event is None or self.earliest_event < scope.scan_end)
+
+
+def files_of(folder: Path) -> list[Path]:
+    """The Parquet files of a table, by name."""
+    return sorted(path for path in folder.glob("*.parquet") if path.is_file())
+
+
+def open_file(path: str | Path) -> pq.ParquetFile:
+    """Open a file; RunError naming it when it is no Parquet."""
+    try:
+        return pq.ParquetFile(path)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise RunError(f"{path} cannot be read as Parquet: {_first_line(error)}") from error
+
+
+def check_columns(files: Sequence[Path], table: Table, label: str) -> frozenset[str]:
+    """The table's columns that occur in its files.
+
+    Raises:
+      RunError: a required column is missing or a column has a type that does not fit, naming them.
+    """
+    found: set[str] = set()
+    for path in files:
+        schema = open_file(path).schema_arrow
+        for field in table.schema:
+            if field.name not in schema.names:
+                if not field.nullable:
+                    raise RunError(f"{label}: required column {field.name!r} is missing in {path.name}")
+                continue
+            kind = schema.field(field.name).type
+            if not _fits(kind, field.type):
+                raise RunError(
+                    f"{label}: column {field.name!r} is {kind} in {path.name}, expected {field.type}"
+                )
+            found.add(field.name)
+    return frozenset(found)
+
+
+def row_groups(files: Sequence[Path], table: Table) -> list[RowGroup]:
+    """All row groups of the events, with the statistics that pruning needs."""
+    wanted = set(table.schema.names)
+    found: list[RowGroup] = []
+    for path in files:
+        file = open_file(path)
+        metadata = file.metadata
+        names = [metadata.schema.column(i).path for i in range(metadata.num_columns)]
+        for index in range(metadata.num_row_groups):
+            group = metadata.row_group(index)
+            if not group.num_rows:
+                continue
+            columns = {name: group.column(i) for i, name in enumerate(names)}
+            events = _range(columns.get("timestamp"))
+            arrivals = _range(columns.get("bq_ingested_timestamp"))
+            found.append(
+                RowGroup(
+                    str(path),
+                    index,
+                    group.num_rows,
+                    sum(
+                        columns[name].total_compressed_size for name in names if name.split(".")[0] in wanted
+                    ),
+                    latest_event=events[1],
+                    latest_arrival=arrivals[1],
+                    earliest_event=events[0],
+                    has_null_time=events[2],
+                )
+            )
+    return found
+
+
+def shards(groups: Sequence[RowGroup], limit: int | None = None) -> list[Shard]:
+    """Row groups dealt into shards of about `SHARD_ROWS` rows; at most `limit` rows in all."""
+    found: list[Shard] = []
+    pieces: dict[str, list[int]] = {}
+    rows, left = 0, limit
+
+    def close(of: int | None) -> None:
+        if pieces:
+            found.append(Shard(tuple((path, tuple(indices)) for path, indices in pieces.items()), of))
+            pieces.clear()
+
+    for group in groups:
+        if left is not None and left <= rows:
+            break
+        pieces.setdefault(group.path, []).append(group.index)
+        rows += group.rows
+        if rows >= SHARD_ROWS:
+            close(left)
+            left = None if left is None else left - rows
+            rows = 0
+    close(left)
+    return found
+
+
+def table_shards(files: Sequence[Path]) -> list[Shard]:
+    """Whole files dealt into shards."""
+    groups = []
+    for path in files:
+        metadata = open_file(path).metadata
+        groups += [
+            RowGroup(str(path), index, metadata.row_group(index).num_rows, 0, None, None, None, True)
+            for index in range(metadata.num_row_groups)
+            if metadata.row_group(index).num_rows
+        ]
+    return shards(groups)
+
+
+def read_shard(shard: Shard, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+    """The rows of a shard as batches of `schema`: missing columns null, types made equal, small ones joined."""
+    held: list[pa.RecordBatch] = []
+    rows, left = 0, shard.limit
+    for path, indices in shard.pieces:
+        file = open_file(path)
+        names = [name for name in schema.names if name in file.schema_arrow.names]
+        for raw in file.iter_batches(BATCH_ROWS, row_groups=list(indices), columns=names):
+            if left is not None:
+                raw = raw.slice(0, left)
+                left -= raw.num_rows
+            held.append(conform(raw, schema))
+            rows += raw.num_rows
+            if rows >= BATCH_ROWS // 2:
+                yield _joined(held)
+                held, rows = [], 0
+    if rows:
+        yield _joined(held)
+
+
+def _read_and_tell(shard: Shard, schema: pa.Schema, progress: Path | None) -> Iterator[pa.RecordBatch]:
+    for batch in read_shard(shard, schema):
+        yield batch
+        if progress is not None:
+            with progress.open("ab") as file:  # one small append is atomic, also among processes
+                file.write(_ROWS.pack(batch.num_rows))
+
+
+def rows_told(progress: Path) -> int:
+    """The rows that all workers have read so far."""
+    try:
+        content = progress.read_bytes()
+    except FileNotFoundError:
+        return 0
+    return sum(rows for (rows,) in _ROWS.iter_unpack(content[: len(content) // 4 * 4]))
+
+
+def conform(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
+    """The columns of `schema`, cast to its types; columns that are not there are null."""
+    columns = []
+    for field in schema:
+        if field.name in batch.schema.names:
+            columns.append(_cast(batch.column(field.name), field.type))
+        else:
+            columns.append(pa.nulls(batch.num_rows, field.type))
+    return pa.RecordBatch.from_arrays(columns, schema=schema)
+
+
+class ReadParquet(beam.PTransform):
+    """PBegin → PCollection[pa.RecordBatch] of `schema`: the rows of some shards, read in parallel.
+
+    With a `progress` file, workers append the number of rows of each batch to it (see `rows_told`).
+    """
+
+    def __init__(self, shards: Sequence[Shard], schema: pa.Schema, progress: Path | None = None) -> None:
+        super().__init__()
+        self._shards, self._schema, self._progress = list(shards), schema, progress
+
+    def expand(self, begin: beam.pvalue.PBegin) -> beam.PCollection[pa.RecordBatch]:
+        """Shards are spread over the workers before they are read."""
+        return (
+            begin
+            | "Shards" >> beam.Create(self._shards, reshuffle=True).with_output_types(Shard)
+            | "Read shards" >> flat_map(_read_and_tell, self._schema, self._progress, takes=Shard)
+        )
+
+
+def _joined(batches: list[pa.RecordBatch]) -> pa.RecordBatch:
+    return batches[0] if len(batches) == 1 else pa.concat_batches(batches)
+
+
+def _fits(kind: pa.DataType, wanted: pa.DataType) -> bool:
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
+    if pa.types.is_null(kind):
+        return True
+    if pa.types.is_string(wanted):
+        return pa.types.is_string(kind) or pa.types.is_large_string(kind) or _is_json(kind)
+    if pa.types.is_timestamp(wanted):
+        return pa.types.is_timestamp(kind)
+    if pa.types.is_integer(wanted):
+        return pa.types.is_integer(kind)
+    if pa.types.is_floating(wanted):
+        return pa.types.is_floating(kind) or pa.types.is_integer(kind)
+    return bool(kind == wanted) or (pa.types.is_list(wanted) and pa.types.is_list(kind))
+
+
+def _is_json(kind: pa.DataType) -> bool:
+    return kind == pa.string_view() or isinstance(kind, pa.JsonType)
+
+
+def _cast(column: pa.Array, wanted: pa.DataType) -> pa.Array:
+    if isinstance(column, pa.ExtensionArray):
+        column = column.storage
+    if column.type == wanted:
+        return column
+    if pa.types.is_timestamp(wanted) and pa.types.is_timestamp(column.type):
+        return pc.cast(column, wanted, safe=False)  # nanoseconds are cut to microseconds
+    return pc.cast(column, wanted)
+
+
+def _range(column: Any) -> tuple[int | None, int | None, bool]:
+    """(smallest, greatest, may hold null) of a timestamp column chunk, µs."""
+    if column is None:
+        return None, None, False
+    statistics = column.statistics
+    if statistics is None or not statistics.has_min_max:
+        return None, None, True
+    nulls = not statistics.has_null_count or statistics.null_count > 0
+    return _stamp(statistics.min), _stamp(statistics.max), nulls
+
+
+def _stamp(value: object) -> int | None:
+    if not isinstance(value, datetime):
+        return None
+    return micros(value if value.tzinfo else value.replace(tzinfo=UTC))
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]

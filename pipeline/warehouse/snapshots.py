@@ -1,0 +1,141 @@
+"""Atomic publishing into a folder: snapshots, and one link that readers follow.
+
+    DIR/posthog_aggregated               the link: the only path that readers use
+    DIR/.posthog_aggregated/
+        lock                             held by the one run that may publish
+        staging-<run id>/<table>/        what a run has written so far; becomes <run id>/
+        <run id>/<table>/*.parquet       a published snapshot
+
+A run writes everything into its staging folder. Publishing renames that folder (nobody reads it yet) and then
+replaces the link, which the file system does atomically: readers see the old tables or the new ones. The
+snapshot before stays until the next run, for readers that have just followed the old link.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+from typing import IO
+
+from pipeline.errors import RunError
+
+_STAGING = "staging-"
+
+
+class Snapshots:
+    """The snapshots of one dataset folder. A pickled copy (in a worker) does not hold the lock."""
+
+    def __init__(self, link: Path) -> None:
+        self.link = link
+        self.home = link.parent / f".{link.name}"
+        self._lock: IO[str] | None = None
+
+    def __getstate__(self) -> dict[str, object]:
+        return {**self.__dict__, "_lock": None}
+
+    def lock(self) -> None:
+        """Become the only run on this dataset until the process ends, however it ends.
+
+        Raises:
+          RunError: another run is at work, or the folder cannot be written.
+        """
+        if self.link.exists() and not self.link.is_symlink():
+            raise RunError(
+                f"{self.link} is a folder, not a link made by this pipeline: move it away, then run again"
+            )
+        try:
+            self.home.mkdir(parents=True, exist_ok=True)
+            self._lock = (self.home / "lock").open("a")
+        except OSError as error:
+            raise RunError(f"cannot write to {self.home}: {error.strerror}") from error
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            self._lock.close()
+            self._lock = None
+            raise RunError(
+                f"another run is at work on {self.link}: wait for it to end, then run again"
+            ) from error
+
+    def unlock(self) -> None:
+        """Let others run."""
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+    def current(self) -> Path | None:
+        """The published snapshot, None before the first."""
+        return self.link.resolve() if self.link.is_symlink() and self.link.exists() else None
+
+    def staging(self, run_id: str) -> Path:
+        """Where a run writes."""
+        return self.home / f"{_STAGING}{run_id}"
+
+    def begin(self, run_id: str) -> None:
+        """Make the staging folder, and remove what killed runs have left."""
+        keep = {self.current()}
+        self._remove(path for path in self._folders() if path not in keep and _is_staging(path))
+        try:
+            self.staging(run_id).mkdir()
+        except OSError as error:
+            raise RunError(f"cannot write to {self.home}: {error.strerror}") from error
+
+    def abandon(self, run_id: str) -> None:
+        """Remove the staging folder of a run that failed."""
+        self._remove([self.staging(run_id)])
+
+    def carry_over(self, run_id: str, tables: Iterable[str]) -> None:
+        """Take files of published tables into the new snapshot, as hard links (copies where impossible)."""
+        current = self.current()
+        for table in tables:
+            source = current / table if current else None
+            if source is None or not source.is_dir():
+                continue
+            target = self.staging(run_id) / table
+            target.mkdir(exist_ok=True)
+            for file in source.iterdir():
+                try:
+                    os.link(file, target / file.name)
+                except OSError:
+                    shutil.copy2(file, target / file.name)
+
+    def switch(self, run_id: str) -> None:
+        """Publish the staging folder; a kill at any point leaves the old tables or the new ones."""
+        before = self.current()
+        snapshot = self.home / run_id
+        for path in self.staging(run_id).rglob("*"):
+            _sync(path)
+        os.rename(self.staging(run_id), snapshot)
+        _sync(self.home)
+        link = self.home / f"link-{run_id}"
+        link.symlink_to(os.path.relpath(snapshot, self.link.parent))
+        # the symlink was made for the parent of `self.link`; renaming it there is the switch
+        os.replace(link, self.link)
+        _sync(self.link.parent)
+        self._remove(path for path in self._folders() if path not in (snapshot, before))
+
+    def _folders(self) -> list[Path]:
+        return [path for path in self.home.iterdir() if path.name != "lock"]
+
+    @staticmethod
+    def _remove(paths: Iterable[Path]) -> None:
+        for path in paths:
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
+
+
+def _is_staging(path: Path) -> bool:
+    return path.name.startswith((_STAGING, "link-"))
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,56 @@
+"""Run the pipeline and kill the process (SIGKILL) at one point: `killer.py POINT -- options`.
+
+The points are the calls of `POINTS`: a function by its path, and whether to die before or after it.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import signal
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from pipeline.launcher import main
+
+_SNAPSHOTS = "pipeline.warehouse.snapshots:Snapshots."
+POINTS = {
+    "after the staging folder is made": (f"{_SNAPSHOTS}begin", "after"),
+    "while events are decoded": ("transforms.events:EventDecoder.decode", "after"),
+    "while sessions are combined": ("transforms.sessions:SessionCombineFn.extract_output", "after"),
+    "while a table is written": ("pipeline.warehouse.local:_WriteParquet.process", "after"),
+    "before publishing": ("pipeline.graph:publish_run", "before"),
+    "after the other tables are carried over": (f"{_SNAPSHOTS}carry_over", "after"),
+    "before the switch": (f"{_SNAPSHOTS}switch", "before"),
+    "in the switch, before the snapshot is renamed": ("os:rename", "before"),
+    "in the switch, after the snapshot is renamed": ("os:rename", "after"),
+    "in the switch, before the link is replaced": ("os:replace", "before"),
+    "after the link is replaced": ("os:replace", "after"),
+    "after the switch": (f"{_SNAPSHOTS}switch", "after"),
+}
+#: At these points the new tables are published already.
+PUBLISHED = ("after the link is replaced", "after the switch")
+
+
+def _arm(path: str, when: str) -> None:
+    module_name, _, qualified = path.partition(":")
+    owner: Any = importlib.import_module(module_name)
+    *outer, name = qualified.split(".")
+    for part in outer:
+        owner = getattr(owner, part)
+    honest: Callable[..., Any] = getattr(owner, name)
+
+    def deadly(*args: Any, **kwargs: Any) -> Any:
+        if when == "before":
+            os.kill(os.getpid(), signal.SIGKILL)
+        result = honest(*args, **kwargs)
+        os.kill(os.getpid(), signal.SIGKILL)
+        return result
+
+    setattr(owner, name, deadly)
+
+
+if __name__ == "__main__":
+    _arm(*POINTS[sys.argv[1]])
+    sys.exit(main(sys.argv[3:]))

@@ -1,0 +1,218 @@
+"""Publishing is atomic: kills, concurrent runs, full disks, read-only folders, samples, plans."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.launcher import main
+from pipeline.sample import write_sample
+from pipeline.warehouse.snapshots import Snapshots
+from tests.builders import WAVES_METRICS, assert_adds_up, event, ledger, run, tables_of, write_events
+from tests.end_to_end import killer
+
+ROOT = Path(__file__).parents[2]
+
+
+def command(warehouse: Path, *options: str) -> list[str]:
+    return ["--runner", "DirectRunner", "--quiet", "--warehouse", str(warehouse), *options]
+
+
+def contents(folder: Path) -> dict[str, int]:
+    """Every file below a folder with its size, links not followed."""
+    return {str(path.relative_to(folder)): path.lstat().st_size for path in sorted(folder.rglob("*"))}
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A warehouse after a first run, with events that arrived since."""
+    warehouse = tmp_path_factory.mktemp("base")
+    write_events(warehouse, [event(n, f"s{n % 7}", distinct_id=f"a{n % 3}") for n in range(60)])
+    assert run(warehouse) == 0
+    write_events(warehouse, [event(100 + n, f"s{n % 9}") for n in range(30)], name="part-1")
+    return warehouse
+
+
+@pytest.fixture(scope="module")
+def clean(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same after a second run that nothing disturbed."""
+    warehouse = copy_of(base, tmp_path_factory.mktemp("clean"))
+    assert run(warehouse) == 0
+    return warehouse
+
+
+def copy_of(warehouse: Path, target: Path) -> Path:
+    shutil.copytree(warehouse, target, symlinks=True, dirs_exist_ok=True)
+    return target
+
+
+@pytest.mark.parametrize("point", killer.POINTS)
+def test_a_kill_leaves_the_old_or_the_new_tables_and_the_next_run_heals(
+    point: str, base: Path, clean: Path, tmp_path: Path
+) -> None:
+    warehouse = copy_of(base, tmp_path)
+    arguments = [sys.executable, "-m", "tests.end_to_end.killer", point, "--", *command(warehouse)]
+    died = subprocess.run(arguments, cwd=ROOT, capture_output=True, check=False)
+    assert died.returncode == -9, died.stderr.decode()
+    assert tables_of(warehouse) == tables_of(clean if point in killer.PUBLISHED else base)
+    assert run(warehouse) == 0
+    assert tables_of(warehouse) == tables_of(clean)
+    for row in ledger(warehouse):
+        assert_adds_up(row)
+    left = [path.name for path in (warehouse / ".posthog_aggregated").iterdir()]
+    assert not [name for name in left if name.startswith(("staging-", "link-"))]
+    assert len(left) <= 3  # the lock, the snapshot, the one before
+
+
+def test_two_runs_at_once_never_mix(base: Path, clean: Path, tmp_path: Path) -> None:
+    wins = 0
+    for attempt in range(10):
+        warehouse = copy_of(base, tmp_path / str(attempt))
+        arguments = [sys.executable, "-m", "pipeline", *command(warehouse)]
+        both = [
+            subprocess.Popen(arguments, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+            for _ in range(2)
+        ]
+        told = [process.communicate()[1] for process in both]
+        codes = sorted(process.returncode for process in both)
+        assert codes in ([0, 1], [0, 0])  # [0, 0]: one began after the other had ended
+        if codes == [0, 1]:
+            wins += 1
+            [loser] = [text for text, process in zip(told, both, strict=True) if process.returncode]
+            assert loser.startswith("pipeline: another run is at work on ")
+            assert loser.count("\n") == 1
+        assert tables_of(warehouse) == tables_of(clean)
+        assert len(ledger(warehouse)) == 3 - codes[1]
+    assert wins
+
+
+def test_a_run_that_loses_leaves_no_trace(
+    base: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    warehouse = copy_of(base, tmp_path)
+    other = Snapshots(warehouse / "posthog_aggregated")
+    other.lock()
+    before = contents(warehouse)
+    assert run(warehouse) == 1
+    assert "another run is at work" in capfd.readouterr().err
+    assert contents(warehouse) == before
+    other.unlock()
+    assert run(warehouse) == 0
+
+
+def test_plan_only_touches_nothing(base: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    warehouse = copy_of(base, tmp_path)
+    before = contents(warehouse)
+    assert run(warehouse, "--plan_only") == 0
+    out = capfd.readouterr().out
+    assert "incremental (what arrived after" in out
+    assert "of 90 rows" in out
+    assert contents(warehouse) == before
+    fresh = write_events(tmp_path / "fresh", [event(1)])
+    assert run(fresh, "--plan_only") == 0
+    assert "first run" in capfd.readouterr().out
+    assert not (fresh / ".posthog_aggregated").exists()
+
+
+def test_limit_publishes_samples_and_moves_nothing(base: Path, tmp_path: Path) -> None:
+    warehouse = copy_of(base, tmp_path)
+    before = tables_of(warehouse), ledger(warehouse)
+    assert run(warehouse, "--limit", "20") == 0
+    assert (tables_of(warehouse), ledger(warehouse)) == before
+    sample = warehouse / "posthog_aggregated"
+    assert sorted(path.name for path in sample.iterdir()) == [
+        "persons",
+        "persons_sample",
+        "rejected_events",
+        "runs",
+        "sessions",
+        "sessions_sample",
+    ]
+    assert run(warehouse) == 0
+    assert (sample / "sessions_sample").is_dir()
+
+
+def test_changed_metrics_ask_for_a_full_load(
+    base: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    warehouse = copy_of(base, tmp_path)
+    before = tables_of(warehouse)
+    assert run(warehouse, "--metrics_file", str(WAVES_METRICS)) == 1
+    assert "metric definitions changed" in capfd.readouterr().err
+    assert tables_of(warehouse) == before
+    assert run(warehouse, "--metrics_file", str(WAVES_METRICS), "--full_load") == 0
+    assert "succeeded" in tables_of(warehouse)["sessions"].schema.names
+
+
+def test_a_folder_in_the_place_of_the_link_is_not_touched(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    warehouse = write_events(tmp_path, [event(1)])
+    (warehouse / "posthog_aggregated").mkdir()
+    assert run(warehouse) == 1
+    assert "is a folder, not a link" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("where", ["_WriteParquet.process", "LocalWarehouse.publish"])
+def test_a_full_disk_leaves_the_tables_as_they_were(
+    where: str, base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    warehouse = copy_of(base, tmp_path)
+    monkeypatch.setattr(f"pipeline.warehouse.local.{where}", full)
+    assert run(warehouse) == 1
+    err = capfd.readouterr().err
+    assert "No space left on device" in err
+    assert "Traceback" not in err
+    assert tables_of(warehouse) == tables_of(base)
+    monkeypatch.undo()
+    assert run(warehouse) == 0
+
+
+def test_a_lock_that_cannot_be_opened(base: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    warehouse = copy_of(base, tmp_path)
+    lock = warehouse / ".posthog_aggregated" / "lock"
+    lock.unlink()
+    lock.mkdir()
+    assert run(warehouse) == 1
+    assert "cannot write to" in capfd.readouterr().err
+    assert tables_of(warehouse) == tables_of(base)
+
+
+def test_a_read_only_folder(
+    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    honest = Path.mkdir
+
+    def read_only(path: Path, *args: Any, **options: Any) -> None:
+        if path.name.startswith("staging-"):  # root may write anywhere: stand in for the kernel
+            raise OSError(30, "Read-only file system")
+        honest(path, *args, **options)
+
+    warehouse = copy_of(base, tmp_path)
+    monkeypatch.setattr(Path, "mkdir", read_only)
+    assert run(warehouse) == 1
+    err = capfd.readouterr().err
+    assert "cannot write to" in err
+    assert "Read-only file system" in err
+    assert tables_of(warehouse) == tables_of(base)
+
+
+def test_the_default_warehouse_is_a_sample(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("pipeline.launcher.write_sample", lambda root: write_sample(root, events=1_000))
+    assert main([]) == 0
+    out = capfd.readouterr().out
+    assert "writing a sample" in out
+    assert "Done in" in out
+    assert main([]) == 0
+    assert "incremental" in capfd.readouterr().out

@@ -1,0 +1,168 @@
+"""A whole run on the pure functions, without Beam: what the graph computes, in one process and one partition.
+
+The laws of incremental runs are checked on it over many histories; the same laws are checked end to end, on
+fewer, through the pipeline.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import pyarrow as pa
+
+from pipeline import tables
+from pipeline.plan import LastRun, Plan, Request, make_plan, next_watermark
+from tests.builders import events_batch
+from transforms.changes import Stamp, compare
+from transforms.elements import rows_to_batch
+from transforms.enrich import clean_firebase_events, session_rows
+from transforms.events import EventDecoder
+from transforms.identity import ACQUISITION, MATCHES, assign_persons, distinct_ids, match_users
+from transforms.metrics import Metrics
+from transforms.persons import PersonCombineFn, person_parts
+from transforms.preaggregate import preaggregate
+from transforms.sessions import SessionCombineFn, fact_schema
+from transforms.settle import _used, settle, settled_schema
+from transforms.users import IDENTITIES, clean_users, identities, unique_by_phone, unique_by_user_id
+
+Rows = Sequence[dict[str, Any]]
+
+
+@dataclass
+class Model:
+    """Published tables and what the last run left, as the pure functions make them."""
+
+    metrics: Metrics
+    excluded: frozenset[str] = frozenset()
+    last: LastRun | None = None
+    sessions: pa.Table | None = None
+    persons: pa.Table | None = None
+    counts: dict[str, int] = field(default_factory=dict)
+    too_old: list[str] = field(default_factory=list)
+    runs: int = 0
+
+    def run(self, events: Rows, users: Rows = (), social: Rows = (), request: Request | None = None) -> Plan:
+        """One run over all rows that have arrived so far; a source of rows, not files, so nothing is pruned."""
+        plan = make_plan(
+            request or Request(),
+            self.last,
+            has_arrival=True,
+            metrics_digest=self.metrics.digest,
+            reach_back_to=self._reach_back(),
+        )
+        self.counts, self.too_old = {}, []
+        self.runs += 1
+        facts, latest = self._facts(events, plan)
+        settled = self._settle(facts, plan)
+        rows = self._rows(settled, users, social)
+        self.sessions = self._publish("sessions", tables.sessions(self.metrics), self.sessions, rows)
+        people = self._persons(rows)
+        self.persons = self._publish("persons", tables.persons(self.metrics), self.persons, people)
+        watermark = next_watermark(plan, latest, datetime(2040, 1, 1, tzinfo=UTC))
+        self.last = LastRun(f"run-{self.runs}", watermark, self.metrics.digest, "")
+        return plan
+
+    def _reach_back(self) -> datetime | None:
+        if self.sessions is None or not self.excluded:
+            return None
+        banned = [
+            row["start_timestamp"]
+            for row in self.sessions.to_pylist()
+            if self.excluded & set(row["distinct_ids"]) and not self.excluded >= set(row["distinct_ids"])
+        ]
+        return min(banned, default=None)
+
+    def _facts(self, events: Rows, plan: Plan) -> tuple[pa.Table, int | None]:
+        decoded = EventDecoder(self.metrics, self.excluded, plan.scope).decode(events_batch(events))
+        self._count(decoded.counts.items())
+        self.too_old += decoded.late_sessions
+        combine = SessionCombineFn(self.metrics)
+        rows = [
+            (session_id, *combine.extract_output(part))
+            for session_id, part in preaggregate(decoded, self.metrics)
+        ]
+        schema = fact_schema(self.metrics, tables.sessions(self.metrics).bare)
+        return pa.Table.from_batches([rows_to_batch(rows, schema)]), decoded.latest_arrival
+
+    def _settle(self, facts: pa.Table, plan: Plan) -> pa.Table:
+        if plan.scope.is_full:
+            return self._collect(_used(facts))
+        columns = settled_schema(facts.schema)
+        before = self.sessions or tables.sessions(self.metrics).bare.empty_table()
+        given = {"facts": facts, "published": before.select(columns.names)}
+        return self._collect(settle(plan.scope, self.excluded)(given))
+
+    def _rows(self, facts: pa.Table, users: Rows, social: Rows) -> pa.Table:
+        table = pa.Table.from_pylist(list(users), schema=tables.USERS.bare)
+        by_id = self._collect(unique_by_user_id({"users": self._collect(clean_users(table))}))
+        unique = self._collect(unique_by_phone({"users": by_id}))
+        ids = _of_batches(facts, distinct_ids)
+        keys = _of_batches(unique, identities, IDENTITIES).drop_null()
+        matches = self._collect(match_users({"ids": ids, "identities": keys}), MATCHES)
+        acquisition = tables.POSTHOG_SESSIONS.bare.empty_table()
+        given = {"facts": facts, "matches": matches, "acquisition": acquisition}
+        assigned = self._collect(assign_persons(given))
+        assert set(ACQUISITION) <= set(assigned.schema.names)
+        created = pa.Table.from_pylist(list(social), schema=tables.FIREBASE_EVENTS.bare)
+        given = {
+            "sessions": assigned,
+            "users": unique,
+            "firebase_events": self._collect(clean_firebase_events(created)),
+        }
+        content = tables.sessions(self.metrics).content
+        return self._collect(session_rows(self.metrics, content)(given))
+
+    def _persons(self, rows: pa.Table) -> pa.Table:
+        combine = PersonCombineFn(self.metrics)
+        content = tables.persons(self.metrics).content
+        people = [
+            {"person_id": person, **combine.extract_output(part)}
+            for batch in rows.combine_chunks().to_batches()
+            for person, part in person_parts(batch, self.metrics)
+        ]
+        values = [[person[name] for name in content.names] for person in people]
+        return pa.Table.from_batches([rows_to_batch(values, content)])
+
+    def _publish(self, name: str, table: tables.Table, before: pa.Table | None, rows: pa.Table) -> pa.Table:
+        stamp = Stamp(f"run-{self.runs}", datetime(2026, 1, 1, tzinfo=UTC))
+        published = before if before is not None else table.bare.empty_table()
+        changed = self._collect(compare(name, table.bare, stamp)({"rows": rows, "published": published}))
+        kept = changed.filter(pa.array([c != "deleted" for c in changed["_change"].to_pylist()], pa.bool_()))
+        return kept.select(table.schema.names)
+
+    def _collect(self, results: Iterable[Any], schema: pa.Schema | None = None) -> pa.Table:
+        found = []
+        for result in results:
+            if isinstance(result, tuple):
+                self._count([result])
+            elif isinstance(result, str):
+                self.too_old.append(result)
+            else:
+                found.append(result)
+        return pa.concat_tables(found).combine_chunks() if found else schema.empty_table()
+
+    def _count(self, counts: Iterable[tuple[str, int]]) -> None:
+        for name, number in counts:
+            self.counts[name] = self.counts.get(name, 0) + number
+
+    def content(self) -> dict[str, list[dict[str, Any]]]:
+        """Both tables without their run columns, sorted by key."""
+        found = {}
+        for name, table in (("sessions", self.sessions), ("persons", self.persons)):
+            assert table is not None
+            rows = table.drop_columns(["_loaded_at", "_run_id"]).to_pylist()
+            found[name] = sorted(rows, key=lambda row: str(next(iter(row.values()))))
+        return found
+
+
+def _of_batches(
+    table: pa.Table, function: Callable[[pa.RecordBatch], Iterable[pa.RecordBatch]], schema: Any = None
+) -> pa.Table:
+    batches = [made for batch in table.combine_chunks().to_batches() for made in function(batch)]
+    if not batches:
+        empty = pa.RecordBatch.from_pylist([], schema=table.schema)
+        batches = list(function(empty))
+    return pa.Table.from_batches(batches, schema)
