@@ -35,9 +35,7 @@ from transforms.settle import SettleFacts
 from transforms.users import UniqueUsers
 
 
-def build(
-    p: beam.Pipeline, warehouse: Warehouse, run: Run, metrics: Metrics, excluded: frozenset[str]
-) -> None:
+def build(p: beam.Pipeline, warehouse: Warehouse, run: Run, metrics: Metrics, excluded: frozenset[str]) -> None:
     """Add the graph of a run to a pipeline: read, aggregate twice, compare, stage, publish."""
     sessions, persons, rejected = tables.outputs(metrics)
     facts = fact_schema(metrics, sessions.bare)
@@ -53,9 +51,7 @@ def build(
         for table in (sessions, persons, rejected)
     }
     settled = (fresh, published[sessions]) | "Settle facts" >> SettleFacts(run.plan.scope, facts, excluded, n)
-    unique_users = (
-        p | "Read users" >> warehouse.read_input(users) | "Deduplicate users" >> UniqueUsers(users.bare, n)
-    )
+    unique_users = p | "Read users" >> warehouse.read_input(users) | "Deduplicate users" >> UniqueUsers(users.bare, n)
     assigned = (
         settled.rows,
         unique_users.rows,
@@ -75,9 +71,7 @@ def build(
         for table, rows in ((sessions, made.rows), (persons, people), (rejected, dead))
         if table in run.tables
     }
-    staged = [
-        step.rows | f"Stage {table.name}" >> warehouse.stage(run, table) for table, step in changed.items()
-    ]
+    staged = [step.rows | f"Stage {table.name}" >> warehouse.stage(run, table) for table, step in changed.items()]
     steps = (decoded, settled, unique_users, assigned, made, *changed.values())
     old = [decoded.texts, settled.texts] | "All too old" >> beam.Flatten()
     old = old | "List too old" >> ListIds("sessions.too_old", MAX_LISTED)

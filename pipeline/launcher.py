@@ -114,9 +114,7 @@ def _open(settings: Settings) -> Warehouse:
     if settings.is_default_warehouse and not (root / settings.posthog_dataset).exists():
         print(f"No warehouse at {root}: writing a sample of about 50,000 events there first.")
         write_sample(root)
-    return LocalWarehouse(
-        root, settings.posthog_dataset, settings.firebase_dataset, settings.aggregated_dataset
-    )
+    return LocalWarehouse(root, settings.posthog_dataset, settings.firebase_dataset, settings.aggregated_dataset)
 
 
 def _execute(

@@ -236,16 +236,13 @@ def settings_of(options: PipelineOptions) -> Settings:
         if option.choices:
             values[option.name] = _choice(option, values[option.name])
     datasets = {
-        name: _dataset(name, values[name])
-        for name in ("posthog_dataset", "firebase_dataset", "aggregated_dataset")
+        name: _dataset(name, values[name]) for name in ("posthog_dataset", "firebase_dataset", "aggregated_dataset")
     }
     if datasets["aggregated_dataset"] in (
         datasets["posthog_dataset"],
         datasets["firebase_dataset"],
     ):
-        raise UsageError(
-            f"--aggregated_dataset {datasets['aggregated_dataset']!r} is an input dataset; choose another"
-        )
+        raise UsageError(f"--aggregated_dataset {datasets['aggregated_dataset']!r} is an input dataset; choose another")
     return Settings(
         warehouse=values["warehouse"] or DEFAULT_WAREHOUSE,
         is_default_warehouse="warehouse" not in given,

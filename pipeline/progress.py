@@ -43,9 +43,7 @@ class Progress:
     def _tell(self) -> None:
         started = time.monotonic()
         while not self._stop.wait(_SECONDS):
-            sys.stderr.write(
-                f"\r\x1b[K{progress_text(self._rows_read(), self._rows, time.monotonic() - started)}"
-            )
+            sys.stderr.write(f"\r\x1b[K{progress_text(self._rows_read(), self._rows, time.monotonic() - started)}")
             sys.stderr.flush()
 
 

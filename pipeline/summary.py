@@ -21,8 +21,7 @@ def plan_text(run: Run, inventory: Inventory, where: str) -> str:
         f"Run {run.run_id}: {plan.mode} ({plan.reason})",
         f"  events    {_span(plan.scope.scan_start, plan.scope.scan_end)}",
         f"  reads     {scan.rows:,} of {scan.rows_total:,} rows, {_bytes(scan.bytes)} of "
-        f"{_bytes(scan.bytes_total)}"
-        + (f", {scan.files} of {scan.files_total} files" if scan.files_total else ""),
+        f"{_bytes(scan.bytes_total)}" + (f", {scan.files} of {scan.files_total} files" if scan.files_total else ""),
         f"  writes    {where}",
     ]
     if plan.watermark:
@@ -59,9 +58,7 @@ def summary_text(run: Run, result: PipelineResult, where: str) -> str:
         lines += _group("nulled", counts, note="values set to null in kept or filtered rows")
     for table in ("sessions", "persons"):
         parts = [
-            f"{counts.get(f'{table}.{change}', 0):,} {change}"
-            for change in CHANGES
-            if counts.get(f"{table}.{change}")
+            f"{counts.get(f'{table}.{change}', 0):,} {change}" for change in CHANGES if counts.get(f"{table}.{change}")
         ]
         total = sum(counts.get(f"{table}.{change}", 0) for change in CHANGES if change != "deleted")
         lines.append(f"  {table:<9} {total:,} ({', '.join(parts) or 'nothing to change'})")
@@ -88,11 +85,7 @@ def _group(name: str, counts: Mapping[str, int], note: str = "") -> list[str]:
     prefix = f"{name}."
     parts = {key.removeprefix(prefix): n for key, n in counts.items() if key.startswith(prefix)}
     told = ", ".join(f"{key} {number:,}" for key, number in sorted(parts.items()))
-    return [
-        f"  {name:<9} {sum(parts.values()):,}"
-        + (f" ({told})" if told else "")
-        + (f": {note}" if note else "")
-    ]
+    return [f"  {name:<9} {sum(parts.values()):,}" + (f" ({told})" if told else "") + (f": {note}" if note else "")]
 
 
 def _span(start: int | None, end: int | None) -> str:

@@ -191,8 +191,7 @@ def sessions(metrics: Metrics) -> Table:
 def persons(metrics: Metrics) -> Table:
     """`posthog_aggregated.persons` under these metrics; raises `MetricsError` like `sessions`."""
     rollups = [
-        _column(f"{flag}_sum", INTEGER, f"Sessions with {flag}.", required=True)
-        for flag in metrics.person_flags
+        _column(f"{flag}_sum", INTEGER, f"Sessions with {flag}.", required=True) for flag in metrics.person_flags
     ]
     for entry in metrics.person_counts:
         noun = entry.person_noun
@@ -278,8 +277,6 @@ def _unique(name: str, fields: list[pa.Field]) -> Table:
     seen: set[str] = set()
     for field in fields:
         if field.name.lower() in seen:
-            raise MetricsError(
-                f"metric {field.name!r}: {name} has a column of this name already; choose another name"
-            )
+            raise MetricsError(f"metric {field.name!r}: {name} has a column of this name already; choose another name")
         seen.add(field.name.lower())
     return Table("aggregated", name, pa.schema(fields))

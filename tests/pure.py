@@ -80,10 +80,7 @@ class Model:
         self._count(decoded.counts.items())
         self.too_old += decoded.late_sessions
         combine = SessionCombineFn(self.metrics)
-        rows = [
-            (session_id, *combine.extract_output(part))
-            for session_id, part in preaggregate(decoded, self.metrics)
-        ]
+        rows = [(session_id, *combine.extract_output(part)) for session_id, part in preaggregate(decoded, self.metrics)]
         schema = fact_schema(self.metrics, tables.sessions(self.metrics).bare)
         return pa.Table.from_batches([rows_to_batch(rows, schema)]), decoded.latest_arrival
 

@@ -162,9 +162,7 @@ def test_few_events_wait() -> None:
 
 def test_columns(warehouse: Path) -> None:
     columns = {
-        file.parent.relative_to(warehouse).as_posix(): {
-            f"{field.name}: {field.type}" for field in pq.read_schema(file)
-        }
+        file.parent.relative_to(warehouse).as_posix(): {f"{field.name}: {field.type}" for field in pq.read_schema(file)}
         for file in warehouse.rglob("*.parquet")
     }
     assert columns.keys() == {"posthog_etl/events", "posthog_etl/sessions", *FIREBASE}

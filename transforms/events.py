@@ -87,9 +87,7 @@ class DecodedEvents:
 class EventDecoder:
     """Decodes batches under one set of metrics, one list of excluded distinct ids, and a run's scope."""
 
-    def __init__(
-        self, metrics: Metrics, excluded: frozenset[str] = frozenset(), scope: Scope = EVERYTHING
-    ) -> None:
+    def __init__(self, metrics: Metrics, excluded: frozenset[str] = frozenset(), scope: Scope = EVERYTHING) -> None:
         self._metrics = metrics
         self._scope = scope
         self._excluded = excluded
@@ -214,9 +212,7 @@ def _rejected(batch: pa.RecordBatch, reason: npt.NDArray[np.int8]) -> pa.RecordB
     return pa.RecordBatch.from_arrays([*taken.columns, reasons], [*taken.schema.names, "reason"])
 
 
-def _name_bits(
-    entries: tuple[Metric, ...], names: TextColumn, screens: TextColumn | None
-) -> npt.NDArray[Any]:
+def _name_bits(entries: tuple[Metric, ...], names: TextColumn, screens: TextColumn | None) -> npt.NDArray[Any]:
     """Bit i of a row is set where `entries[i]` matches its event name or screen (int64).
 
     Each different text is tested once, not each row.
@@ -224,9 +220,7 @@ def _name_bits(
     bits = [sum(entry.matches_name(name) << i for i, entry in enumerate(entries)) for name in names.values]
     found = lookup(names.codes, bits, np.int64)
     if screens is not None:
-        bits = [
-            sum((name in entry.screens) << i for i, entry in enumerate(entries)) for name in screens.values
-        ]
+        bits = [sum((name in entry.screens) << i for i, entry in enumerate(entries)) for name in screens.values]
         found = found | lookup(screens.codes, bits, np.int64)
     return found
 

@@ -38,8 +38,7 @@ def partition_batch(batch: pa.RecordBatch, key: str, partitions: int) -> Iterato
     """(partition name, the rows whose key falls into it); rows with a null key have no partition."""
     encoded = batch.column(key).dictionary_encode()
     table = [
-        zlib.crc32(value.encode()) % partitions if value is not None else -1
-        for value in encoded.dictionary.to_pylist()
+        zlib.crc32(value.encode()) % partitions if value is not None else -1 for value in encoded.dictionary.to_pylist()
     ]
     codes = encoded.indices.fill_null(len(table)).to_numpy(zero_copy_only=False)
     numbers = np.array([*table, -1])[codes]

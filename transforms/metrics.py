@@ -166,9 +166,7 @@ def _uses(entries: tuple[Metric, ...]) -> list[tuple[str, PropertyType, str]]:
         if entry.screens:
             uses.append((SCREEN_PROPERTY, "text", entry.name))
         if entry.property:
-            kind: PropertyType = (
-                "number" if entry.kind == "max" else "present" if entry.kind == "count" else "text"
-            )
+            kind: PropertyType = "number" if entry.kind == "max" else "present" if entry.kind == "count" else "text"
             uses.append((entry.property, kind, entry.name))
         if entry.divided_by:
             uses.append((entry.divided_by, "number", entry.name))
@@ -260,9 +258,7 @@ def _check_references(metrics: Metrics) -> None:
             raise MetricsError(f"engaged_by: {name!r} is not one of the counts {_list(counts)}")
     for name in metrics.engagement_flags:
         if name not in metrics.person_flags:
-            raise MetricsError(
-                f"engagement_flags: {name!r} is not one of the flags {_list(metrics.person_flags)}"
-            )
+            raise MetricsError(f"engagement_flags: {name!r} is not one of the flags {_list(metrics.person_flags)}")
     for what, used, limit in (
         ("count", metrics.counts, _MAX_COUNTS),
         ("flag", metrics.event_flags, _MAX_FLAGS),
@@ -278,9 +274,7 @@ def _only(table: Mapping[str, Any], allowed: set[str] | frozenset[str], where: s
             raise MetricsError(f"{where}: unknown key {key!r}; allowed are {_list(allowed)}")
 
 
-def _checked(
-    table: Mapping[str, Any], key: str, where: str, valid: Callable[[Any], bool], wanted: str
-) -> Any:
+def _checked(table: Mapping[str, Any], key: str, where: str, valid: Callable[[Any], bool], wanted: str) -> Any:
     value = table.get(key)
     if value is not None and not valid(value):
         raise MetricsError(f"{where}: {key} {value!r} is not {wanted}")
@@ -294,9 +288,7 @@ def _text(table: Mapping[str, Any], key: str, where: str, *, required: bool = Fa
     return value
 
 
-def _texts(
-    table: Mapping[str, Any], key: str, where: str, default: list[str] | None = None
-) -> tuple[str, ...]:
+def _texts(table: Mapping[str, Any], key: str, where: str, default: list[str] | None = None) -> tuple[str, ...]:
     value = _checked(table, key, where, _is_texts, "a non-empty list of texts")
     return tuple(default or ()) if value is None else tuple(value)
 

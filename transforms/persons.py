@@ -193,9 +193,7 @@ class PersonCombineFn(beam.CombineFn):
         """The union of what is known and a part."""
         return part if accumulator is None else merge([accumulator, part])
 
-    def merge_accumulators(
-        self, accumulators: Iterable[PersonAccumulator | None]
-    ) -> PersonAccumulator | None:
+    def merge_accumulators(self, accumulators: Iterable[PersonAccumulator | None]) -> PersonAccumulator | None:
         """The union of all."""
         parts = [part for part in accumulators if part is not None]
         if len(parts) > 1:

@@ -41,10 +41,7 @@ def preaggregate(events: DecodedEvents, metrics: Metrics) -> Iterator[tuple[str,
     maxima = [np.fmax.reduceat(values[by_time], groups.starts).tolist() for values in events.maxima]
     edge_finder = _Edges(events, by_time, groups)
     first_ids = edge_finder.find(events.distinct_ids, last=False)
-    edges = [
-        edge_finder.find(events.texts[entry.property or ""], last=entry.kind == "last")
-        for entry in metrics.edges
-    ]
+    edges = [edge_finder.find(events.texts[entry.property or ""], last=entry.kind == "last") for entry in metrics.edges]
     packed = _PackedEvents(events, groups, metrics.max_events_per_session)
     distinct_ids = _distinct_ids(events, groups)
     distincts = [_hashes(codes, events.texts[entry.property or ""], groups) for entry in metrics.distincts]
@@ -161,9 +158,7 @@ def _distinct_ids(events: DecodedEvents, groups: _Groups) -> list[tuple[str, ...
         singles[first]
         if first == last
         else tuple(sorted({column.values[code] for code in ids[begin:end].tolist()}))[:MAX_DISTINCT_IDS]
-        for first, last, begin, end in zip(
-            firsts, lasts, groups.starts.tolist(), groups.ends.tolist(), strict=True
-        )
+        for first, last, begin, end in zip(firsts, lasts, groups.starts.tolist(), groups.ends.tolist(), strict=True)
     ]
 
 
@@ -178,9 +173,7 @@ def _hashes(sessions: npt.NDArray[np.int32], column: TextColumn, groups: _Groups
         hashes, codes = hashes[unique], codes[unique]
     packed = hashes.astype("<u8", copy=False).tobytes()
     bounds = groups.bounds(codes)
-    return [
-        packed[8 * begin : 8 * min(end, begin + MAX_DISTINCT)] for begin, end in itertools.pairwise(bounds)
-    ]
+    return [packed[8 * begin : 8 * min(end, begin + MAX_DISTINCT)] for begin, end in itertools.pairwise(bounds)]
 
 
 def text_hash(text: str) -> int:

@@ -103,9 +103,7 @@ class PropertyDecoder:
                 present[name] = np.array([bytes(raw) not in (b"", b"null") for raw in column], bool)
         return PropertyColumns(valid, found, numbers, present, not_text, nulled)
 
-    def _rows(
-        self, texts: pa.Array
-    ) -> tuple[list[Any], npt.NDArray[np.bool_], npt.NDArray[np.bool_], Counter[str]]:
+    def _rows(self, texts: pa.Array) -> tuple[list[Any], npt.NDArray[np.bool_], npt.NDArray[np.bool_], Counter[str]]:
         count = len(texts)
         valid = np.ones(count, bool)
         not_text = np.zeros(count, bool)

@@ -69,9 +69,7 @@ def _cut(value: Any) -> Any:
 
 def _with_integer_times(batch: pa.RecordBatch) -> pa.RecordBatch:
     """Times as µs: Python's datetime cannot hold all that a broken row can."""
-    columns = [
-        column.cast(pa.int64()) if pa.types.is_timestamp(column.type) else column for column in batch.columns
-    ]
+    columns = [column.cast(pa.int64()) if pa.types.is_timestamp(column.type) else column for column in batch.columns]
     return pa.RecordBatch.from_arrays(columns, batch.schema.names)
 
 

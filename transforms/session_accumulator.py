@@ -78,9 +78,7 @@ def merge(parts: Sequence[SessionAccumulator], shape: Shape) -> SessionAccumulat
         packed=False,
         oversized=any(part.oversized for part in parts),
         distinct_ids=_union_of_texts([part.distinct_ids for part in parts]),
-        distincts=tuple(
-            _union_of_hashes(sets) for sets in zip(*[part.distincts for part in parts], strict=True)
-        ),
+        distincts=tuple(_union_of_hashes(sets) for sets in zip(*[part.distincts for part in parts], strict=True)),
         maxima=tuple(
             max((value for value in values if value is not None), default=None)
             for values in zip(*[part.maxima for part in parts], strict=True)
@@ -88,9 +86,7 @@ def merge(parts: Sequence[SessionAccumulator], shape: Shape) -> SessionAccumulat
         first_distinct_id=min(part.first_distinct_id for part in parts),
         edges=tuple(
             (max if last else min)((edge for edge in edges if edge is not None), default=None)
-            for last, edges in zip(
-                shape.lasts, zip(*[part.edges for part in parts], strict=True), strict=True
-            )
+            for last, edges in zip(shape.lasts, zip(*[part.edges for part in parts], strict=True), strict=True)
         ),
     )
     # a session far above the limit must not grow with its events between compactions

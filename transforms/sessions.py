@@ -73,15 +73,11 @@ class SessionCombineFn(beam.CombineFn):
         """Nothing known yet."""
         return None
 
-    def add_input(
-        self, accumulator: SessionAccumulator | None, part: SessionAccumulator
-    ) -> SessionAccumulator:
+    def add_input(self, accumulator: SessionAccumulator | None, part: SessionAccumulator) -> SessionAccumulator:
         """The union of what is known and a part."""
         return part if accumulator is None else merge((accumulator, part), self._shape)
 
-    def merge_accumulators(
-        self, accumulators: Iterable[SessionAccumulator | None]
-    ) -> SessionAccumulator | None:
+    def merge_accumulators(self, accumulators: Iterable[SessionAccumulator | None]) -> SessionAccumulator | None:
         """The union of all."""
         parts = [part for part in accumulators if part is not None]
         if len(parts) > 1:
@@ -111,8 +107,7 @@ def shape_of(metrics: Metrics) -> Shape:
 def facts_of(part: SessionAccumulator, metrics: Metrics) -> tuple[Any, ...]:
     """The facts of a packed part in `fact_names` order (session id aside), then rows and arrival."""
     values: dict[str, Any] = {
-        entry.name: count
-        for entry, count in zip(metrics.counts, counts(part, len(metrics.counts)), strict=True)
+        entry.name: count for entry, count in zip(metrics.counts, counts(part, len(metrics.counts)), strict=True)
     }
     for bit, entry in enumerate(metrics.event_flags):
         values[entry.name] = bool(part.flags >> bit & 1)
@@ -128,10 +123,7 @@ def facts_of(part: SessionAccumulator, metrics: Metrics) -> tuple[Any, ...]:
         part.start,
         part.end,
         event_count(part),
-        *[
-            values[entry.name] if entry.name in values else values[entry.count or ""] > 0
-            for entry in metrics.entries
-        ],
+        *[values[entry.name] if entry.name in values else values[entry.count or ""] > 0 for entry in metrics.entries],
         part.oversized,
         part.rows,
         part.arrival,

@@ -34,9 +34,7 @@ def settle(scope: Scope, excluded: frozenset[str]) -> Callable[[dict[str, pa.Tab
 
     def settled(tables: dict[str, pa.Table]) -> Iterator[Result]:
         facts, published = tables["facts"], tables["published"]
-        position = pc.index_in(
-            facts.column("session_id"), value_set=published.column("session_id").combine_chunks()
-        )
+        position = pc.index_in(facts.column("session_id"), value_set=published.column("session_id").combine_chunks())
         banned = _has_any(published.column("distinct_ids"), excluded)
         start = _micros(facts.column("start_timestamp"))
         before = _micros(published.column("start_timestamp").take(position).fill_null(2**62))

@@ -104,9 +104,7 @@ def _best(users: pa.Table, key: str) -> pa.Table:
     missing = pc.subtract(len(PROFILE), sum_of(filled))
     order = pc.sort_indices(
         users.append_column("_missing", missing),
-        sort_keys=[
-            (name, "ascending", "at_end") for name in (key, "_missing", "user_id", *users.schema.names)
-        ],
+        sort_keys=[(name, "ascending", "at_end") for name in (key, "_missing", "user_id", *users.schema.names)],
     )
     return first_of_each(users.take(order), key)
 

@@ -18,9 +18,7 @@ from pipeline.sample.write import SAMPLE_EVENTS, write_sample
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Write a sample warehouse; exit code 0, 1 when there is data already, 2 for bad options."""
-    parser = argparse.ArgumentParser(
-        prog="python -m pipeline.sample", description=(__doc__ or "").split("\n")[0]
-    )
+    parser = argparse.ArgumentParser(prog="python -m pipeline.sample", description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--warehouse", type=Path, required=True, metavar="DIR")
     parser.add_argument("--events", type=int, default=SAMPLE_EVENTS, metavar="N", help="rows")
     parser.add_argument("--seed", type=int, default=Plan.seed, metavar="N")

@@ -55,9 +55,7 @@ class Dice:
         return (self.words(stream, ids) >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
 
-def uuids(
-    dice: Dice, stream: str, ids: Ints, milliseconds: Ints, time_based: Flags | None = None
-) -> pa.StringArray:
+def uuids(dice: Dice, stream: str, ids: Ints, milliseconds: Ints, time_based: Flags | None = None) -> pa.StringArray:
     """Canonical lower-case UUID text for each id.
 
     Version 7, made of the time; version 4 where not `time_based`.

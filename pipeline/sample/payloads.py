@@ -200,9 +200,7 @@ class Payloads:
         self._profile = self._add(
             _fields({"$process_person_profile": known, "$is_identified": known}) for known in (False, True)
         )
-        self._elements = self._add(
-            _fields({"$event_type": "touch", "$elements": elements}) for elements in _ELEMENTS
-        )
+        self._elements = self._add(_fields({"$event_type": "touch", "$elements": elements}) for elements in _ELEMENTS)
         addresses = list(product(range(len(_PLACES)), range(_ADDRESSES)))
         self._location = self._add(_location(*address) for address in addresses)
         self._ip = pa.array([_ip(*address) for address in addresses])

@@ -106,9 +106,7 @@ class Warehouse(Protocol):
     def stage(self, run: Run, table: Table) -> beam.PTransform:
         """PCollection[pa.RecordBatch] with `changes.with_change(schema)` → PCollection[Staged]."""
 
-    def publish(
-        self, run: Run, staged: Sequence[Staged], counts: Sequence[Count], ledger: dict[str, Any]
-    ) -> None:
+    def publish(self, run: Run, staged: Sequence[Staged], counts: Sequence[Count], ledger: dict[str, Any]) -> None:
         """Check what is staged against the counts and switch all tables and the ledger row at once."""
 
     def abandon(self, run: Run) -> None:

@@ -120,9 +120,7 @@ class LocalWarehouse:
         folder = self.snapshots.staging(run.run_id) / run.published_name(table)
         return beam.ParDo(_WriteParquet(table, str(folder)))
 
-    def publish(
-        self, run: Run, staged: Sequence[Staged], counts: Sequence[Count], ledger: dict[str, Any]
-    ) -> None:
+    def publish(self, run: Run, staged: Sequence[Staged], counts: Sequence[Count], ledger: dict[str, Any]) -> None:
         """See `base.Warehouse`."""
         staging = self.snapshots.staging(run.run_id)
         if self._last_run_id() != ledger["previous_run_id"]:

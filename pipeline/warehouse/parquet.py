@@ -54,12 +54,12 @@ class RowGroup:
         """Whether it can hold a row that a run of this scope must see."""
         if scope.is_full or self.has_null_time:
             return True
-        if scope.new_after is not None and not scope.new_by_timestamp:
-            if self.latest_arrival is None or self.latest_arrival > scope.new_after:
-                return True  # late rows of any age are told apart and listed
-        return (
-            scope.scan_start is None or self.latest_event is None or self.latest_event >= scope.scan_start
-        ) and (scope.scan_end is None or self.earliest_event is None or self.earliest_event < scope.scan_end)
+        knows_news = scope.new_after is not None and not scope.new_by_timestamp
+        if knows_news and (self.latest_arrival is None or self.latest_arrival > (scope.new_after or 0)):
+            return True  # late rows of any age are told apart and listed
+        return (scope.scan_start is None or self.latest_event is None or self.latest_event >= scope.scan_start) and (
+            scope.scan_end is None or self.earliest_event is None or self.earliest_event < scope.scan_end
+        )
 
 
 def files_of(folder: Path) -> list[Path]:
@@ -91,9 +91,7 @@ def check_columns(files: Sequence[Path], table: Table, label: str) -> frozenset[
                 continue
             kind = schema.field(field.name).type
             if not _fits(kind, field.type):
-                raise RunError(
-                    f"{label}: column {field.name!r} is {kind} in {path.name}, expected {field.type}"
-                )
+                raise RunError(f"{label}: column {field.name!r} is {kind} in {path.name}, expected {field.type}")
             found.add(field.name)
     return frozenset(found)
 
@@ -118,9 +116,7 @@ def row_groups(files: Sequence[Path], table: Table) -> list[RowGroup]:
                     str(path),
                     index,
                     group.num_rows,
-                    sum(
-                        columns[name].total_compressed_size for name in names if name.split(".")[0] in wanted
-                    ),
+                    sum(columns[name].total_compressed_size for name in names if name.split(".")[0] in wanted),
                     latest_event=events[1],
                     latest_arrival=arrivals[1],
                     earliest_event=events[0],

@@ -43,9 +43,7 @@ class Snapshots:
           RunError: another run is at work, or the folder cannot be written.
         """
         if self.link.exists() and not self.link.is_symlink():
-            raise RunError(
-                f"{self.link} is a folder, not a link made by this pipeline: move it away, then run again"
-            )
+            raise RunError(f"{self.link} is a folder, not a link made by this pipeline: move it away, then run again")
         try:
             self.home.mkdir(parents=True, exist_ok=True)
             self._lock = (self.home / "lock").open("a")
@@ -56,9 +54,7 @@ class Snapshots:
         except OSError as error:
             self._lock.close()
             self._lock = None
-            raise RunError(
-                f"another run is at work on {self.link}: wait for it to end, then run again"
-            ) from error
+            raise RunError(f"another run is at work on {self.link}: wait for it to end, then run again") from error
 
     def unlock(self) -> None:
         """Let others run."""

@@ -74,7 +74,8 @@ _FLAGS = {
     "visited_discover": "coalesce(bool_or(text_of(props, '$screen_name') = 'Discover'), false)",
 }
 _TOUCHES = "count(*) filter (number_of(props, '$touch_y') is not null)"
-_REACH = """max(case when number_of(props, '$screen_height') > 0 and number_of(props, '$touch_y') is not null then
+_REACH = """max(case
+    when number_of(props, '$screen_height') > 0 and number_of(props, '$touch_y') is not null then
     least(greatest(number_of(props, '$touch_y') / number_of(props, '$screen_height'), 0.0), 1.0) end)"""
 APP = Rules(
     libraries="lib = 'posthog-react-native'",
@@ -118,7 +119,9 @@ WAVES = Rules(
             "count(*) filter (json_type(props, '$.level') <> 'NULL') as event_count_with_level",
             "count(distinct text_of(props, 'event_custom')) as unique_events",
             "max(number_of(props, 'closeness')) as max_closeness",
-            """max(case when number_of(props, 'correct_val') > 0 and number_of(props, 'begin_closeness') is not null then least(greatest(
+            """max(case
+                when number_of(props, 'correct_val') > 0 and number_of(props, 'begin_closeness') is not null
+                then least(greatest(
                 number_of(props, 'begin_closeness') / number_of(props, 'correct_val'), 0.0), 1.0) end) as best_fit""",
             f"{_edge('first', '$app_version')} as app_version",
             f"{_edge('first', 'slider')} as first_slider, {_edge('last', 'slider')} as last_slider",
@@ -127,10 +130,7 @@ WAVES = Rules(
     engaged="false",
     rollups=", ".join(
         [
-            *[
-                f"count(*) filter ({name}) as {name}_sum"
-                for name in ("succeeded", "failed", "used_menu", "skipped")
-            ],
+            *[f"count(*) filter ({name}) as {name}_sum" for name in ("succeeded", "failed", "used_menu", "skipped")],
             _noun("slider_moves", "slider_moves"),
         ]
     ),

@@ -130,9 +130,7 @@ def events_file(warehouse: Path, **columns: Any) -> Path:
 
 
 @pytest.mark.parametrize("column", ["uuid", "event", "properties", "distinct_id", "timestamp"])
-def test_a_missing_required_column_is_named(
-    tmp_path: Path, column: str, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_a_missing_required_column_is_named(tmp_path: Path, column: str, capfd: pytest.CaptureFixture[str]) -> None:
     assert run(events_file(tmp_path, **{column: None})) == 1
     err = capfd.readouterr().err
     assert f"required column '{column}' is missing" in err
@@ -158,9 +156,7 @@ def test_optional_and_extra_columns(tmp_path: Path) -> None:
     assert published(warehouse, "sessions").num_rows == 1
 
 
-def test_missing_warehouse_tables_and_files_are_named(
-    tmp_path: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_missing_warehouse_tables_and_files_are_named(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert run(tmp_path / "nowhere") == 1
     assert "nowhere" in capfd.readouterr().err
     assert run(tmp_path) == 1

@@ -63,9 +63,7 @@ def people(rng: random.Random, until: float) -> tuple[list[dict[str, Any]], list
         users.append({"user_id": f"user-{number}", "phoneNumber": phone, "createdAt": at(signed_up)})
         if twin:
             users.append({"user_id": f"twin-{number}", "phoneNumber": phone, "fullName": "Ann Example"})
-        social += [
-            {"user_id": f"user-{number}", "createdAt": at(rng.uniform(signed_up, until))} for _ in range(20)
-        ]
+        social += [{"user_id": f"user-{number}", "createdAt": at(rng.uniform(signed_up, until))} for _ in range(20)]
     return users, social
 
 
@@ -175,9 +173,7 @@ def test_a_removed_duplicate_user_changes_the_match(warehouse: Path) -> None:
 
 
 def test_a_newly_excluded_user_leaves_old_sessions(warehouse: Path, tmp_path: Path) -> None:
-    write_events(
-        warehouse, [event(7, "old", distinct_id=PHONES[5], seconds=30, arrives=60 * DAY)], name="part-1"
-    )
+    write_events(warehouse, [event(7, "old", distinct_id=PHONES[5], seconds=30, arrives=60 * DAY)], name="part-1")
     assert run(warehouse, "--start_date", "2025-01-05", "--end_date", "2025-01-06") == 0
     assert sessions(warehouse)["old"]["distinct_ids"] == [PHONES[5], "anon-1"]
     excluded = tmp_path / "excluded.txt"

@@ -62,17 +62,13 @@ def history(rng: random.Random) -> tuple[list[dict[str, Any]], list[dict[str, An
 
 def seen(rows: list[dict[str, Any]], until: float) -> list[dict[str, Any]]:
     """What has arrived by then."""
-    return [
-        {key: value for key, value in row.items() if key != "_arrives"}
-        for row in rows
-        if row["_arrives"] <= until
-    ]
+    return [{key: value for key, value in row.items() if key != "_arrives"} for row in rows if row["_arrives"] <= until]
 
 
 def check_law(rng: random.Random) -> None:
     parts = history(rng)
     end = (DAYS + 10) * 24 * HOUR
-    times = sorted(rng.uniform(0, end) for _ in range(rng.randint(0, 7))) + [end]
+    times = [*sorted(rng.uniform(0, end) for _ in range(rng.randint(0, 7))), end]
     model = Model(SMALL_METRICS)
     for until in times:
         model.run(*[seen(rows, until) for rows in parts])

@@ -57,9 +57,7 @@ def shuffled(events: pa.Table, seed: int = 1) -> pa.Table:
 
 
 @pytest.mark.parametrize("case", ["one file", "shuffled", "repeated", "small row groups", "types"])
-def test_files_and_order(
-    case: str, source: Path, events: pa.Table, wanted: dict[str, bytes], tmp_path: Path
-) -> None:
+def test_files_and_order(case: str, source: Path, events: pa.Table, wanted: dict[str, bytes], tmp_path: Path) -> None:
     files, options = [events], {}
     if case == "shuffled":
         files = [shuffled(events)]

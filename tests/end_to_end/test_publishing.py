@@ -91,9 +91,7 @@ def test_two_runs_at_once_never_mix(base: Path, clean: Path, tmp_path: Path) -> 
     assert wins
 
 
-def test_a_run_that_loses_leaves_no_trace(
-    base: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_a_run_that_loses_leaves_no_trace(base: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     warehouse = copy_of(base, tmp_path)
     other = Snapshots(warehouse / "posthog_aggregated")
     other.lock()
@@ -137,9 +135,7 @@ def test_limit_publishes_samples_and_moves_nothing(base: Path, tmp_path: Path) -
     assert (sample / "sessions_sample").is_dir()
 
 
-def test_changed_metrics_ask_for_a_full_load(
-    base: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_changed_metrics_ask_for_a_full_load(base: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     warehouse = copy_of(base, tmp_path)
     before = tables_of(warehouse)
     assert run(warehouse, "--metrics_file", str(WAVES_METRICS)) == 1
@@ -149,9 +145,7 @@ def test_changed_metrics_ask_for_a_full_load(
     assert "succeeded" in tables_of(warehouse)["sessions"].schema.names
 
 
-def test_a_folder_in_the_place_of_the_link_is_not_touched(
-    tmp_path: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_a_folder_in_the_place_of_the_link_is_not_touched(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     warehouse = write_events(tmp_path, [event(1)])
     (warehouse / "posthog_aggregated").mkdir()
     assert run(warehouse) == 1

@@ -151,9 +151,7 @@ def test_the_compacted_encoding_is_canonical(rows: list[dict[str, Any]], rng: ra
         lambda parts, shape: merge(parts, shape)._replace(oversized=parts[0].oversized),
     ],
 )
-def test_a_sabotaged_merge_breaks_the_law(
-    sabotage: Callable[..., Part], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_sabotaged_merge_breaks_the_law(sabotage: Callable[..., Part], monkeypatch: pytest.MonkeyPatch) -> None:
     honest = merge
     monkeypatch.setattr(
         "transforms.sessions.merge",
@@ -203,9 +201,7 @@ def test_a_session_of_fifty_events_is_small_when_encoded() -> None:
 
 def test_an_accumulator_is_bounded_however_many_events_it_saw() -> None:
     shape = shape_of(SMALL_METRICS)
-    part = fold(
-        [batch_part([event(n, distinct_id=f"id-{n}") for n in range(b, b + 40)]) for b in range(0, 4_000, 40)]
-    )
+    part = fold([batch_part([event(n, distinct_id=f"id-{n}") for n in range(b, b + 40)]) for b in range(0, 4_000, 40)])
     assert len(part.keys) <= (16 + 1) * 8 * shape.limit
     assert len(part.distinct_ids) == session_accumulator.MAX_DISTINCT_IDS
 
