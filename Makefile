@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: run test check format lock clean
+.PHONY: run test check format bench lock clean
 
 run: $(VENV)/run  ## the main job on the sample warehouse
 	$(BIN)/python -m pipeline --runner DirectRunner
@@ -16,6 +16,9 @@ check: $(VENV)/dev  ## format, lint, types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+bench: $(VENV)/dev  ## the pipeline against its peers; writes benchmarks/results.md
+	$(BIN)/python -m benchmarks.compare
 
 format: $(VENV)/dev  ## rewrite the code in the one format
 	$(BIN)/ruff format .

@@ -22,7 +22,6 @@ from pipeline.plan import Request
 
 DEFAULT_WAREHOUSE = "./warehouse"
 BIGQUERY = "bigquery"
-READ_METHODS = ("DIRECT_READ", "EXPORT")
 DATASET = re.compile(r"[A-Za-z0-9_]{1,1024}")
 
 
@@ -52,8 +51,8 @@ OPTIONS = (
     Option(
         "warehouse",
         DEFAULT_WAREHOUSE,
-        "Where the tables are: a folder DIR/<dataset>/<table>/*.parquet, or the word bigquery.",
-        "DIR|bigquery",
+        "Where the tables are: a folder DIR/<dataset>/<table>/*.parquet.",
+        "DIR",
         pattern=r"^.+$",
     ),
     Option(
@@ -113,7 +112,7 @@ OPTIONS = (
     Option(
         "excluded_users",
         None,
-        "Distinct ids to leave out, one a line: a file, gs://BUCKET/PATH or secret://NAME.",
+        "File with the distinct ids to leave out, one a line.",
         "REF",
         pattern=r"^.*$",
     ),
@@ -243,6 +242,8 @@ def settings_of(options: PipelineOptions) -> Settings:
         datasets["firebase_dataset"],
     ):
         raise UsageError(f"--aggregated_dataset {datasets['aggregated_dataset']!r} is an input dataset; choose another")
+    if values["warehouse"] == BIGQUERY:
+        raise UsageError(f"--warehouse {BIGQUERY} is not built yet; give a folder with DIR/<dataset>/<table>/*.parquet")
     return Settings(
         warehouse=values["warehouse"] or DEFAULT_WAREHOUSE,
         is_default_warehouse="warehouse" not in given,

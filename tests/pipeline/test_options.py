@@ -1,0 +1,96 @@
+"""Options: every bad value is refused with the bad and the allowed one, exit code 2."""
+
+from __future__ import annotations
+
+from datetime import date
+
+import pytest
+
+from pipeline.command_line import parse
+from pipeline.errors import UsageError
+from pipeline.launcher import main
+from pipeline.options import OPTIONS, Settings, settings_of
+
+
+def settings(*argv: str) -> Settings:
+    return settings_of(parse(argv))
+
+
+def test_defaults() -> None:
+    found = settings()
+    assert (found.warehouse, found.is_default_warehouse) == ("./warehouse", True)
+    assert (found.posthog_dataset, found.firebase_dataset) == ("posthog_etl", "firebase_etl_prod")
+    assert found.aggregated_dataset == "posthog_aggregated"
+    assert not found.request.full_load
+    assert found.max_rejected_ratio == 0.05
+
+
+@pytest.mark.parametrize("flag", ["--full_load", "--full-load", "--full_load=true", "--full_load=True"])
+def test_a_flag_in_all_its_forms(flag: str) -> None:
+    assert settings(flag).request.full_load
+    assert not settings("--full_load=false").request.full_load
+
+
+def test_values_may_come_empty_as_from_a_template() -> None:
+    found = settings("--limit=", "--start_date=", "--excluded_users=", "--metrics_file=")
+    assert found.request.limit is None
+    assert found.excluded_users is None
+
+
+def test_environment_is_the_fallback(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("POSTHOG_DATASET_ID", "from_env")
+    assert settings().posthog_dataset == "from_env"
+    assert settings("--posthog_dataset", "given").posthog_dataset == "given"
+
+
+def test_a_backfill() -> None:
+    request = settings("--start_date", "2026-01-05", "--end_date", "2026-01-07").request
+    assert (request.start_date, request.end_date) == (date(2026, 1, 5), date(2026, 1, 7))
+
+
+@pytest.mark.parametrize(
+    ("argv", "told"),
+    [
+        (["--full_load=maybe"], ["--full_load", "'maybe'", "true, false"]),
+        (["--start_date", "2026-13-01", "--end_date", "2026-12-01"], ["--start_date", "'2026-13-01'"]),
+        (["--start_date", "2026-01-05"], ["--start_date", "--end_date", "together"]),
+        (["--start_date", "2026-01-05", "--end_date", "2026-01-05"], ["not before"]),
+        (["--limit", "0"], ["--limit", "'0'", "from 1"]),
+        (["--limit", "ten"], ["'ten'"]),
+        (["--limit", "5", "--full_load"], ["--full_load and --limit", "exclude"]),
+        (["--posthog_dataset", "a`b;--"], ["--posthog_dataset", "a`b;--", "letters"]),
+        (["--aggregated_dataset", "posthog_etl"], ["--aggregated_dataset", "input dataset"]),
+        (["--max_rejected_ratio", "2"], ["--max_rejected_ratio", "'2'", "0 to 1"]),
+        (["--max_rejected_ratio", "nan"], ["'nan'"]),
+        (["--overlap_hours", "-1"], ["--overlap_hours"]),
+        (["--warehouse", "bigquery"], ["not built yet", "folder"]),
+        (["--ful_load"], ["unknown option", "--ful_load"]),
+        (["--limit"], ["--limit"]),
+    ],
+)
+def test_bad_values(argv: list[str], told: list[str], capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(UsageError):
+        settings(*argv)
+    assert main(argv) == 2
+    out, err = capfd.readouterr()
+    assert (out, err.count("\n")) == ("", 1)
+    for part in told:
+        assert part in err
+
+
+def test_beam_options_pass_and_the_runner_is_the_in_process_one() -> None:
+    options = parse(["--runner", "DirectRunner", "--direct_num_workers=2"])
+    everything = options.get_all_options()
+    assert everything["runner"] == "FnApiRunner"
+    assert everything["direct_num_workers"] == 2
+    assert parse(["--runner", "PrismRunner"]).get_all_options()["runner"] == "PrismRunner"
+
+
+def test_help_teaches(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        parse(["--help"])
+    assert caught.value.code == 0
+    told = capsys.readouterr().out
+    assert "examples:" in told
+    for option in OPTIONS:
+        assert f"--{option.name}" in told

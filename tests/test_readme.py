@@ -1,0 +1,36 @@
+"""The README tells the truth: its option table, its tree, its dependencies."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from pipeline.options import OPTIONS, Option
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+
+
+def option_row(option: Option) -> str:
+    """The row of the option table."""
+    env = f"env `{option.env}`" if option.env else ""
+    default = f"`{option.default}`" if option.default else ""
+    return f"| `--{option.name}` | {', '.join(filter(None, (env, default))) or 'none'} | {option.help} |"
+
+
+def test_every_option_is_in_the_table_and_nothing_else() -> None:
+    rows = re.findall(r"^\| `--.*$", README, re.MULTILINE)
+    assert rows == [option_row(option) for option in OPTIONS]
+
+
+def test_every_module_is_in_the_tree() -> None:
+    tree = README.split("## Where things are")[1].split("## Options")[0]
+    for package in ("pipeline", "pipeline/warehouse", "transforms"):
+        for module in (ROOT / package).glob("[a-z]*.py"):
+            assert module.name in tree, module
+
+
+def test_every_direct_dependency_has_its_line() -> None:
+    for line in (ROOT / "requirements.in").read_text().splitlines():
+        name = re.split(r"==|\s|#", line)[0]
+        assert not name or f"| {name} |" in README
