@@ -17,8 +17,8 @@ import pyarrow.dataset as ds
 def parse(text: Any) -> dict[str, Any]:
     """The properties of a row, empty when they are broken."""
     try:
-        content = json.loads(text)
-    except (TypeError, ValueError):
+        content = json.loads(text.replace("\\ud83d", ""))  # a lone surrogate makes pandas fail
+    except (AttributeError, ValueError):
         return {}
     return content if isinstance(content, dict) else {}
 

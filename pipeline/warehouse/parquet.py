@@ -18,10 +18,11 @@ from pipeline.errors import RunError
 from pipeline.plan import micros
 from pipeline.tables import Table
 from transforms.elements import flat_map
+from transforms.events import MAX_AHEAD
 from transforms.scope import Scope
 
 #: Rows that one element of the read step stands for, and rows of the batches it gives.
-SHARD_ROWS, BATCH_ROWS = 262_144, 8_192
+SHARD_ROWS, BATCH_ROWS = 262_144, 16_384
 _ROWS = struct.Struct("<I")
 
 #: (path, row groups) of one file.
@@ -52,12 +53,17 @@ class RowGroup:
 
     def needed(self, scope: Scope) -> bool:
         """Whether it can hold a row that a run of this scope must see."""
-        if scope.is_full or self.has_null_time:
+        if scope.is_full:
             return True
-        knows_news = scope.new_after is not None and not scope.new_by_timestamp
-        if knows_news and (self.latest_arrival is None or self.latest_arrival > (scope.new_after or 0)):
-            return True  # late rows of any age are told apart and listed
-        return (scope.scan_start is None or self.latest_event is None or self.latest_event >= scope.scan_start) and (
+        if scope.new_after is not None:
+            if scope.new_by_timestamp and self.has_null_time:
+                return True  # a row without any time may be news
+            if not scope.new_by_timestamp and (self.latest_arrival is None or self.latest_arrival > scope.new_after):
+                return True  # late rows of any age are told apart and listed
+        latest = self.latest_event
+        if latest is not None and self.latest_arrival is not None:
+            latest = min(latest, self.latest_arrival + MAX_AHEAD)  # later times are rejected, so not usable
+        return (scope.scan_start is None or latest is None or latest >= scope.scan_start) and (
             scope.scan_end is None or self.earliest_event is None or self.earliest_event < scope.scan_end
         )
 
