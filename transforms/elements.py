@@ -105,5 +105,10 @@ class ToBatches(beam.DoFn):
     def finish_bundle(self) -> Iterator[WindowedValue]:
         """Give what is left."""
         if self._rows:
-            window = GlobalWindow()
-            yield WindowedValue(rows_to_batch(self._rows, self._schema), window.max_timestamp(), [window])
+            yield at_bundle_end(rows_to_batch(self._rows, self._schema))
+
+
+def at_bundle_end(value: Any) -> WindowedValue:
+    """What `finish_bundle` must yield for a value in the one global window."""
+    window = GlobalWindow()
+    return WindowedValue(value, window.max_timestamp(), [window])

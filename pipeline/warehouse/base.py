@@ -8,7 +8,6 @@ from datetime import datetime
 from typing import Any, Protocol
 
 import apache_beam as beam
-import pyarrow as pa
 
 from pipeline.plan import LastRun, Plan, partitions_for
 from pipeline.tables import Table
@@ -120,8 +119,3 @@ class Warehouse(Protocol):
 
     def where_to_look(self, plan: Plan) -> str:
         """One line for the summary: where the tables are."""
-
-
-def empty(schema: pa.Schema) -> pa.RecordBatch:
-    """A record batch without rows."""
-    return pa.RecordBatch.from_pylist([], schema=schema)

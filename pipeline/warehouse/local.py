@@ -13,7 +13,6 @@ import apache_beam as beam
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from apache_beam.transforms.window import GlobalWindow
 from apache_beam.utils.windowed_value import WindowedValue
 
 from pipeline import tables
@@ -34,13 +33,12 @@ from pipeline.warehouse.parquet import (
 from pipeline.warehouse.snapshots import Snapshots
 from transforms.changes import CHANGE, CHANGES
 from transforms.counts import Count
+from transforms.elements import at_bundle_end
 
 #: Everything that a snapshot can hold; what a run does not write is carried over.
 _OUTPUTS = frozenset({"sessions", "persons", "rejected_events", "runs", "sessions_sample", "persons_sample"})
 #: Rows that are written: the whole table but what is deleted.
 _STAYS = tuple(change for change in CHANGES if change != "deleted")
-
-
 _PROGRESS = "progress"
 
 
@@ -56,8 +54,7 @@ class LocalWarehouse:
 
     def acquire(self) -> None:
         """See `base.Warehouse`; the lock goes with the process, however it ends."""
-        if not self.root.is_dir():
-            raise RunError(f"no warehouse at {self.root}: the folder does not exist")
+        self._check_root()
         self.snapshots.lock()
 
     def close(self) -> None:
@@ -66,8 +63,7 @@ class LocalWarehouse:
 
     def inventory(self) -> Inventory:
         """See `base.Warehouse`; from the Parquet footers."""
-        if not self.root.is_dir():
-            raise RunError(f"no warehouse at {self.root}: the folder does not exist")
+        self._check_root()
         events = self._folder(tables.EVENTS)
         files = files_of(events)
         if not files:
@@ -180,6 +176,10 @@ class LocalWarehouse:
             names += ["rejected_events", "runs"]
         return f"{folder}/{{{','.join(names)}}}/*.parquet"
 
+    def _check_root(self) -> None:
+        if not self.root.is_dir():
+            raise RunError(f"no warehouse at {self.root}: the folder does not exist")
+
     def _label(self, table: Table) -> str:
         return f"{self._datasets[table.source]}.{table.name}"
 
@@ -240,9 +240,7 @@ class _WriteParquet(beam.DoFn):
         """Close the file and tell of it."""
         if self._writer is not None:
             self._writer.close()
-            window = GlobalWindow()
-            staged = (self._name, self._path, self._rows)
-            yield WindowedValue(staged, window.max_timestamp(), [window])
+            yield at_bundle_end((self._name, self._path, self._rows))
 
 
 def _has_some_but_not_all(lists: pa.ChunkedArray, wanted: frozenset[str]) -> list[bool]:

@@ -72,8 +72,7 @@ class Snapshots:
 
     def begin(self, run_id: str) -> None:
         """Make the staging folder, and remove what killed runs have left."""
-        keep = {self.current()}
-        self._remove(path for path in self._folders() if path not in keep and _is_staging(path))
+        self._remove(path for path in self._folders() if _is_staging(path))
         try:
             self.staging(run_id).mkdir()
         except OSError as error:
