@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 from apache_beam.pvalue import PCollection, TaggedOutput
 
 from transforms.counts import Count
-from transforms.elements import as_batch, flat_map, split
+from transforms.elements import as_batch, flat_map, pack, split, unpack
 
 #: What a function on tables may yield: rows, numbers for the ledger, ids for the ledger.
 Result: TypeAlias = pa.Table | Count | str
@@ -34,8 +34,8 @@ class Side:
     schema: pa.Schema
 
 
-def partition_batch(batch: pa.RecordBatch, key: str, partitions: int) -> Iterator[tuple[str, pa.RecordBatch]]:
-    """(partition name, the rows whose key falls into it); rows with a null key have no partition."""
+def partition_batch(batch: pa.RecordBatch, key: str, partitions: int) -> Iterator[tuple[str, bytes]]:
+    """(partition name, the packed rows whose key falls into it); rows with a null key have no partition."""
     encoded = batch.column(key).dictionary_encode()
     table = [
         zlib.crc32(value.encode()) % partitions if value is not None else -1 for value in encoded.dictionary.to_pylist()
@@ -48,7 +48,7 @@ def partition_batch(batch: pa.RecordBatch, key: str, partitions: int) -> Iterato
     starts = np.flatnonzero(np.diff(numbers, prepend=-2))
     for begin, end in zip(starts, [*starts[1:], len(numbers)], strict=True):
         if numbers[begin] >= 0:
-            yield f"partition-{numbers[begin]:05d}", batch.slice(begin, end - begin)
+            yield f"partition-{numbers[begin]:05d}", pack(batch.slice(begin, end - begin))
 
 
 def lookup(table: pa.Table, key: str, wanted: pa.ChunkedArray, columns: list[str]) -> pa.Table:
@@ -86,17 +86,15 @@ def _outcome(source: PCollection[Any], dofn: _Dispatching) -> Outcome:
     return Outcome(**split(source, dofn, rows=pa.RecordBatch, counts=Count, texts=str))
 
 
-@beam.typehints.with_input_types(tuple[str, dict[str, Iterable[pa.RecordBatch]]])
+@beam.typehints.with_input_types(tuple[str, dict[str, Iterable[bytes]]])
 class _CallPerPartition(_Dispatching):
     def __init__(self, function: JoinFunction, sides: Mapping[str, Side]) -> None:
         self._function, self._sides = function, dict(sides)
 
-    def process(
-        self, element: tuple[str, dict[str, Iterable[pa.RecordBatch]]]
-    ) -> Iterator[pa.RecordBatch | TaggedOutput]:
-        _, batches = element
+    def process(self, element: tuple[str, dict[str, Iterable[bytes]]]) -> Iterator[pa.RecordBatch | TaggedOutput]:
+        _, packed = element
         tables = {
-            name: pa.Table.from_batches(list(batches[name]), side.schema).combine_chunks()
+            name: pa.Table.from_batches(map(unpack, packed[name]), side.schema).combine_chunks()
             for name, side in self._sides.items()
         }
         yield from self.send(self._function(tables))
@@ -131,7 +129,7 @@ class JoinByKey(beam.PTransform):
                 partition_batch,
                 self._sides[name].key,
                 self._partitions,
-                gives=tuple[str, pa.RecordBatch],
+                gives=tuple[str, bytes],
             )
             for name, batches in inputs.items()
         }
