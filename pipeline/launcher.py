@@ -78,9 +78,10 @@ def _run(settings: Settings, options: PipelineOptions) -> None:
 def _plan(settings: Settings, warehouse: Warehouse, metrics: Metrics, excluded: frozenset[str]) -> Run:
     """Look at what is there, decide what to read, and say so."""
     inventory = warehouse.inventory()
+    last = inventory.last_run
     plan = make_plan(
         settings.request,
-        inventory.last_run,
+        last,
         has_arrival=inventory.has_arrival,
         metrics_digest=metrics.digest,
         reach_back_to=_reach_back(warehouse, inventory, excluded),
@@ -97,6 +98,8 @@ def _plan(settings: Settings, warehouse: Warehouse, metrics: Metrics, excluded: 
         code_version=__version__,
         options=settings.given,
         tables=tables.outputs(metrics)[: 2 if plan.mode == "sample" else 3],
+        # rows that another version made may have to change although nothing arrived
+        keeps_persons=not plan.scope.is_full and last is not None and last.code_version == __version__,
     )
     print(plan_text(run, inventory, warehouse.where_to_look(plan)))
     return run

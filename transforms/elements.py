@@ -16,7 +16,6 @@ from apache_beam.transforms.window import GlobalWindow
 from apache_beam.typehints.native_type_compatibility import convert_to_beam_type
 from apache_beam.utils.windowed_value import WindowedValue
 
-
 #: Sessions shrink to about a third; a runner copies every byte of a shuffle several times.
 _COMPRESSED = pa.ipc.IpcWriteOptions(compression=pa.Codec("zstd", compression_level=1))
 
