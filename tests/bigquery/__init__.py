@@ -1,1 +1,1 @@
-"""Tests of the BigQuery warehouse."""
+"""Tests of the warehouse in BigQuery."""

@@ -1,233 +1,239 @@
-"""BigQuery and GCS on this machine: two servers on free ports, and every client of this process pointed at them.
+"""BigQuery and Cloud Storage on this machine: bqemulator and fake-gcs-server, from packages, on free ports.
 
-The servers are bqemulator (BigQuery's REST and Storage Read protocols over DuckDB) and fake-gcs-server, from an
-environment of their own that `make test` installs; `EMULATORS` names another one. Both see one folder: a bucket is a
-folder in it, so that a load job finds what was uploaded. Beam has no option for another endpoint, so its clients are
-patched, here and nowhere else; the pipeline runs in this process.
+They have a virtual environment of their own (`make` builds it from requirements-emulators.txt), because bqemulator
+needs another DuckDB than the oracle. Beam has no option for another endpoint, so its clients are patched here, and
+only here.
 
-A green test here proves wiring, types and SQL. What the emulator does not show: a load job never fails, REQUIRED is
-not enforced, a transaction is no transaction, dry runs say 0 bytes. Those are the business of the strict fake.
+The emulator proves wiring, types and SQL; what it does not do (atomicity, conflicts, REQUIRED, job ids) is tested with
+the strict fake of `tests/bigquery/fake.py`.
 """
 
 from __future__ import annotations
 
-import json
 import os
+import shutil
 import socket
 import subprocess
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
-from unittest import mock
 
+import google.auth
+import google.cloud.bigquery_storage
+import google.cloud.bigquery_storage_v1
 import grpc
-from apache_beam.internal.gcp import auth
-from apache_beam.io.gcp import bigquery_tools
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from apache_beam.io.gcp import bigquery_tools, gcsio
+from apache_beam.io.gcp.internal.clients import bigquery as beam_bigquery
 from google.auth.credentials import AnonymousCredentials
-from google.cloud import bigquery, bigquery_storage, bigquery_storage_v1, storage
+from google.cloud import bigquery, storage
 from google.cloud.bigquery_storage_v1.services.big_query_read.transports import BigQueryReadGrpcTransport
 
-PROJECT = "test"
-BUCKET = "test-bucket"
-_ENVIRONMENT = Path(os.environ.get("EMULATORS") or Path(__file__).parents[2] / ".venv-emulators").absolute()
-_READY_SECONDS = 60
-_STOP_SECONDS = 10
+PROJECT, BUCKET = "test-project", "bucket"
+#: Holds the files that fill the input tables; the service of the bucket must not see files that it did not make.
+_RAW = "raw"
+HOME = Path(os.environ.get("EMULATORS", Path(__file__).parents[2] / ".venv-emulators"))
+_ARROW = {
+    ("STRING", False): pa.string(),
+    ("STRING", True): pa.list_(pa.string()),
+    ("INTEGER", False): pa.int64(),
+    ("FLOAT", False): pa.float64(),
+    ("BOOLEAN", False): pa.bool_(),
+    ("TIMESTAMP", False): pa.timestamp("us", "UTC"),
+}
+_TYPES = {pa.string(): "STRING", pa.int64(): "INTEGER", pa.bool_(): "BOOLEAN", pa.float64(): "FLOAT"}
 
 
-class EmulatorError(Exception):
-    """An emulator is not installed, or did not start; with the last lines of its log."""
-
-
-@dataclass(frozen=True)
+@dataclass
 class Emulators:
-    """Where the two servers are.
+    """Both services, running, and what has been copied into them."""
 
-    Attributes:
-      rest: BigQuery's REST endpoint, a URL.
-      storage_read: its Storage Read endpoint, host:port.
-      gcs: GCS's endpoint, a URL.
-      bucket: the folder that is the bucket `BUCKET`.
-    """
-
-    rest: str
-    storage_read: str
-    gcs: str
+    rest: int
+    grpc: int
+    gcs: int
     bucket: Path
-
-    @property
-    def temp_location(self) -> str:
-        """For Beam's files."""
-        return f"gs://{BUCKET}/temp"
+    copied: dict[Path, tuple[object, ...]] = field(default_factory=dict)
+    json_properties: bool = False
+    """Whether `properties` become a column of type JSON."""
 
     def client(self) -> bigquery.Client:
-        """A client of the emulated BigQuery."""
-        return bigquery.Client(PROJECT, AnonymousCredentials(), client_options={"api_endpoint": self.rest})
+        """A client of the emulator."""
+        return bigquery.Client(
+            PROJECT, AnonymousCredentials(), client_options={"api_endpoint": f"http://127.0.0.1:{self.rest}"}
+        )
+
+    @staticmethod
+    def datasets(warehouse: Path) -> dict[str, str]:
+        """The datasets that stand for the folders of a local warehouse."""
+        suffix = "".join(letter if letter.isalnum() else "_" for letter in str(warehouse))
+        return {name: f"{name}{suffix}" for name in ("posthog_etl", "firebase_etl_prod", "posthog_aggregated")}
+
+    def options(self, warehouse: Path) -> list[str]:
+        """The command line for the tables of a local warehouse."""
+        names = self.datasets(warehouse)
+        return [
+            f"--project={PROJECT}",
+            "--warehouse=bigquery",
+            f"--temp_location=gs://{BUCKET}/temp",
+            f"--posthog_dataset={names['posthog_etl']}",
+            f"--firebase_dataset={names['firebase_etl_prod']}",
+            f"--aggregated_dataset={names['posthog_aggregated']}",
+        ]
+
+    def copy(self, warehouse: Path) -> None:
+        """Make the input tables what the Parquet files of a local warehouse are."""
+        client = self.client()
+        for dataset, name in self.datasets(warehouse).items():
+            for folder in sorted(warehouse.glob(f"{dataset}/*")) if dataset != "posthog_aggregated" else []:
+                files = sorted(folder.glob("*.parquet"))
+                signature = (self.json_properties, *((file.name, file.stat().st_mtime_ns) for file in files))
+                if not files or self.copied.get(folder) == signature:
+                    continue
+                client.create_dataset(name, exists_ok=True)
+                self._load(client, f"{PROJECT}.{name}.{folder.name}", [pq.read_table(file) for file in files])
+                self.copied[folder] = signature
+
+    def _load(self, client: bigquery.Client, target: str, parts: list[pa.Table]) -> None:
+        content = pa.concat_tables(parts, promote_options="permissive")
+        schema = [bigquery.SchemaField(field.name, self._type(field)) for field in content.schema]
+        client.delete_table(target, not_found_ok=True)
+        client.create_table(bigquery.Table(target, schema))
+        if content.num_rows:
+            path = self.bucket.parent / _RAW / f"{time.monotonic_ns()}.parquet"
+            pq.write_table(content, path)
+            config = bigquery.LoadJobConfig(source_format="PARQUET", schema=schema, write_disposition="WRITE_TRUNCATE")
+            client.load_table_from_uri(f"gs://{_RAW}/{path.name}", target, job_config=config).result()
+
+    def _type(self, column: pa.Field) -> str:
+        if self.json_properties and column.name == "properties":
+            return "JSON"
+        return "TIMESTAMP" if pa.types.is_timestamp(column.type) else _TYPES.get(column.type, "STRING")
+
+    def read(self, warehouse: Path, table: str) -> pa.Table:
+        """A published table, with the columns and types that it has on a local warehouse."""
+        name = f"{PROJECT}.{self.datasets(warehouse)['posthog_aggregated']}.{table}"
+        client = self.client()
+        fields = [
+            (field.name, _ARROW[field.field_type, field.mode == "REPEATED"]) for field in client.get_table(name).schema
+        ]
+        rows = [dict(row) for row in client.query(f"SELECT * FROM `{name}`").result()]
+        return pa.Table.from_pylist(rows, schema=pa.schema(fields))
+
+    def tables(self, warehouse: Path) -> list[str]:
+        """The names of all tables in the output dataset."""
+        dataset = self.datasets(warehouse)["posthog_aggregated"]
+        return sorted(table.table_id for table in self.client().list_tables(f"{PROJECT}.{dataset}"))
 
 
 @contextmanager
-def emulators(folder: Path) -> Iterator[Emulators]:
-    """Start both servers with their files in a folder, point this process at them, and stop them in any case.
-
-    Raises:
-      EmulatorError: naming the server and what to do.
-    """
-    buckets = folder / "buckets"
-    (buckets / BUCKET).mkdir(parents=True)
-    port = _free_port()
-    gcs = f"http://127.0.0.1:{port}"
-    with ExitStack() as stack:
-        stack.enter_context(
-            _server(
-                "fake-gcs-server",
-                [
-                    *("-scheme", "http", "-host", "127.0.0.1", "-port", str(port)),
-                    *("-public-host", f"127.0.0.1:{port}", "-external-url", gcs),
-                    *("-backend", "filesystem", "-filesystem-root", str(buckets)),
-                ],
-                folder,
-                lambda _: _answers(f"{gcs}/storage/v1/b"),
-            )
-        )
-        log = stack.enter_context(
-            _server(
-                "bqemulator",
-                ["start", "--rest-port", "0", "--grpc-port", "0", "--project", PROJECT, "--ephemeral"],
-                folder,
-                lambda log: len(_ports(log)) == 2,
-                BQEMU_GCS_LOCAL_ROOT=str(buckets),
-            )
-        )
-        ports = _ports(log)
-        found = Emulators(
-            rest=f"http://127.0.0.1:{ports['rest.listen']}",
-            storage_read=f"127.0.0.1:{ports['grpc.listen']}",
-            gcs=gcs,
-            bucket=buckets / BUCKET,
-        )
-        stack.enter_context(_clients_pointed_at(found))
-        yield found
+def running(folder: Path) -> Iterator[Emulators]:
+    """Start both, wait until they answer, point all clients at them, and stop them in the end."""
+    if not HOME.is_dir():
+        raise AssertionError(f"{HOME} is missing: `make test` builds it; or leave these tests out: -m 'not emulator'")
+    root = folder / "gcs"
+    for bucket in (BUCKET, _RAW):
+        (root / bucket).mkdir(parents=True)
+    emulators = Emulators(_free_port(), _free_port(), _free_port(), root / BUCKET)
+    gcs = f"http://127.0.0.1:{emulators.gcs}"
+    bq_ports = ["--rest-port", str(emulators.rest), "--grpc-port", str(emulators.grpc)]
+    address = ["-host", "127.0.0.1", "-port", str(emulators.gcs), "-public-host", gcs.removeprefix("http://")]
+    commands = {
+        "bqemulator": [str(HOME / "bin" / "bqemulator"), "start", *bq_ports, "--project", PROJECT, "--ephemeral"],
+        "fake-gcs-server": [
+            *(str(HOME / "bin" / "fake-gcs-server"), "-scheme", "http", *address, "-external-url", gcs),
+            *("-backend", "filesystem", "-filesystem-root", str(root)),
+        ],
+    }
+    environment = os.environ | {"HOME": str(HOME / "home"), "BQEMU_GCS_LOCAL_ROOT": str(root)}
+    with _processes(commands, environment, folder) as logs, pytest.MonkeyPatch.context() as patch:
+        _await(f"http://127.0.0.1:{emulators.rest}/bigquery/v2/projects/{PROJECT}/datasets", logs)
+        _await(f"{gcs}/storage/v1/b", logs)
+        _point_clients(patch, emulators)
+        yield emulators
 
 
-@contextmanager
-def _server(
-    program: str, arguments: list[str], folder: Path, is_ready: Callable[[Path], bool], **variables: str
-) -> Iterator[Path]:
-    """Run a server of the emulators' environment; gives its log."""
-    path = _ENVIRONMENT / "bin" / program
-    if not path.exists():
-        raise EmulatorError(
-            f"{program} is not in {_ENVIRONMENT.name}: `make test` installs it, `-m 'not emulator'` does without it"
-        )
-    log = folder / f"{program}.log"
-    environment = {"PATH": os.environ.get("PATH", ""), "HOME": str(_ENVIRONMENT / "home"), **variables}
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            [str(path), *arguments], cwd=folder, env=environment, stdout=output, stderr=subprocess.STDOUT
-        )
-    try:
-        deadline = time.monotonic() + _READY_SECONDS
-        while not is_ready(log):
-            if process.poll() is not None:
-                raise EmulatorError(f"{program} ended with code {process.returncode}:\n{_tail(log)}")
-            if time.monotonic() > deadline:
-                raise EmulatorError(f"{program} was not ready after {_READY_SECONDS} s:\n{_tail(log)}")
-            time.sleep(0.05)
-        yield log
-    finally:
-        process.terminate()
-        try:
-            process.wait(_STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+def _point_clients(patch: pytest.MonkeyPatch, emulators: Emulators) -> None:
+    rest = f"http://127.0.0.1:{emulators.rest}"
+    patch.setenv("BIGQUERY_EMULATOR_HOST", rest)
+    patch.setenv("STORAGE_EMULATOR_HOST", f"http://127.0.0.1:{emulators.gcs}")
+    patch.setattr(google.auth, "default", lambda *args, **kwargs: (AnonymousCredentials(), PROJECT))
 
+    def beam_client(*_: object) -> beam_bigquery.BigqueryV2:
+        return beam_bigquery.BigqueryV2(url=f"{rest}/bigquery/v2/", credentials=None, get_credentials=False)
 
-@contextmanager
-def _clients_pointed_at(found: Emulators) -> Iterator[None]:
-    """Every Google client that this process makes talks to the emulators, without credentials."""
-    read_client = bigquery_storage.BigQueryReadClient
-    # row blocks may be of any size; the default of gRPC is 4 MB
-    channel = grpc.insecure_channel(found.storage_read, [("grpc.max_receive_message_length", -1)])
+    patch.setattr(bigquery_tools.BigQueryWrapper, "_bigquery_client", staticmethod(beam_client))
+    extract = bigquery_tools.BigQueryWrapper.perform_extract_job
 
-    def storage_read(*_: object, **__: object) -> bigquery_storage.BigQueryReadClient:
-        return read_client(transport=BigQueryReadGrpcTransport(channel=channel))
-
-    def beam_client(_: object) -> bigquery_tools.bigquery.BigqueryV2:
-        url = f"{found.rest}/bigquery/v2/"
-        return bigquery_tools.bigquery.BigqueryV2(url=url, credentials=None, get_credentials=False)
-
-    extract_job = bigquery_tools.BigQueryWrapper.perform_extract_job
-
-    def extract(wrapper: object, destination: list[str], *arguments: object, **options: object) -> object:
-        # the emulator writes to the path as it is, `*` included, and past the GCS server, which then knows nothing of it
-        [uri] = destination
-        written = found.bucket.parent / uri.removeprefix("gs://")
-        written.parent.mkdir(parents=True, exist_ok=True)
-        job = extract_job(wrapper, destination, *arguments, **options)
-        content = written.read_bytes()
-        written.unlink()
-        storage.Client().bucket(BUCKET).blob(
-            uri.removeprefix(f"gs://{BUCKET}/").replace("*", "0" * 12)
-        ).upload_from_string(content)
+    def extract_as_objects(wrapper: object, destination: list[str], *args: object, **kwargs: object) -> object:
+        # the emulator makes no folder, and writes a file of which fake-gcs-server knows nothing
+        folder = (emulators.bucket / Path(destination[0].removeprefix(f"gs://{BUCKET}/"))).parent
+        folder.mkdir(parents=True)
+        job = extract(wrapper, destination, *args, **kwargs)
+        contents = [(file.name.replace("*", "000000000000"), file.read_bytes()) for file in folder.iterdir()]
+        shutil.rmtree(folder)
+        for name, content in contents:
+            path = (folder / name).relative_to(emulators.bucket)
+            storage.Client.create_anonymous_client().bucket(BUCKET).blob(str(path)).upload_from_string(content)
         return job
 
-    class Part(storage.batch.MIMEApplicationHTTP):
-        """A request of a batch; the emulator passes over those without an id, GCS does not ask for one."""
+    patch.setattr(bigquery_tools.BigQueryWrapper, "perform_extract_job", extract_as_objects)
 
-        def __init__(self, *arguments: object) -> None:
-            super().__init__(*arguments)
-            self["Content-ID"] = "request"
+    def delete_each(client: gcsio.GcsIO, paths: list[str]) -> list[tuple[str, None]]:
+        # fake-gcs-server takes no batches
+        for path in paths:
+            client.delete(path)
+        return [(path, None) for path in paths]
 
-    with ExitStack() as stack:
-        stack.callback(channel.close)
-        variables = {
-            "BIGQUERY_EMULATOR_HOST": found.rest,
-            "STORAGE_EMULATOR_HOST": found.gcs,
-            "GOOGLE_CLOUD_PROJECT": PROJECT,
-        }
-        for patch in (
-            mock.patch.dict(os.environ, variables),
-            mock.patch("google.auth.default", lambda *_, **__: (AnonymousCredentials(), PROJECT)),
-            mock.patch.object(auth._Credentials, "_credentials_init", False),
-            mock.patch.object(auth._Credentials, "_credentials", None),
-            mock.patch.object(bigquery_storage, "BigQueryReadClient", storage_read),
-            mock.patch.object(bigquery_storage_v1, "BigQueryReadClient", storage_read),  # Beam's name for it
-            mock.patch.object(bigquery_tools.BigQueryWrapper, "perform_extract_job", extract),
-            mock.patch.object(storage.batch, "MIMEApplicationHTTP", Part),
-            mock.patch.object(bigquery_tools.BigQueryWrapper, "_bigquery_client", staticmethod(beam_client)),
-        ):
-            stack.enter_context(patch)
-        yield
+    patch.setattr(gcsio.GcsIO, "delete_batch", delete_each)
+    plain = google.cloud.bigquery_storage_v1.BigQueryReadClient
+
+    def read_client() -> plain:
+        limits = [("grpc.max_receive_message_length", -1)]
+        channel = grpc.insecure_channel(f"127.0.0.1:{emulators.grpc}", limits)
+        return plain(transport=BigQueryReadGrpcTransport(channel=channel))
+
+    for module in (google.cloud.bigquery_storage_v1, google.cloud.bigquery_storage):
+        patch.setattr(module, "BigQueryReadClient", read_client)
 
 
-def _ports(log: Path) -> dict[str, int]:
-    """What bqemulator says that it listens on."""
-    ports = {}
-    for line in log.read_text(errors="replace").splitlines():
-        if line.startswith("{") and '.listen"' in line and line.endswith("}"):
-            told = json.loads(line)
-            ports[told["event"]] = told["port"]
-    return ports
-
-
-def _answers(url: str) -> bool:
+@contextmanager
+def _processes(commands: dict[str, list[str]], environment: dict[str, str], folder: Path) -> Iterator[list[Path]]:
+    started = []
+    logs = [folder / f"{name}.log" for name in commands]
     try:
-        with urllib.request.urlopen(url, timeout=5) as response:
-            return bool(response.status == 200)
-    except (urllib.error.URLError, OSError):
-        return False
+        for command, log in zip(commands.values(), logs, strict=True):
+            with log.open("w") as output:
+                started.append(subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, env=environment))
+        yield logs
+    finally:
+        for process in started:
+            process.terminate()
+        for process in started:
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(10)
+            if process.poll() is None:
+                process.kill()
+                process.wait()
+
+
+def _await(url: str, logs: list[Path]) -> None:
+    for _ in range(600):
+        try:
+            urllib.request.urlopen(url, timeout=1).close()
+            return
+        except (urllib.error.URLError, OSError):
+            time.sleep(0.1)
+    tails = "\n".join(log.read_text()[-2_000:] for log in logs)
+    raise AssertionError(f"{url} does not answer\n{tails}")
 
 
 def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-def _tail(log: Path, lines: int = 15) -> str:
-    return "\n".join(log.read_text(errors="replace").splitlines()[-lines:])
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])

