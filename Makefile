@@ -5,13 +5,16 @@ BIN := $(VENV)/bin
 EMULATORS := .venv-emulators
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: run test check format bench lock clean
+.PHONY: run test test-cloud check format bench lock clean
 
 run: $(VENV)/run  ## the main job on the sample warehouse
 	$(BIN)/python -m pipeline --runner DirectRunner
 
 test: $(VENV)/dev $(EMULATORS)/ready  ## all tests; BigQuery and GCS are emulated
 	$(BIN)/python -m pytest
+
+test-cloud: $(VENV)/dev  ## one small run on the real BigQuery: make test-cloud PROJECT=… BUCKET=…
+	PROJECT=$(PROJECT) BUCKET=$(BUCKET) $(BIN)/python -m pytest -rs tests/cloud
 
 check: $(VENV)/dev  ## format, lint, types
 	$(BIN)/ruff format --check .

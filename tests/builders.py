@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from pipeline import tables
 from pipeline.launcher import main
-from tests.bigquery.emulators import Emulators
+from tests.bigquery.place import Place
 from transforms.metrics import Metrics, load_metrics, parse_metrics
 
 METRICS = load_metrics()
@@ -22,8 +22,8 @@ WAVES_METRICS = Path(__file__).with_name("waves_metrics.toml")
 #: When the events of the tests begin.
 START = datetime(2025, 1, 5, 12, 0, tzinfo=UTC)
 RUN_COLUMNS = ("_loaded_at", "_run_id")
-#: The emulators that stand for BigQuery, or None for local warehouses; set by the fixture `place`.
-PLACE: Emulators | None = None
+#: The BigQuery that they go to instead, or None for local warehouses; set by the fixture `place`.
+PLACE: Place | None = None
 
 #: A small metrics file with one entry of every kind.
 SMALL_METRICS: Metrics = parse_metrics(

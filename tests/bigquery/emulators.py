@@ -19,15 +19,13 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import google.auth
 import google.cloud.bigquery_storage
 import google.cloud.bigquery_storage_v1
 import grpc
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from apache_beam.io.gcp import bigquery_tools, gcsio
 from apache_beam.io.gcp.internal.clients import bigquery as beam_bigquery
@@ -35,100 +33,27 @@ from google.auth.credentials import AnonymousCredentials
 from google.cloud import bigquery, storage
 from google.cloud.bigquery_storage_v1.services.big_query_read.transports import BigQueryReadGrpcTransport
 
+from tests.bigquery.place import Place
+
 PROJECT, BUCKET = "test-project", "bucket"
-#: Holds the files that fill the input tables; the service of the bucket must not see files that it did not make.
-_RAW = "raw"
 HOME = Path(os.environ.get("EMULATORS", Path(__file__).parents[2] / ".venv-emulators"))
-_ARROW = {
-    ("STRING", False): pa.string(),
-    ("STRING", True): pa.list_(pa.string()),
-    ("INTEGER", False): pa.int64(),
-    ("FLOAT", False): pa.float64(),
-    ("BOOLEAN", False): pa.bool_(),
-    ("TIMESTAMP", False): pa.timestamp("us", "UTC"),
-}
-_TYPES = {pa.string(): "STRING", pa.int64(): "INTEGER", pa.bool_(): "BOOLEAN", pa.float64(): "FLOAT"}
 
 
 @dataclass
-class Emulators:
-    """Both services, running, and what has been copied into them."""
+class Emulators(Place):
+    """Both services, running."""
 
     rest: int
     grpc: int
     gcs: int
-    bucket: Path
-    copied: dict[Path, tuple[object, ...]] = field(default_factory=dict)
-    json_properties: bool = False
-    """Whether `properties` become a column of type JSON."""
+    folder: Path
+    """Of the bucket."""
 
     def client(self) -> bigquery.Client:
         """A client of the emulator."""
         return bigquery.Client(
             PROJECT, AnonymousCredentials(), client_options={"api_endpoint": f"http://127.0.0.1:{self.rest}"}
         )
-
-    @staticmethod
-    def datasets(warehouse: Path) -> dict[str, str]:
-        """The datasets that stand for the folders of a local warehouse."""
-        suffix = "".join(letter if letter.isalnum() else "_" for letter in str(warehouse))
-        return {name: f"{name}{suffix}" for name in ("posthog_etl", "firebase_etl_prod", "posthog_aggregated")}
-
-    def options(self, warehouse: Path) -> list[str]:
-        """The command line for the tables of a local warehouse."""
-        names = self.datasets(warehouse)
-        return [
-            f"--project={PROJECT}",
-            "--warehouse=bigquery",
-            f"--temp_location=gs://{BUCKET}/temp",
-            f"--posthog_dataset={names['posthog_etl']}",
-            f"--firebase_dataset={names['firebase_etl_prod']}",
-            f"--aggregated_dataset={names['posthog_aggregated']}",
-        ]
-
-    def copy(self, warehouse: Path) -> None:
-        """Make the input tables what the Parquet files of a local warehouse are."""
-        client = self.client()
-        for dataset, name in self.datasets(warehouse).items():
-            for folder in sorted(warehouse.glob(f"{dataset}/*")) if dataset != "posthog_aggregated" else []:
-                files = sorted(folder.glob("*.parquet"))
-                signature = (self.json_properties, *((file.name, file.stat().st_mtime_ns) for file in files))
-                if not files or self.copied.get(folder) == signature:
-                    continue
-                client.create_dataset(name, exists_ok=True)
-                self._load(client, f"{PROJECT}.{name}.{folder.name}", [pq.read_table(file) for file in files])
-                self.copied[folder] = signature
-
-    def _load(self, client: bigquery.Client, target: str, parts: list[pa.Table]) -> None:
-        content = pa.concat_tables(parts, promote_options="permissive")
-        schema = [bigquery.SchemaField(field.name, self._type(field)) for field in content.schema]
-        client.delete_table(target, not_found_ok=True)
-        client.create_table(bigquery.Table(target, schema))
-        if content.num_rows:
-            path = self.bucket.parent / _RAW / f"{time.monotonic_ns()}.parquet"
-            pq.write_table(content, path)
-            config = bigquery.LoadJobConfig(source_format="PARQUET", schema=schema, write_disposition="WRITE_TRUNCATE")
-            client.load_table_from_uri(f"gs://{_RAW}/{path.name}", target, job_config=config).result()
-
-    def _type(self, column: pa.Field) -> str:
-        if self.json_properties and column.name == "properties":
-            return "JSON"
-        return "TIMESTAMP" if pa.types.is_timestamp(column.type) else _TYPES.get(column.type, "STRING")
-
-    def read(self, warehouse: Path, table: str) -> pa.Table:
-        """A published table, with the columns and types that it has on a local warehouse."""
-        name = f"{PROJECT}.{self.datasets(warehouse)['posthog_aggregated']}.{table}"
-        client = self.client()
-        fields = [
-            (field.name, _ARROW[field.field_type, field.mode == "REPEATED"]) for field in client.get_table(name).schema
-        ]
-        rows = [dict(row) for row in client.query(f"SELECT * FROM `{name}`").result()]
-        return pa.Table.from_pylist(rows, schema=pa.schema(fields))
-
-    def tables(self, warehouse: Path) -> list[str]:
-        """The names of all tables in the output dataset."""
-        dataset = self.datasets(warehouse)["posthog_aggregated"]
-        return sorted(table.table_id for table in self.client().list_tables(f"{PROJECT}.{dataset}"))
 
 
 @contextmanager
@@ -137,9 +62,8 @@ def running(folder: Path) -> Iterator[Emulators]:
     if not HOME.is_dir():
         raise AssertionError(f"{HOME} is missing: `make test` builds it; or leave these tests out: -m 'not emulator'")
     root = folder / "gcs"
-    for bucket in (BUCKET, _RAW):
-        (root / bucket).mkdir(parents=True)
-    emulators = Emulators(_free_port(), _free_port(), _free_port(), root / BUCKET)
+    (root / BUCKET).mkdir(parents=True)
+    emulators = Emulators(PROJECT, BUCKET, _free_port(), _free_port(), _free_port(), root / BUCKET)
     gcs = f"http://127.0.0.1:{emulators.gcs}"
     bq_ports = ["--rest-port", str(emulators.rest), "--grpc-port", str(emulators.grpc)]
     address = ["-host", "127.0.0.1", "-port", str(emulators.gcs), "-public-host", gcs.removeprefix("http://")]
@@ -172,13 +96,13 @@ def _point_clients(patch: pytest.MonkeyPatch, emulators: Emulators) -> None:
 
     def extract_as_objects(wrapper: object, destination: list[str], *args: object, **kwargs: object) -> object:
         # the emulator makes no folder, and writes a file of which fake-gcs-server knows nothing
-        folder = (emulators.bucket / Path(destination[0].removeprefix(f"gs://{BUCKET}/"))).parent
+        folder = (emulators.folder / Path(destination[0].removeprefix(f"gs://{BUCKET}/"))).parent
         folder.mkdir(parents=True)
         job = extract(wrapper, destination, *args, **kwargs)
         contents = [(file.name.replace("*", "000000000000"), file.read_bytes()) for file in folder.iterdir()]
         shutil.rmtree(folder)
         for name, content in contents:
-            path = (folder / name).relative_to(emulators.bucket)
+            path = (folder / name).relative_to(emulators.folder)
             storage.Client.create_anonymous_client().bucket(BUCKET).blob(str(path)).upload_from_string(content)
         return job
 

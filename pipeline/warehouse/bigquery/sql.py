@@ -37,7 +37,7 @@ def literal(value: Any, kind: pa.DataType) -> str:
         return "NULL"
     if pa.types.is_timestamp(kind):
         assert isinstance(value, datetime)
-        return f"TIMESTAMP '{value.astimezone(UTC):%Y-%m-%d %H:%M:%S.%f}+00:00'"
+        return f"TIMESTAMP '{value.astimezone(UTC).isoformat(' ', 'microseconds')}'"
     if pa.types.is_string(kind):
         # JSON's escapes are a subset of GoogleSQL's; surrogate pairs are not, so only ASCII controls are escaped
         return json.dumps(value, ensure_ascii=False)
