@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from google.api_core.exceptions import NotFound
 from google.cloud import bigquery
 
 _ARROW = {
@@ -83,17 +84,23 @@ class Place:
             return "JSON"
         return "TIMESTAMP" if pa.types.is_timestamp(column.type) else _TYPES.get(column.type, "STRING")
 
-    def read(self, warehouse: Path, table: str) -> pa.Table:
-        """A published table, with the columns and types that it has on a local warehouse."""
+    def read(self, warehouse: Path, table: str) -> pa.Table | None:
+        """A published table with the column types of a local warehouse; None when it does not exist."""
         name = f"{self.project}.{self.datasets(warehouse)['posthog_aggregated']}.{table}"
         client = self.client()
-        fields = [
-            (field.name, _ARROW[field.field_type, field.mode == "REPEATED"]) for field in client.get_table(name).schema
-        ]
-        rows = [dict(row) for row in client.query(f"SELECT * FROM `{name}`").result()]
-        return pa.Table.from_pylist(rows, schema=pa.schema(fields))
+        try:
+            columns = client.get_table(name).schema
+        except NotFound:
+            return None
+        schema = pa.schema([(column.name, _ARROW[column.field_type, column.mode == "REPEATED"]) for column in columns])
+        return pa.Table.from_pylist([dict(row) for row in client.query(f"SELECT * FROM `{name}`").result()], schema)
 
     def tables(self, warehouse: Path) -> list[str]:
         """The names of all tables in the output dataset."""
         dataset = self.datasets(warehouse)["posthog_aggregated"]
         return sorted(table.table_id for table in self.client().list_tables(f"{self.project}.{dataset}"))
+
+    def metadata(self, warehouse: Path, table: str) -> bigquery.Table:
+        """Columns, partitions and clusters of an output table."""
+        dataset = self.datasets(warehouse)["posthog_aggregated"]
+        return self.client().get_table(f"{self.project}.{dataset}.{table}")
