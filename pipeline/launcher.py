@@ -15,11 +15,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import apache_beam as beam
-from apache_beam.options.pipeline_options import PipelineOptions, SetupOptions, StandardOptions
+from apache_beam.options.pipeline_options import PipelineOptions, SetupOptions
 
 from pipeline import __version__, tables
 from pipeline.command_line import parse
 from pipeline.credentials import credentials
+from pipeline.dataflow import is_dataflow, submission_told
 from pipeline.errors import UsageError, cause_of
 from pipeline.excluded import digest, load_excluded
 from pipeline.graph import build
@@ -123,7 +124,7 @@ def _open(settings: Settings) -> Warehouse:
         datasets = Datasets(
             settings.project, settings.posthog_dataset, settings.firebase_dataset, settings.aggregated_dataset
         )
-        return BigQueryWarehouse(datasets, settings.read_method)
+        return BigQueryWarehouse(datasets, settings.read_method, settings.temp_location)
     root = Path(settings.warehouse)
     if settings.is_default_warehouse and not (root / settings.posthog_dataset).exists():
         print(f"No warehouse at {root}: writing a sample of about 50,000 events there first.")
@@ -145,10 +146,9 @@ def _execute(
     try:
         pipeline = beam.Pipeline(options=options)
         build(pipeline, warehouse, run, metrics, excluded)
-        with Progress(warehouse.rows_read, run.scan.rows, enabled=not quiet):
+        with Progress(warehouse.rows_read, run.scan.rows, enabled=not quiet), submission_told(options):
             result = pipeline.run()
-        runner = options.view_as(StandardOptions).runner or ""
-        if "Dataflow" in runner:
+        if is_dataflow(options):
             print("Submitted; follow the job in the Dataflow console.")
             return
         result.wait_until_finish()

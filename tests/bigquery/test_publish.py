@@ -15,6 +15,7 @@ from pipeline.ledger import ledger_row
 from pipeline.plan import LastRun, Plan
 from pipeline.warehouse.base import Run, Scan, Staged
 from pipeline.warehouse.bigquery import publish as publishing
+from pipeline.warehouse.bigquery import sql
 from pipeline.warehouse.bigquery.client import JobState
 from pipeline.warehouse.bigquery.schema import Field, fields_of, staging_fields
 from pipeline.warehouse.bigquery.stage import ROWS
@@ -269,6 +270,23 @@ def test_a_ledger_that_moved_on_stops_the_run() -> None:
             service.publish()
         assert service.tables() == OLD
         assert "run-2" not in service.runs()
+
+
+def test_a_fence_that_is_not_the_ledgers_latest_is_mended() -> None:
+    service = Service()
+    fence, runs = _name("run_fence").replace('"', "`"), _name("runs").replace('"', "`")
+    broken, mend = sql.broken_fence(fence, runs), sql.mend_fence(fence, runs)
+    assert service.fake.number(broken) == 0
+    service.fake.database.execute(f"UPDATE {_name('run_fence')} SET run_id = 'a run that was deleted by hand'")
+    assert service.fake.number(broken) == 1
+    service.fake.database.execute(mend.replace("`", '"'))
+    assert service.fake.number(broken) == 0
+    service.publish()
+    service.assert_new()
+    service.fake.database.execute(f"DELETE FROM {_name('runs')}")
+    assert service.fake.number(broken) == 1
+    service.fake.database.execute(mend.replace("`", '"'))
+    assert service.fake.number(f"SELECT LENGTH(run_id) AS number FROM {fence}") == 0
 
 
 def test_repeated_keys_in_staging_stop_the_run() -> None:

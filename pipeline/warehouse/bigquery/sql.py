@@ -91,6 +91,17 @@ def make_fence(fence: str, runs: str) -> str:
     return f"CREATE TABLE IF NOT EXISTS {fence} AS SELECT IFNULL(MAX(run_id), '') AS run_id FROM {runs}"
 
 
+def broken_fence(fence: str, runs: str) -> str:
+    """1 when the fence is not the latest row of the ledger, as after someone has edited either by hand, else 0."""
+    return f"SELECT COUNTIF(run_id != (SELECT IFNULL(MAX(run_id), '') FROM {runs})) AS number FROM {fence}"
+
+
+def mend_fence(fence: str, runs: str) -> str:
+    """Make the fence what the ledger says; without effect on a fence that another run has moved meanwhile."""
+    latest = f"(SELECT IFNULL(MAX(run_id), '') FROM {runs})"
+    return f"UPDATE {fence} SET run_id = {latest} WHERE run_id != {latest}"
+
+
 def last_run(runs: str, columns: Sequence[str]) -> str:
     """The latest row of the ledger."""
     return f"SELECT {', '.join(columns)} FROM {runs} ORDER BY run_id DESC LIMIT 1"
