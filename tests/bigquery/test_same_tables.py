@@ -104,7 +104,7 @@ def test_what_is_missing_is_named_before_anything_runs(
     tmp_path: Path, bigquery: Emulators, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(tmp_path) == 1
-    assert "dataset posthog_etl" in capsys.readouterr().err
+    assert f"dataset {bigquery.datasets(tmp_path)['posthog_etl']} does not exist" in capsys.readouterr().err
     bigquery.client().create_dataset(bigquery.datasets(tmp_path)["posthog_etl"])
     assert run(tmp_path) == 1
-    assert "no events: table posthog_etl" in capsys.readouterr().err
+    assert f"no events: table {bigquery.datasets(tmp_path)['posthog_etl']}.events" in capsys.readouterr().err
