@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: run test check format bench lock clean
+.PHONY: run test check format bench template lock clean
 
 run: $(VENV)/run  ## the main job on the sample warehouse
 	$(BIN)/python -m pipeline --runner DirectRunner
@@ -23,6 +23,9 @@ bench: $(VENV)/dev  ## the pipeline against its peers; writes benchmarks/results
 format: $(VENV)/dev  ## rewrite the code in the one format
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+template: $(VENV)/run  ## flex_template.json and the tables of docs/ from the code
+	$(BIN)/python -m deploy.template
 
 lock: $(VENV)/dev  ## compile the lock files from requirements*.in
 	$(BIN)/pip install --quiet pip-tools
