@@ -30,6 +30,12 @@ PASSED_BY_DATAFLOW = {
     "subnetwork", "disk_size_gb", "experiments",
 }  # fmt: skip
 
+ODD = (
+    *("", " ", "0", "00", "-1", "1e3", ".5", "1.0", "1.01", "nan", "inf", "true", "True", "yes"),
+    *("2024-02-29", "2000-02-29", "2026-02-29", "2100-02-28", "1999-12-31", "2026-1-5", "٢٠٢٦-٠١-٠١"),
+    *("gs://a/b", "secret://x"),
+)
+
 
 def refused(option: Option, value: str) -> bool:
     """Whether the parser refuses this value of this option, whatever the others are."""
@@ -124,8 +130,5 @@ def _values(option: Option, regex: str) -> st.SearchStrategy[str]:
         st.integers(0, 12),
         st.one_of(st.just(""), st.sampled_from("0139-.eE+_ `';٣Ⅷ"), line),
     )
-    odd = st.sampled_from(
-        ["", " ", "0", "00", "-1", "1e3", ".5", "1.0", "1.01", "nan", "inf", "true", "True", "yes", "2026-02-29"]
-        + ["2024-02-29", "2000-02-29", "2100-02-28", "1999-12-31", "2026-1-5", "gs://a/b", "secret://x", "٢٠٢٦-٠١-٠١"]
-    )
+    odd = st.sampled_from(ODD)
     return st.one_of(good, slip, odd, st.text(line, max_size=20))
