@@ -62,8 +62,8 @@ create_datasets() {
   local environment
   for environment in production dev; do
     use_environment "$environment"
-    ensure bq show --project_id="$PROJECT" --dataset "$PROJECT:$AGGREGATED_DATASET" -- \
-      bq mk --project_id="$PROJECT" --location="$LOCATION" --dataset \
+    ensure bq --project_id="$PROJECT" show --dataset "$PROJECT:$AGGREGATED_DATASET" -- \
+      bq --project_id="$PROJECT" --location="$LOCATION" mk --dataset \
       --description="Sessions and persons ($environment)" "$PROJECT:$AGGREGATED_DATASET"
     grant_on_dataset dataEditor "$AGGREGATED_DATASET"
   done
@@ -73,7 +73,7 @@ create_datasets() {
 
 # Datasets have no gcloud command for grants; a grant that is there already stays.
 grant_on_dataset() {
-  run bq query --project_id="$PROJECT" --location="$LOCATION" --use_legacy_sql=false \
+  run bq --project_id="$PROJECT" --location="$LOCATION" query --use_legacy_sql=false \
     "GRANT \`roles/bigquery.$1\` ON SCHEMA \`$PROJECT.$2\` TO 'serviceAccount:$RUNNER'"
 }
 
@@ -177,9 +177,9 @@ create_alerts() {
   file=$(render "$HERE/freshness.sql")
   query=$(<"$file")
   query=${query//\"/\\\"}
-  if ! look bq ls --project_id="$PROJECT" --transfer_config --transfer_location="$LOCATION" --format=json |
+  if ! look bq --project_id="$PROJECT" --format=json ls --transfer_config --transfer_location="$LOCATION" |
     grep --quiet '"sessions-freshness"'; then
-    run bq mk --project_id="$PROJECT" --location="$LOCATION" --transfer_config --data_source=scheduled_query \
+    run bq --project_id="$PROJECT" --location="$LOCATION" mk --transfer_config --data_source=scheduled_query \
       --display_name=sessions-freshness --schedule='every 6 hours' --service_account_name="$RUNNER" \
       --params="{\"query\": \"${query//$'\n'/\\n}\"}"
   fi
