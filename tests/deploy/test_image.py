@@ -21,6 +21,7 @@ from tests.deploy.dockerfile import ROOT, context, run_steps, stages
 STAGES = stages((ROOT / "Dockerfile").read_text())
 BUILD = next(stage for stage in STAGES if stage.name == "build")
 FINAL = STAGES[-1]
+VARIABLES = dict(pair.split("=", 1) for pair in " ".join(FINAL.all("ENV")).split())
 #: What the package must hold: the code of both packages and the metrics.
 SOURCES = {
     str(path.relative_to(ROOT))
@@ -49,25 +50,15 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def archives(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """The source archive, and the wheel that was built from it."""
     source, dist = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("dist")
-    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True)
-    for name in filter(None, listed.stdout.split("\0")):
-        if (ROOT / name).is_file():
-            (source / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(ROOT / name, source / name)
+    for path in ROOT.iterdir():  # all of the repository that a careless MANIFEST.in could take in
+        if path.is_dir() and path.name in ("pipeline", "transforms", "tests", "benchmarks", "deploy", "docs"):
+            shutil.copytree(path, source / path.name, ignore=shutil.ignore_patterns("__pycache__"))
+        elif path.is_file():
+            shutil.copy(path, source)
     command = [sys.executable, "-m", "build", "--outdir", str(dist), str(source)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return next(dist.glob("*.tar.gz")), next(dist.glob("*.whl"))
-
-
-def run_in(image: Path, *arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    """What the launcher does: run the file that the image names, here from any folder."""
-    variables = dict(pair.split("=", 1) for pair in " ".join(FINAL.all("ENV")).split())
-    assert variables["PATH"].startswith("/opt/venv/bin:")
-    main = image / variables["FLEX_TEMPLATE_PYTHON_PY_FILE"].lstrip("/")
-    environment = _environment(image / "opt/venv/bin")
-    command = ["python", str(main), *arguments]
-    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=False)
 
 
 def test_the_wheel_and_the_source_archive_hold_the_package_and_nothing_else(archives: tuple[Path, Path]) -> None:
@@ -91,28 +82,41 @@ def test_the_wheel_and_the_source_archive_hold_the_package_and_nothing_else(arch
 
 
 def test_the_installed_package_answers_from_another_folder(image: Path, tmp_path: Path) -> None:
-    done = run_in(image, "--help", cwd=tmp_path)
+    python = image / "opt/venv/bin/python"
+    assert VARIABLES["PATH"].startswith("/opt/venv/bin:")
+    main = image / VARIABLES["FLEX_TEMPLATE_PYTHON_PY_FILE"].lstrip("/")
+    environment = _environment(python.parent)
+    done = subprocess.run([python, main, "--help"], cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "--full_load" in done.stdout
-    python = image / "opt/venv/bin/python"
     where = "import pipeline, transforms.metrics as m; print(pipeline.__file__, m.PACKAGED, m.load_metrics().digest)"
-    found = subprocess.run(
-        [python, "-c", where], cwd=tmp_path, env=_environment(python.parent), capture_output=True, text=True
-    )
+    found = subprocess.run([python, "-c", where], cwd=tmp_path, env=environment, capture_output=True, text=True)
     module, metrics, digest = found.stdout.split()
     for path in (module, metrics):
         assert Path(path).is_relative_to(image / "opt/venv")
     assert digest
 
 
-def test_the_installed_package_runs_twice_from_another_folder(image: Path, tmp_path: Path) -> None:
-    first = run_in(image, "--runner", "DirectRunner", cwd=tmp_path)
-    assert first.returncode == 0, first.stderr
-    assert "full (first run" in first.stdout
-    second = run_in(image, "--runner", "DirectRunner", cwd=tmp_path)
-    assert second.returncode == 0, second.stderr
-    assert "inserted" not in second.stdout
-    assert sorted(path.name for path in (tmp_path / "warehouse/posthog_aggregated").glob("sessions")) == ["sessions"]
+def smoke_test(image: Path, temporary: Path) -> subprocess.CompletedProcess[str]:
+    """What Cloud Build runs inside the image."""
+    environment = _environment(image / "opt/venv/bin") | VARIABLES | {"ROOT": str(image), "TMPDIR": str(temporary)}
+    environment["PATH"] = _environment(image / "opt/venv/bin")["PATH"]
+    command = ["bash", ROOT / "deploy/smoke_test.sh"]
+    return subprocess.run(command, cwd=temporary, env=environment, capture_output=True, text=True, check=False)
+
+
+def test_the_smoke_test_misses_what_is_missing_and_runs_the_pipeline_twice(image: Path, tmp_path: Path) -> None:
+    missing = smoke_test(image, tmp_path)
+    assert (missing.returncode, missing.stderr) == (1, "missing in the image: /opt/apache/beam/boot\n")
+    for program in ("opt/apache/beam/boot", "opt/google/dataflow/python_template_launcher"):  # other stages bring these
+        (image / program).parent.mkdir(parents=True)
+        (image / program).touch(mode=0o755)
+    done = smoke_test(image, tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "No broken requirements found." in done.stdout
+    first, second = done.stdout.split("Done in")[:2]
+    assert "full (first run" in first
+    assert "incremental" in second
 
 
 def test_the_final_stage_is_small_and_complete() -> None:
