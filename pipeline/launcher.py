@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import apache_beam as beam
-from apache_beam.options.pipeline_options import PipelineOptions, SetupOptions, StandardOptions
+from apache_beam.options.pipeline_options import PipelineOptions, SetupOptions
 
 from pipeline import __version__, tables
 from pipeline.command_line import parse
@@ -26,6 +26,7 @@ from pipeline.options import Settings, settings_of
 from pipeline.plan import make_plan
 from pipeline.progress import Progress
 from pipeline.sample import write_sample
+from pipeline.submission import only_submits, start, submitted_text
 from pipeline.summary import plan_text, summary_text
 from pipeline.warehouse.base import Inventory, Run, Warehouse
 from pipeline.warehouse.local import LocalWarehouse
@@ -132,10 +133,9 @@ def _execute(
         pipeline = beam.Pipeline(options=options)
         build(pipeline, warehouse, run, metrics, excluded)
         with Progress(warehouse.rows_read, run.scan.rows, enabled=not quiet):
-            result = pipeline.run()
-        runner = options.view_as(StandardOptions).runner or ""
-        if "Dataflow" in runner:
-            print("Submitted; follow the job in the Dataflow console.")
+            result = start(pipeline, options)
+        if only_submits(options):
+            print(submitted_text(result, options))
             return
         result.wait_until_finish()
     except BaseException:
