@@ -1,16 +1,20 @@
-# One command each; all use a virtual environment of their own in .venv.
+# One command each; all use a virtual environment of their own in .venv, the emulators one in .venv-emulators.
 PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
+EMULATORS := .venv-emulators
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: run test check format bench template lock clean
+.PHONY: run test test-cloud check format bench template lock clean
 
 run: $(VENV)/run  ## the main job on the sample warehouse
 	$(BIN)/python -m pipeline --runner DirectRunner
 
-test: $(VENV)/dev  ## all tests
+test: $(VENV)/dev $(EMULATORS)/ready  ## all tests; BigQuery and GCS are emulated
 	$(BIN)/python -m pytest
+
+test-cloud: $(VENV)/dev  ## one small run on the real BigQuery: make test-cloud PROJECT=… BUCKET=…
+	PROJECT=$(PROJECT) BUCKET=$(BUCKET) $(BIN)/python -m pytest -rs tests/cloud
 
 check: $(VENV)/dev  ## format, lint, types
 	$(BIN)/ruff format --check .
@@ -31,9 +35,10 @@ lock: $(VENV)/dev  ## compile the lock files from requirements*.in
 	$(BIN)/pip install --quiet pip-tools
 	$(BIN)/pip-compile --quiet --upgrade --strip-extras --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --output-file requirements.txt requirements.in
 	$(BIN)/pip-compile --quiet --upgrade --strip-extras --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --output-file requirements-dev.txt requirements-dev.in
+	$(BIN)/pip-compile --quiet --upgrade --strip-extras --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --output-file requirements-emulators.txt requirements-emulators.in
 
 clean:  ## remove what make and the default run have made
-	rm -rf $(VENV) warehouse .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(EMULATORS) warehouse .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 $(VENV)/run: requirements.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -42,4 +47,10 @@ $(VENV)/run: requirements.txt
 
 $(VENV)/dev: $(VENV)/run requirements-dev.txt
 	$(BIN)/pip install --quiet --requirement requirements-dev.txt
+	touch $@
+
+$(EMULATORS)/ready: requirements-emulators.txt tests/bigquery/prepare_emulators.py
+	test -x $(EMULATORS)/bin/python || $(PYTHON) -m venv $(EMULATORS)
+	$(EMULATORS)/bin/pip install --quiet --requirement requirements-emulators.txt
+	$(EMULATORS)/bin/python tests/bigquery/prepare_emulators.py
 	touch $@

@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
 
 from pipeline.errors import UsageError
-from pipeline.options import SessionPipelineOptions
+from pipeline.options import add_arguments
 
 _IN_PROCESS = "FnApiRunner"
 _EPILOG = """\
@@ -24,6 +24,8 @@ examples:
       your own Parquet files in DIR/<dataset>/<table>/, everything anew
   python -m pipeline --runner DirectRunner --start_date 2026-01-05 --end_date 2026-01-07
       a backfill of two days
+  python -m pipeline --runner DirectRunner --warehouse bigquery --project P --temp_location gs://BUCKET/temp
+      the same on BigQuery, from this machine
   python -m pipeline --runner DirectRunner --plan_only
       what would be read, and why
 
@@ -51,7 +53,7 @@ def parse(argv: Sequence[str]) -> PipelineOptions:
         allow_abbrev=False,
     )
     own.add_argument("--runner", default="DirectRunner", help="DirectRunner (in process) or DataflowRunner")
-    SessionPipelineOptions._add_argparse_args(own)
+    add_arguments(own)
     known, others = own.parse_known_args(list(argv))
     _refuse_unknown(others)
     options = PipelineOptions(others, **_plain(vars(known)))

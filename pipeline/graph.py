@@ -1,17 +1,19 @@
 """The whole graph on one screen.
 
-    posthog events ─► Decode ─► COMBINE ─► Settle ─► Assign ─► Make ───┬────────────► Compare ─► sessions ─┐
-                        │     per session  facts    persons  session   │                                   │
-                        │                    ▲       ▲   ▲    rows     └─► COMBINE ─► Compare ─► persons ──┼─► Publish
-                        │                published   │ posthog  ▲       per person                         │ (one switch,
-                        └─► rejected     sessions    │ sessions │                     Compare ─► rejected ─┘ with ledger)
-                                                  unique    firebase
-                                                   users     events
+    posthog events ─► Decode ─► COMBINE ──┬──────────► Settle ──────► Make ─┬──────────────────────► sessions ─┐
+                        │     per session │ facts     sessions      session │                                  │
+                        │                 ▼           ▲   ▲   ▲      rows   └► COMBINE ─► Compare ─► persons ──┼─► Publish
+                        │               Match users ──┘   │   │      ▲  ▲    per person                        │ (one switch,
+                        │                 ▲   ▲           │ posthog  │  published                               │ with ledger)
+                        │            unique   published ──┘ sessions │  persons                                │
+                        │             users   sessions           users,                                        │
+                        └─► rejected                           firebase events     Compare ─► rejected events ─┘
 
-Events are shuffled once, as per-session parts of a batch. Everything after that moves record batches of
-sessions, joined by hash partition (`transforms.join`), and is recomputed in every run. `Compare` leaves
-rows alone whose content did not change. `Publish` is a step of the graph: under a Flex Template nobody
-waits for the job.
+Events are shuffled once, as per-session parts of a batch. Everything after that moves packed record batches of
+sessions, joined by hash partition (`transforms.join`), and is recomputed in every run, but persons whose
+sessions are all as they were keep their row. Rows are compared with what is published on the way, so that only
+what changed gets a new `_loaded_at`. `Publish` is a step of the graph: under a Flex Template nobody waits for
+the job.
 """  # noqa: E501 (a diagram)
 
 from __future__ import annotations
@@ -26,12 +28,12 @@ from pipeline.warehouse.base import Run, Warehouse
 from transforms.changes import CompareWithPublished
 from transforms.counts import ListIds, SumCounts
 from transforms.enrich import MakeSessionRows
-from transforms.identity import AssignPersons
+from transforms.identity import MatchUsers
 from transforms.metrics import Metrics
 from transforms.persons import AggregatePersons
 from transforms.rejected import MakeRejectedRows
 from transforms.sessions import AggregateSessions, DecodeEvents, fact_schema
-from transforms.settle import SettleFacts
+from transforms.settle import SettleSessions
 from transforms.users import UniqueUsers
 
 
@@ -50,29 +52,38 @@ def build(p: beam.Pipeline, warehouse: Warehouse, run: Run, metrics: Metrics, ex
         table: p | f"Read published {table.name}" >> warehouse.read_published(run, table)
         for table in (sessions, persons, rejected)
     }
-    settled = (fresh, published[sessions]) | "Settle facts" >> SettleFacts(run.plan.scope, facts, excluded, n)
     unique_users = p | "Read users" >> warehouse.read_input(users) | "Deduplicate users" >> UniqueUsers(users.bare, n)
-    assigned = (
+    matches = (fresh, published[sessions], unique_users.rows) | "Match users" >> MatchUsers(n)
+    settled = (
+        fresh,
+        published[sessions],
+        matches.rows,
+        p | "Read PostHog sessions" >> warehouse.read_input(acquisition),
+    ) | "Settle sessions" >> SettleSessions(run.plan.scope, excluded, (facts, sessions.bare, acquisition.bare), n)
+    made = (
         settled.rows,
         unique_users.rows,
-        p | "Read PostHog sessions" >> warehouse.read_input(acquisition),
-    ) | "Assign persons" >> AssignPersons(facts, acquisition.bare, n)
-    made = (
-        assigned.rows,
-        unique_users.rows,
         p | "Read Firebase events" >> warehouse.read_input(social),
-    ) | "Make session rows" >> MakeSessionRows(metrics, facts, users.bare, sessions.content, n)
+        published[persons],
+    ) | "Make session rows" >> MakeSessionRows(
+        metrics, run.stamp, (facts, sessions.bare, users.bare, persons.bare), n, keep_persons=run.keeps_persons
+    )
 
-    people = made.rows | "Aggregate persons" >> AggregatePersons(metrics, persons.content)
+    people = made.also["people"] | "Aggregate persons" >> AggregatePersons(metrics, persons.content)
+    people = (people, made.also["other_persons"]) | "Compare persons" >> CompareWithPublished(
+        persons.name, persons.bare, run.stamp, n
+    )
     dead = decoded.rejected | "Make rejected rows" >> MakeRejectedRows(rejected.content)
-    changed = {
-        table: (rows, published[table])
-        | f"Compare {table.name}" >> CompareWithPublished(table.name, table.bare, run.stamp, n)
-        for table, rows in ((sessions, made.rows), (persons, people), (rejected, dead))
-        if table in run.tables
+    dead = (dead, published[rejected]) | "Compare rejected events" >> CompareWithPublished(
+        rejected.name, rejected.bare, run.stamp, n
+    )
+    written = {
+        sessions: made.rows,
+        persons: (people.rows, made.also["kept_persons"]) | "All persons" >> beam.Flatten(),
+        rejected: dead.rows,
     }
-    staged = [step.rows | f"Stage {table.name}" >> warehouse.stage(run, table) for table, step in changed.items()]
-    steps = (decoded, settled, unique_users, assigned, made, *changed.values())
+    staged = [written[table] | f"Stage {table.name}" >> warehouse.stage(run, table) for table in run.tables]
+    steps = (decoded, settled, unique_users, made, people, dead)
     old = [decoded.texts, settled.texts] | "All too old" >> beam.Flatten()
     old = old | "List too old" >> ListIds("sessions.too_old", MAX_LISTED)
     counts = [step.counts for step in steps] + [old["counts"]]

@@ -19,10 +19,11 @@ from apache_beam.options.pipeline_options import PipelineOptions, SetupOptions
 
 from pipeline import __version__, tables
 from pipeline.command_line import parse
+from pipeline.credentials import credentials
 from pipeline.errors import UsageError, cause_of
 from pipeline.excluded import digest, load_excluded
 from pipeline.graph import build
-from pipeline.options import Settings, settings_of
+from pipeline.options import BIGQUERY, Settings, settings_of
 from pipeline.plan import make_plan
 from pipeline.progress import Progress
 from pipeline.sample import write_sample
@@ -66,9 +67,10 @@ def main(argv: Sequence[str]) -> int:
 def _run(settings: Settings, options: PipelineOptions) -> None:
     metrics = load_metrics(settings.metrics_file)
     tables.outputs(metrics)  # a metric with the name of another column is told before anything starts
-    excluded = load_excluded(settings.excluded_users)
-    warehouse = _open(settings)
-    with contextlib.closing(warehouse):
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(credentials(settings.credentials_path, settings.credentials_secret, settings.project))
+        excluded = load_excluded(settings.excluded_users, settings.project)
+        warehouse = stack.enter_context(contextlib.closing(_open(settings)))
         if not settings.plan_only:
             warehouse.acquire()
         run = _plan(settings, warehouse, metrics, excluded)
@@ -79,9 +81,10 @@ def _run(settings: Settings, options: PipelineOptions) -> None:
 def _plan(settings: Settings, warehouse: Warehouse, metrics: Metrics, excluded: frozenset[str]) -> Run:
     """Look at what is there, decide what to read, and say so."""
     inventory = warehouse.inventory()
+    last = inventory.last_run
     plan = make_plan(
         settings.request,
-        inventory.last_run,
+        last,
         has_arrival=inventory.has_arrival,
         metrics_digest=metrics.digest,
         reach_back_to=_reach_back(warehouse, inventory, excluded),
@@ -98,6 +101,8 @@ def _plan(settings: Settings, warehouse: Warehouse, metrics: Metrics, excluded: 
         code_version=__version__,
         options=settings.given,
         tables=tables.outputs(metrics)[: 2 if plan.mode == "sample" else 3],
+        # rows that another version made may have to change although nothing arrived
+        keeps_persons=not plan.scope.is_full and last is not None and last.code_version == __version__,
     )
     print(plan_text(run, inventory, warehouse.where_to_look(plan)))
     return run
@@ -111,6 +116,15 @@ def _reach_back(warehouse: Warehouse, inventory: Inventory, excluded: frozenset[
 
 
 def _open(settings: Settings) -> Warehouse:
+    if settings.warehouse == BIGQUERY:
+        # imported late: its clients take half a second, and a local run needs none
+        from pipeline.warehouse.bigquery.warehouse import BigQueryWarehouse, Datasets
+
+        assert settings.project, "settings_of() has checked it"
+        datasets = Datasets(
+            settings.project, settings.posthog_dataset, settings.firebase_dataset, settings.aggregated_dataset
+        )
+        return BigQueryWarehouse(datasets, settings.read_method)
     root = Path(settings.warehouse)
     if settings.is_default_warehouse and not (root / settings.posthog_dataset).exists():
         print(f"No warehouse at {root}: writing a sample of about 50,000 events there first.")

@@ -10,12 +10,13 @@ from __future__ import annotations
 import argparse
 import os
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
-from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOptions, StandardOptions
 
 from pipeline.errors import UsageError
 from pipeline.plan import Request
@@ -45,6 +46,8 @@ class Option:
         return (os.environ.get(self.env) if self.env else None) or self.default
 
 
+_PROJECT = re.compile(r"([a-z0-9.-]{1,100}:)?[a-z][a-z0-9-]{4,28}[a-z0-9]")
+_PROJECT_PATTERN = rf"^({_PROJECT.pattern})?$"
 _DATASET_PATTERN = f"^{DATASET.pattern}$"
 #: The days of this century: exact, so that a launch form refuses 2026-02-30 as well.
 _DATE_PATTERN = (
@@ -58,9 +61,41 @@ OPTIONS = (
     Option(
         "warehouse",
         DEFAULT_WAREHOUSE,
-        "Where the tables are: a folder DIR/<dataset>/<table>/*.parquet.",
-        "DIR",
+        "Where the tables are: a folder DIR/<dataset>/<table>/*.parquet, or the word bigquery.",
+        "DIR|bigquery",
         pattern=r"^.+$",
+    ),
+    Option(
+        "project",
+        None,
+        "Google Cloud project; needed with bigquery.",
+        "PROJECT",
+        env="GOOGLE_CLOUD_PROJECT_ID",
+        pattern=_PROJECT_PATTERN,
+    ),
+    Option(
+        "read_method",
+        "DIRECT_READ",
+        "How BigQuery is read: DIRECT_READ and EXPORT are Beam's ReadFromBigQuery, ARROW needs less CPU time.",
+        "METHOD",
+        choices=("DIRECT_READ", "EXPORT", "ARROW"),
+        pattern="^(DIRECT_READ|EXPORT|ARROW)$",
+    ),
+    Option(
+        "credentials_path",
+        None,
+        "Service account key (JSON) for a run on this machine against BigQuery; by default Google's own rules.",
+        "PATH",
+        env="BIGQUERY_CREDENTIALS_PATH",
+        pattern=r"^.*$",
+    ),
+    Option(
+        "credentials_secret",
+        None,
+        "The same from Secret Manager: a name, a full resource name, or a pinned version.",
+        "SECRET",
+        env="BIGQUERY_SECRET_NAME",
+        pattern=r"^.*$",
     ),
     Option(
         "posthog_dataset",
@@ -118,7 +153,7 @@ OPTIONS = (
     Option(
         "excluded_users",
         None,
-        "File with the distinct ids to leave out, one a line.",
+        "Distinct ids to leave out, one a line: a file, gs://BUCKET/OBJECT, or secret://NAME.",
         "REF",
         pattern=r"^.*$",
     ),
@@ -177,28 +212,37 @@ OPTIONS = (
 )
 
 
+#: Options that Beam has as well, and parses.
+_BEAMS_OWN = frozenset({"project"})
+
+
 class SessionPipelineOptions(PipelineOptions):
     """The options of this pipeline beside Beam's own."""
 
     @classmethod
     def _add_argparse_args(cls, parser: argparse.ArgumentParser) -> None:
-        group = parser.add_argument_group("session pipeline")
-        for option in OPTIONS:
-            fallback = f" (default: {option.default})" if option.default else ""
-            env = f" [env {option.env}]" if option.env else ""
-            names = [f"--{option.name}"]
-            if "_" in option.name:
-                names.append(f"--{option.name.replace('_', '-')}")
-            # const, not store_true: a template sends --full_load=true
-            flag: dict[str, Any] = {"nargs": "?", "const": "true"} if option.is_flag else {}
-            group.add_argument(
-                *names,
-                dest=option.name,
-                default=None,
-                metavar=option.metavar,
-                help=(option.help + fallback + env).replace("%", "%%"),
-                **flag,
-            )
+        add_arguments(parser, [option for option in OPTIONS if option.name not in _BEAMS_OWN])
+
+
+def add_arguments(parser: argparse.ArgumentParser, options: Sequence[Option] = OPTIONS) -> None:
+    """Add options to a parser, under both `--full_load` and `--full-load`."""
+    group = parser.add_argument_group("session pipeline")
+    for option in options:
+        fallback = f" (default: {option.default})" if option.default else ""
+        env = f" [env {option.env}]" if option.env else ""
+        names = [f"--{option.name}"]
+        if "_" in option.name:
+            names.append(f"--{option.name.replace('_', '-')}")
+        # const, not store_true: a template sends --full_load=true
+        flag: dict[str, Any] = {"nargs": "?", "const": "true"} if option.is_flag else {}
+        group.add_argument(
+            *names,
+            dest=option.name,
+            default=None,
+            metavar=option.metavar,
+            help=(option.help + fallback + env).replace("%", "%%"),
+            **flag,
+        )
 
 
 @dataclass(frozen=True)
@@ -207,6 +251,10 @@ class Settings:
 
     warehouse: str
     is_default_warehouse: bool
+    project: str | None
+    read_method: str
+    credentials_path: str | None
+    credentials_secret: str | None
     posthog_dataset: str
     firebase_dataset: str
     aggregated_dataset: str
@@ -227,12 +275,7 @@ def settings_of(options: PipelineOptions) -> Settings:
     Raises:
       UsageError: naming the option, the bad value and the allowed ones.
     """
-    view = options.view_as(SessionPipelineOptions)
-    given = {
-        option.name: str(getattr(view, option.name))
-        for option in OPTIONS
-        if getattr(view, option.name) not in (None, "")
-    }
+    given = _given(options)
     values = {option.name: given.get(option.name, option.fallback) for option in OPTIONS}
     for option in OPTIONS:
         if option.choices:
@@ -245,11 +288,16 @@ def settings_of(options: PipelineOptions) -> Settings:
         datasets["firebase_dataset"],
     ):
         raise UsageError(f"--aggregated_dataset {datasets['aggregated_dataset']!r} is an input dataset; choose another")
-    if values["warehouse"] == BIGQUERY:
-        raise UsageError(f"--warehouse {BIGQUERY} is not built yet; give a folder with DIR/<dataset>/<table>/*.parquet")
+    if values["credentials_path"] and values["credentials_secret"]:
+        raise UsageError("--credentials_path and --credentials_secret exclude each other; give one")
+    _check_cloud(options, values)
     return Settings(
         warehouse=values["warehouse"] or DEFAULT_WAREHOUSE,
         is_default_warehouse="warehouse" not in given,
+        project=values["project"],
+        read_method=str(values["read_method"]),
+        credentials_path=values["credentials_path"],
+        credentials_secret=values["credentials_secret"],
         **datasets,
         excluded_users=values["excluded_users"],
         metrics_file=Path(values["metrics_file"]) if values["metrics_file"] else None,
@@ -258,8 +306,31 @@ def settings_of(options: PipelineOptions) -> Settings:
         quiet=values["quiet"] == "true",
         verbose=values["verbose"] == "true",
         request=_request(values),
-        given=given,
+        given={name: value for name, value in given.items() if not name.startswith("credentials")},
     )
+
+
+def _given(options: PipelineOptions) -> dict[str, str]:
+    """The values of our options on the command line; an empty one is none."""
+    view, cloud = options.view_as(SessionPipelineOptions), options.view_as(GoogleCloudOptions)
+    values = {option.name: getattr(cloud if option.name == "project" else view, option.name) for option in OPTIONS}
+    return {name: str(value) for name, value in values.items() if value not in (None, "")}
+
+
+def _check_cloud(options: PipelineOptions, values: dict[str, str | None]) -> None:
+    """What BigQuery and Dataflow need beside our own options; hands the project on to Beam."""
+    runner = options.view_as(StandardOptions).runner or ""
+    if values["warehouse"] != BIGQUERY:
+        if "Dataflow" in runner:
+            raise UsageError(f"--runner {runner} works on --warehouse {BIGQUERY} only; its workers see no local folder")
+        return
+    cloud = options.view_as(GoogleCloudOptions)
+    project = values["project"]
+    if not project or not _PROJECT.fullmatch(project):
+        raise UsageError(f"--project {project!r} is no project id; --warehouse {BIGQUERY} needs one")
+    cloud.project = project
+    if values["plan_only"] != "true" and not (cloud.temp_location or "").startswith("gs://"):
+        raise UsageError(f"--temp_location {cloud.temp_location!r} is not gs://BUCKET/FOLDER; load files go there")
 
 
 def _request(values: dict[str, str | None]) -> Request:
@@ -292,7 +363,7 @@ def _request(values: dict[str, str | None]) -> Request:
 
 
 def _choice(option: Option, value: Any) -> str:
-    folded = str(value).lower()
+    folded = str(value).lower() if option.is_flag else str(value).upper()
     if folded not in option.choices:
         raise UsageError(f"--{option.name} {value!r} is not one of {', '.join(option.choices)}")
     return folded

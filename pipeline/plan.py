@@ -27,6 +27,7 @@ class LastRun:
     watermark: datetime | None
     metrics_digest: str
     excluded_digest: str
+    code_version: str = ""
 
 
 @dataclass(frozen=True)

@@ -16,16 +16,16 @@ import pyarrow as pa
 from pipeline import tables
 from pipeline.plan import LastRun, Plan, Request, make_plan, next_watermark
 from tests.builders import events_batch
-from transforms.changes import Stamp, compare
+from transforms.changes import Stamp, compare, with_change
 from transforms.elements import rows_to_batch
 from transforms.enrich import clean_firebase_events, session_rows
 from transforms.events import EventDecoder
-from transforms.identity import ACQUISITION, MATCHES, assign_persons, distinct_ids, match_users
+from transforms.identity import MATCHES, SESSION_IDS, distinct_ids, match_users
 from transforms.metrics import Metrics
 from transforms.persons import PersonCombineFn, person_parts
 from transforms.preaggregate import preaggregate
 from transforms.sessions import SessionCombineFn, fact_schema
-from transforms.settle import _used, settle, settled_schema
+from transforms.settle import settle
 from transforms.users import IDENTITIES, clean_users, identities, unique_by_phone, unique_by_user_id
 
 Rows = Sequence[dict[str, Any]]
@@ -56,11 +56,28 @@ class Model:
         self.counts, self.too_old = {}, []
         self.runs += 1
         facts, latest = self._facts(events, plan)
-        settled = self._settle(facts, plan)
-        rows = self._rows(settled, users, social)
-        self.sessions = self._publish("sessions", tables.sessions(self.metrics), self.sessions, rows)
-        people = self._persons(rows)
-        self.persons = self._publish("persons", tables.persons(self.metrics), self.persons, people)
+        sessions, persons = tables.sessions(self.metrics), tables.persons(self.metrics)
+        before = {
+            table: published if published is not None else table.bare.empty_table()
+            for table, published in ((sessions, self.sessions), (persons, self.persons))
+        }
+        unique = self._unique(users)
+        settled = self._settle(facts, before[sessions], unique, plan)
+        stamp = Stamp(f"run-{self.runs}", datetime(2026, 1, 1, tzinfo=UTC))
+        make = session_rows(self.metrics, sessions.bare, stamp, keep_persons=not plan.scope.is_full)
+        created = pa.Table.from_pylist(list(social), schema=tables.FIREBASE_EVENTS.bare)
+        firebase_events = self._collect(clean_firebase_events(created))
+        also: dict[str, pa.Table] = {}
+        made = self._collect(
+            make(
+                {"sessions": settled, "users": unique, "firebase_events": firebase_events, "persons": before[persons]}
+            ),
+            also=also,
+        )
+        people = {"rows": self._persons(also["people"]), "published": also["other_persons"]}
+        changed = self._collect(compare("persons", persons.bare, stamp)(people))
+        self.sessions = _published(made, sessions)
+        self.persons = _published(pa.concat_tables([changed, also["kept_persons"]]), persons)
         watermark = next_watermark(plan, latest, datetime(2040, 1, 1, tzinfo=UTC))
         self.last = LastRun(f"run-{self.runs}", watermark, self.metrics.digest, "")
         return plan
@@ -84,33 +101,25 @@ class Model:
         schema = fact_schema(self.metrics, tables.sessions(self.metrics).bare)
         return pa.Table.from_batches([rows_to_batch(rows, schema)]), decoded.latest_arrival
 
-    def _settle(self, facts: pa.Table, plan: Plan) -> pa.Table:
-        if plan.scope.is_full:
-            return self._collect(_used(facts))
-        columns = settled_schema(facts.schema)
-        before = self.sessions or tables.sessions(self.metrics).bare.empty_table()
-        given = {"facts": facts, "published": before.select(columns.names)}
-        return self._collect(settle(plan.scope, self.excluded)(given))
-
-    def _rows(self, facts: pa.Table, users: Rows, social: Rows) -> pa.Table:
+    def _unique(self, users: Rows) -> pa.Table:
         table = pa.Table.from_pylist(list(users), schema=tables.USERS.bare)
         by_id = self._collect(unique_by_user_id({"users": self._collect(clean_users(table))}))
-        unique = self._collect(unique_by_phone({"users": by_id}))
-        ids = _of_batches(facts, distinct_ids)
-        keys = _of_batches(unique, identities, IDENTITIES).drop_null()
-        matches = self._collect(match_users({"ids": ids, "identities": keys}), MATCHES)
-        acquisition = tables.POSTHOG_SESSIONS.bare.empty_table()
-        given = {"facts": facts, "matches": matches, "acquisition": acquisition}
-        assigned = self._collect(assign_persons(given))
-        assert set(ACQUISITION) <= set(assigned.schema.names)
-        created = pa.Table.from_pylist(list(social), schema=tables.FIREBASE_EVENTS.bare)
+        return self._collect(unique_by_phone({"users": by_id}))
+
+    def _settle(self, facts: pa.Table, published: pa.Table, users: pa.Table, plan: Plan) -> pa.Table:
+        ids = pa.concat_tables(
+            _of_batches(rows, lambda batch, fresh=fresh: distinct_ids(batch, fresh), SESSION_IDS)
+            for rows, fresh in ((facts, True), (published, False))
+        )
+        keys = _of_batches(users, identities, IDENTITIES).drop_null()
         given = {
-            "sessions": assigned,
-            "users": unique,
-            "firebase_events": self._collect(clean_firebase_events(created)),
+            "facts": facts,
+            "published": published,
+            "matches": self._collect(match_users({"ids": ids, "identities": keys}), MATCHES),
+            "acquisition": tables.POSTHOG_SESSIONS.bare.empty_table(),
         }
-        content = tables.sessions(self.metrics).content
-        return self._collect(session_rows(self.metrics, content)(given))
+        sessions = tables.sessions(self.metrics).bare
+        return self._collect(settle(plan.scope, self.excluded, facts.schema, sessions)(given))
 
     def _persons(self, rows: pa.Table) -> pa.Table:
         combine = PersonCombineFn(self.metrics)
@@ -123,17 +132,15 @@ class Model:
         values = [[person[name] for name in content.names] for person in people]
         return pa.Table.from_batches([rows_to_batch(values, content)])
 
-    def _publish(self, name: str, table: tables.Table, before: pa.Table | None, rows: pa.Table) -> pa.Table:
-        stamp = Stamp(f"run-{self.runs}", datetime(2026, 1, 1, tzinfo=UTC))
-        published = before if before is not None else table.bare.empty_table()
-        changed = self._collect(compare(name, table.bare, stamp)({"rows": rows, "published": published}))
-        kept = changed.filter(pa.array([c != "deleted" for c in changed["_change"].to_pylist()], pa.bool_()))
-        return kept.select(table.schema.names)
-
-    def _collect(self, results: Iterable[Any], schema: pa.Schema | None = None) -> pa.Table:
+    def _collect(
+        self, results: Iterable[Any], schema: pa.Schema | None = None, also: dict[str, pa.Table] | None = None
+    ) -> pa.Table:
         found = []
         for result in results:
-            if isinstance(result, tuple):
+            if isinstance(result, tuple) and isinstance(result[1], pa.Table):
+                assert also is not None
+                also[result[0]] = result[1]
+            elif isinstance(result, tuple):
                 self._count([result])
             elif isinstance(result, str):
                 self.too_old.append(result)
@@ -153,6 +160,12 @@ class Model:
             rows = table.drop_columns(["_loaded_at", "_run_id"]).to_pylist()
             found[name] = sorted(rows, key=lambda row: str(next(iter(row.values()))))
         return found
+
+
+def _published(changed: pa.Table, table: tables.Table) -> pa.Table:
+    assert changed.schema.names == with_change(table.bare).names
+    kept = changed.filter(pa.array([c != "deleted" for c in changed["_change"].to_pylist()], pa.bool_()))
+    return kept.select(table.schema.names)
 
 
 def _of_batches(

@@ -9,13 +9,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 import apache_beam as beam
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 from apache_beam.pvalue import PCollection
 
+from transforms.counts import Count
 from transforms.join import JoinByKey, Outcome, Result, Side
 from transforms.users import first_of_each
 
@@ -53,30 +56,46 @@ def compare(table: str, schema: pa.Schema, stamp: Stamp) -> Callable[[dict[str, 
     def changes(tables: dict[str, pa.Table]) -> Iterator[Result]:
         rows, published = first_of_each(tables["rows"], key), tables["published"]
         position = pc.index_in(rows.column(key), value_set=published.column(key).combine_chunks())
-        known = pc.is_valid(position)
+        known = np.asarray(pc.is_valid(position))
         before = published.take(position)
-        same = np.asarray(known)
+        same = known.copy()
         for name in content:
-            same = same & _equal(rows.column(name), before.column(name))
-        change = np.where(same, "unchanged", np.where(np.asarray(known), "updated", "inserted"))
-        now = pa.scalar(stamp.loaded_at, schema.field(LOADED_AT).type)
-        run_columns = {
-            LOADED_AT: pc.if_else(pa.array(same), before.column(LOADED_AT), now),
-            RUN_ID: pc.if_else(pa.array(same), before.column(RUN_ID), pa.scalar(stamp.run_id)),
-            CHANGE: pa.array(change, pa.string()),
-        }
-        columns = {name: rows.column(name) for name in content} | run_columns
+            same &= equal(rows.column(name), before.column(name))
+        change = np.where(same, "unchanged", np.where(known, "updated", "inserted"))
+        columns = {name: rows.column(name) for name in content}
+        columns |= run_columns(change, before.column(LOADED_AT), before.column(RUN_ID), stamp)
         yield pa.table([columns[name] for name in target.names], schema=target)
+        yield from change_counts(table, change)
         gone = published.filter(pc.invert(pc.is_in(published.column(key), rows.column(key).combine_chunks())))
         what = "unchanged" if table in stamp.append_only else "deleted"
-        yield gone.append_column(CHANGE, pa.array([what] * gone.num_rows, pa.string()))
-        names, numbers = np.unique(change, return_counts=True)
-        for name, number in zip(names.tolist(), numbers.tolist(), strict=True):
-            yield f"{table}.{name}", number
-        if gone.num_rows:
-            yield f"{table}.{what}", gone.num_rows
+        yield from as_they_were(table, gone, what)
 
     return changes
+
+
+def run_columns(
+    change: npt.NDArray[np.str_], loaded_at: pa.ChunkedArray, run_id: pa.ChunkedArray, stamp: Stamp
+) -> dict[str, Any]:
+    """`LOADED_AT`, `RUN_ID` and `CHANGE` of rows: the published ones (given) where a row is not written anew."""
+    kept = pa.array(np.isin(change, ("unchanged", "deleted")))
+    return {
+        LOADED_AT: pc.if_else(kept, loaded_at, pa.scalar(stamp.loaded_at, loaded_at.type)),
+        RUN_ID: pc.if_else(kept, run_id, pa.scalar(stamp.run_id)),
+        CHANGE: pa.array(change, pa.string()),
+    }
+
+
+def change_counts(table: str, change: npt.NDArray[np.str_]) -> Iterator[Count]:
+    """`<table>.<change>` → rows."""
+    for name, number in zip(*np.unique(change, return_counts=True), strict=True):
+        yield f"{table}.{name}", int(number)
+
+
+def as_they_were(table: str, published: pa.Table, change: str) -> Iterator[Result]:
+    """Published rows that all get one change, and their count."""
+    yield published.append_column(CHANGE, pa.array([change] * published.num_rows, pa.string()))
+    if published.num_rows:
+        yield f"{table}.{change}", published.num_rows
 
 
 class CompareWithPublished(beam.PTransform):
@@ -106,7 +125,7 @@ def without_run_columns(schema: pa.Schema) -> pa.Schema:
     return pa.schema([field for field in schema if field.name not in (LOADED_AT, RUN_ID)])
 
 
-def _equal(left: pa.ChunkedArray, right: pa.ChunkedArray) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+def equal(left: pa.ChunkedArray, right: pa.ChunkedArray) -> npt.NDArray[np.bool_]:
     """Element-wise equality in which null equals null; lists of texts compare as lists."""
     if pa.types.is_list(left.type):
         # NUL never occurs in a text (transforms.properties), so joined texts are equal only if lists are

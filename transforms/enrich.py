@@ -1,4 +1,8 @@
-"""Session facts with a person → session rows: profile, created events, derived columns."""
+"""Settled sessions → rows of the sessions table: profile, created events, derived columns, and what changed.
+
+Sessions are partitioned by person here, so this is also where persons are told apart whose sessions are all as
+they were: their published row stays, and only the others are aggregated again.
+"""
 
 from __future__ import annotations
 
@@ -11,9 +15,21 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from apache_beam.pvalue import PCollection
 
-from transforms.identity import with_person
-from transforms.join import EachBatch, JoinByKey, Outcome, Side, all_counts, lookup
+from transforms.changes import (
+    CHANGE,
+    LOADED_AT,
+    RUN_ID,
+    Stamp,
+    as_they_were,
+    change_counts,
+    equal,
+    run_columns,
+    with_change,
+    without_run_columns,
+)
+from transforms.join import EachBatch, JoinByKey, Outcome, Result, Side, all_counts, lookup
 from transforms.metrics import CREATED_EVENT, Metrics
+from transforms.settle import GONE, NEW, SAME, STATE, settled_schema, was
 from transforms.users import PROFILE
 
 FIREBASE_EVENTS = pa.schema([("user_id", pa.string()), ("createdAt", pa.timestamp("us", "UTC"))])
@@ -28,66 +44,123 @@ def clean_firebase_events(events: pa.Table) -> Iterator[pa.Table | tuple[str, in
     yield known
 
 
-def session_rows(metrics: Metrics, schema: pa.Schema) -> Callable[[dict[str, pa.Table]], Iterator[pa.Table]]:
-    """The join function that makes rows of `schema` (the sessions table without its run columns).
+def session_rows(
+    metrics: Metrics, schema: pa.Schema, stamp: Stamp, keep_persons: bool
+) -> Callable[[dict[str, pa.Table]], Iterator[Result]]:
+    """The join function that makes rows of the sessions table, with their change (`with_change(schema)`).
 
-    Its tables, all of one partition of persons: `sessions` (facts with `person_id`), unique `users`, and
-    `firebase_events` by `user_id`.
+    Its tables, all of one partition of persons: `sessions` (`settled_schema`), unique `users`,
+    `firebase_events` by `user_id`, and published `persons`. Besides rows it gives, by name:
+
+    * `people`: session rows of the persons that must be aggregated;
+    * `kept_persons`: published persons whose sessions are all as they were, as unchanged rows; only with
+      `keep_persons`;
+    * `other_persons`: the other published persons.
     """
+    target = with_change(schema)
+    content = without_run_columns(schema).names
 
-    def rows(tables: dict[str, pa.Table]) -> Iterator[pa.Table]:
-        sessions = tables["sessions"]
-        user_ids = sessions.column("user_id")
-        created = _created_events(sessions, tables["firebase_events"])
+    def rows(tables: dict[str, pa.Table]) -> Iterator[Result]:
+        sessions, persons = tables["sessions"], tables["persons"]
         columns = {name: sessions.column(name) for name in sessions.schema.names}
-        profile = lookup(tables["users"], "user_id", user_ids, list(PROFILE))
-        columns.update({name: profile.column(name) for name in PROFILE})
-        micros = _micros(sessions, "end_timestamp") - _micros(sessions, "start_timestamp")
-        engaged = micros > 0
-        for name in metrics.engaged_by:
-            engaged |= sessions.column(name).to_numpy() > 0
-        columns |= {
-            "session_duration": pa.array(micros / _MICROS),
-            "events_created_count": pa.array(created),
-            CREATED_EVENT: pa.array(created > 0),
-            "is_engaged": pa.array(engaged),
-        }
-        yield pa.table([columns[name] for name in schema.names], schema=schema)
+        state = np.asarray(sessions.column(STATE))
+        derived = _derived(metrics, tables)
+        same, gone = state == SAME, state == GONE
+        if same.any():
+            for name, column in derived.items():
+                same &= equal(column, sessions.column(was(name)))
+        if gone.any():
+            for name, column in derived.items():
+                derived[name] = pc.if_else(pa.array(gone), sessions.column(was(name)), column)
+        change = np.select([gone, same, state == NEW], ["deleted", "unchanged", "inserted"], "updated")
+        columns |= derived
+        columns |= run_columns(change, columns[was(LOADED_AT)], columns[was(RUN_ID)], stamp)
+        made = pa.table([columns[name] for name in target.names], schema=target)
+        yield made
+        yield from change_counts("sessions", change)
+
+        live = made.filter(pa.array(~gone))
+        kept = unaffected(live, persons) if keep_persons else pa.array([], pa.string())
+        for result in as_they_were("persons", persons.filter(pc.is_in(persons.column("person_id"), kept)), "unchanged"):
+            yield ("kept_persons", result) if isinstance(result, pa.Table) else result
+        yield "other_persons", persons.filter(pc.invert(pc.is_in(persons.column("person_id"), kept)))
+        yield "people", live.filter(pc.invert(pc.is_in(live.column("person_id"), kept))).select(content)
 
     return rows
 
 
-class MakeSessionRows(beam.PTransform):
-    """(sessions, users, firebase_events) → `Outcome` of session rows with `schema`.
+def unaffected(sessions: pa.Table, persons: pa.Table) -> pa.Array:
+    """Ids of the published persons whose sessions are exactly those that they were published with.
 
-    `sessions` are facts with person (`with_person(facts_schema)`), `users` unique users, `firebase_events`
-    raw rows; all PCollection[pa.RecordBatch].
+    None of a person's sessions changed, and there are as many as before: so none came and none left. A person
+    with more sessions than one keeps (`transforms.persons.MAX_SESSIONS`) never counts as many, and is made anew.
+
+    Args:
+      sessions: all sessions of these persons, with `CHANGE`.
+      persons: published rows.
+    """
+    marked = pa.table(
+        {"person_id": sessions.column("person_id"), "same": pc.equal(sessions.column(CHANGE), "unchanged")}
+    )
+    found = marked.group_by("person_id").aggregate([("same", "count"), ("same", "all")])
+    number = lookup(found, "person_id", persons.column("person_id"), ["same_count", "same_all"])
+    before = pc.equal(number.column("same_count"), persons.column("total_sessions"))
+    return persons.column("person_id").filter(pc.and_(before, number.column("same_all")).fill_null(False))
+
+
+class MakeSessionRows(beam.PTransform):
+    """(sessions, users, firebase_events, persons) → `Outcome` of session rows with their change.
+
+    `sessions` are `settled_schema`, `users` unique users, `firebase_events` raw rows, `persons` as published;
+    all PCollection[pa.RecordBatch]. See `session_rows` for the other outputs.
     """
 
     def __init__(
         self,
         metrics: Metrics,
-        facts_schema: pa.Schema,
-        users_schema: pa.Schema,
-        schema: pa.Schema,
+        stamp: Stamp,
+        schemas: tuple[pa.Schema, pa.Schema, pa.Schema, pa.Schema],
         partitions: int,
+        *,
+        keep_persons: bool,
     ) -> None:
         super().__init__()
-        self._function = session_rows(metrics, schema)
+        facts, sessions, users, persons = schemas
+        self._function = session_rows(metrics, sessions, stamp, keep_persons)
         self._sides = {
-            "sessions": Side("person_id", with_person(facts_schema)),
-            "users": Side("user_id", users_schema),
+            "sessions": Side("person_id", settled_schema(facts, sessions)),
+            "users": Side("user_id", users),
             "firebase_events": Side("user_id", FIREBASE_EVENTS),
+            "persons": Side("person_id", persons),
         }
         self._partitions = partitions
 
     def expand(self, inputs: tuple[PCollection[pa.RecordBatch], ...]) -> Outcome:
         """One shuffle by person."""
-        sessions, users, events = inputs
+        sessions, users, events, persons = inputs
         clean = events | "Clean" >> EachBatch(clean_firebase_events)
-        joined = dict(zip(self._sides, (sessions, users, clean.rows), strict=True))
-        made = joined | "Join by person" >> JoinByKey(self._function, self._sides, self._partitions)
+        joined = dict(zip(self._sides, (sessions, users, clean.rows, persons), strict=True))
+        made = joined | "Join by person" >> JoinByKey(
+            self._function, self._sides, self._partitions, also=("people", "kept_persons", "other_persons")
+        )
         return made._replace(counts=all_counts(clean, made) | "Counts" >> beam.Flatten())
+
+
+def _derived(metrics: Metrics, tables: dict[str, pa.Table]) -> dict[str, pa.ChunkedArray]:
+    """The columns of the sessions table that do not come from facts: profile, created events, what follows."""
+    sessions = tables["sessions"]
+    created = _created_events(sessions, tables["firebase_events"])
+    profile = lookup(tables["users"], "user_id", sessions.column("user_id"), list(PROFILE))
+    micros = _micros(sessions, "end_timestamp") - _micros(sessions, "start_timestamp")
+    engaged = micros > 0
+    for name in metrics.engaged_by:
+        engaged |= sessions.column(name).to_numpy() > 0
+    return {name: profile.column(name) for name in PROFILE} | {
+        "session_duration": pa.chunked_array([micros / _MICROS]),
+        "events_created_count": pa.chunked_array([created]),
+        CREATED_EVENT: pa.chunked_array([created > 0]),
+        "is_engaged": pa.chunked_array([engaged]),
+    }
 
 
 def _created_events(sessions: pa.Table, events: pa.Table) -> npt.NDArray[np.int64]:

@@ -16,27 +16,26 @@ import pyarrow.compute as pc
 from apache_beam.pvalue import PCollection
 
 from transforms.elements import flat_map
-from transforms.join import JoinByKey, Outcome, Side, all_counts, lookup
-from transforms.settle import settled_schema
+from transforms.join import JoinByKey, Outcome, Side, lookup
 from transforms.users import IDENTITIES, first_of_each, identities
 
-SESSION_IDS = pa.schema([("session_id", pa.string()), ("distinct_id", pa.string())])
-MATCHES = pa.schema([("session_id", pa.string()), ("match", pa.string())])
+#: A session can be known twice, from this run's events (`fresh`) and as published, with different ids.
+SESSION_IDS = pa.schema([("session_id", pa.string()), ("fresh", pa.bool_()), ("distinct_id", pa.string())])
+MATCHES = pa.schema([("session_id", pa.string()), ("fresh", pa.bool_()), ("match", pa.string())])
 #: The columns of PostHog's own sessions that fill ours.
 ACQUISITION = ("channel_type", "is_bounce")
+#: What `with_person` adds to session facts.
+PERSON = pa.schema([(name, pa.string()) for name in ("user_id", "person_id", "channel_type")]).append(
+    pa.field("is_bounce", pa.bool_())
+)
 
 
-def with_person(facts_schema: pa.Schema) -> pa.Schema:
-    """The schema of facts after `AssignPersons`."""
-    texts = [pa.field(name, pa.string()) for name in ("user_id", "person_id", "channel_type")]
-    return pa.schema([*settled_schema(facts_schema), *texts, pa.field("is_bounce", pa.bool_())])
-
-
-def distinct_ids(facts: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
-    """Session facts → `SESSION_IDS`, one row a distinct id of a session."""
-    ids = facts.column("distinct_ids")
-    sessions = facts.column("session_id").take(pc.list_parent_indices(ids))
-    yield pa.RecordBatch.from_arrays([sessions, pc.list_flatten(ids)], schema=SESSION_IDS)
+def distinct_ids(sessions: pa.RecordBatch, fresh: bool) -> Iterator[pa.RecordBatch]:
+    """Session facts or rows → `SESSION_IDS`, one row a distinct id of a session."""
+    ids = sessions.column("distinct_ids")
+    keys = sessions.column("session_id").take(pc.list_parent_indices(ids))
+    marks = pa.array(np.full(len(keys), fresh))
+    yield pa.RecordBatch.from_arrays([keys, marks, pc.list_flatten(ids)], schema=SESSION_IDS)
 
 
 def match_users(tables: dict[str, pa.Table]) -> Iterator[pa.Table]:
@@ -44,68 +43,53 @@ def match_users(tables: dict[str, pa.Table]) -> Iterator[pa.Table]:
     ids = tables["ids"]
     best = _smallest(tables["identities"], "key", "match")
     match = lookup(best, "key", ids.column("distinct_id"), ["match"]).column("match")
-    found = pa.table({"session_id": ids.column("session_id"), "match": match}, schema=MATCHES)
-    yield found.filter(pc.is_valid(match))
+    columns = {"session_id": ids.column("session_id"), "fresh": ids.column("fresh"), "match": match}
+    yield pa.table(columns, schema=MATCHES).filter(pc.is_valid(match))
 
 
-def assign_persons(tables: dict[str, pa.Table]) -> Iterator[pa.Table | tuple[str, int]]:
-    """`facts`, `matches` and `acquisition` of the same sessions → facts with person and acquisition.
+class MatchUsers(beam.PTransform):
+    """(fresh facts, published sessions or None, users) → `Outcome` of `MATCHES`.
 
-    Adds `user_id`, `person_id`, `channel_type`, `is_bounce`; counts where PostHog's sessions say otherwise.
-    """
-    facts = tables["facts"]
-    keys = facts.column("session_id")
-    best = _smallest(tables["matches"], "session_id", "match")
-    match = lookup(best, "session_id", keys, ["match"]).column("match")
-    user_id = pc.utf8_slice_codeunits(match, 1)
-    acquisition = _latest_acquisition(tables["acquisition"])
-    known = lookup(acquisition, "session_id", keys, acquisition.schema.names)
-    yield from _differences(facts, known)
-    yield (
-        facts.append_column("user_id", user_id)
-        .append_column("person_id", pc.coalesce(user_id, facts.column("distinct_id")))
-        .append_column("channel_type", known.column("channel_type"))
-        .append_column("is_bounce", known.column("is_bounce"))
-    )
-
-
-class AssignPersons(beam.PTransform):
-    """(facts, users, acquisition) → `Outcome` of facts with person and acquisition (`with_person`).
-
-    `facts` are settled facts (`facts_schema` without its run columns), `users` unique users, `acquisition`
-    rows of PostHog's sessions with `acquisition_schema`; all PCollection[pa.RecordBatch].
+    All PCollection[pa.RecordBatch]; `users` are unique users.
     """
 
-    def __init__(self, facts_schema: pa.Schema, acquisition_schema: pa.Schema, partitions: int) -> None:
+    def __init__(self, partitions: int) -> None:
         super().__init__()
-        self._schema, self._acquisition = settled_schema(facts_schema), acquisition_schema
         self._partitions = partitions
 
     def expand(self, inputs: tuple[PCollection[pa.RecordBatch], ...]) -> Outcome:
-        """A shuffle by distinct id to find users, and one by session id to bring all together."""
-        facts, users, acquisition = inputs
-        ids = facts | "Distinct ids" >> flat_map(distinct_ids)
+        """One shuffle by distinct id, of ids only."""
+        fresh, published, users = inputs
+        ids = (
+            fresh | "Fresh ids" >> flat_map(distinct_ids, True),
+            published | "Published ids" >> flat_map(distinct_ids, False),
+        ) | "All ids" >> beam.Flatten()
         keys = users | "Identities" >> flat_map(identities)
-        found = {"ids": ids, "identities": keys} | "Match users" >> JoinByKey(
-            match_users,
-            {"ids": Side("distinct_id", SESSION_IDS), "identities": Side("key", IDENTITIES)},
-            self._partitions,
-        )
-        sides = {
-            "facts": Side("session_id", self._schema),
-            "matches": Side("session_id", MATCHES),
-            "acquisition": Side("session_id", self._acquisition),
-        }
-        joined = {"facts": facts, "matches": found.rows, "acquisition": acquisition}
-        assigned = joined | "Assign" >> JoinByKey(assign_persons, sides, self._partitions)
-        return assigned._replace(counts=all_counts(found, assigned) | "Counts" >> beam.Flatten())
+        sides = {"ids": Side("distinct_id", SESSION_IDS), "identities": Side("key", IDENTITIES)}
+        return {"ids": ids, "identities": keys} | "Join by id" >> JoinByKey(match_users, sides, self._partitions)
 
 
-def _smallest(table: pa.Table, key: str, value: str) -> pa.Table:
-    return first_of_each(table.sort_by([(key, "ascending"), (value, "ascending")]), key)
+def with_person(sessions: pa.Table, matches: pa.Table, acquisition: pa.Table) -> pa.Table:
+    """Session facts plus the columns of `PERSON`.
+
+    Args:
+      sessions: any columns, `session_id` and `distinct_id` among them.
+      matches: `MATCHES` of these sessions, of the kind (fresh or published) that they are.
+      acquisition: one row a session, as `latest_acquisition` gives.
+    """
+    keys = sessions.column("session_id")
+    best = _smallest(matches, "session_id", "match")
+    match = lookup(best, "session_id", keys, ["match"]).column("match")
+    user_id = pc.utf8_slice_codeunits(match, 1)
+    known = lookup(acquisition, "session_id", keys, list(ACQUISITION))
+    person_id = pc.coalesce(user_id, sessions.column("distinct_id"))
+    added = (user_id, person_id, *(known.column(name) for name in ACQUISITION))
+    for field, column in zip(PERSON, added, strict=True):
+        sessions = sessions.append_column(field, column)
+    return sessions
 
 
-def _latest_acquisition(sessions: pa.Table) -> pa.Table:
+def latest_acquisition(sessions: pa.Table) -> pa.Table:
     """One row a session id: the latest end, then the smallest channel type, then not bounced."""
     order = pc.sort_indices(
         sessions,
@@ -119,11 +103,16 @@ def _latest_acquisition(sessions: pa.Table) -> pa.Table:
     return first_of_each(sessions.take(order), "session_id")
 
 
-def _differences(facts: pa.Table, known: pa.Table) -> Iterator[tuple[str, int]]:
+def differences(facts: pa.Table, acquisition: pa.Table) -> Iterator[tuple[str, int]]:
     """How often PostHog's sessions, which go stale for late events, disagree with the events."""
+    known = lookup(acquisition, "session_id", facts.column("session_id"), acquisition.schema.names)
     yield "posthog_sessions.matched", known.num_rows - known.column("session_id").null_count
     for name in ("start_timestamp", "end_timestamp", "autocapture_count", "screen_count"):
         if name in facts.schema.names:
             ours, theirs = facts.column(name), known.column(name)
             differs = np.asarray(pc.not_equal(ours, theirs).fill_null(False))
             yield f"posthog_sessions.{name}_differs", int(differs.sum())
+
+
+def _smallest(table: pa.Table, key: str, value: str) -> pa.Table:
+    return first_of_each(table.sort_by([(key, "ascending"), (value, "ascending")]), key)

@@ -7,7 +7,7 @@ rows of all inputs with those keys. Batches go through the shuffle, not rows.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeAlias
 
@@ -18,10 +18,10 @@ import pyarrow.compute as pc
 from apache_beam.pvalue import PCollection, TaggedOutput
 
 from transforms.counts import Count
-from transforms.elements import as_batch, flat_map, split
+from transforms.elements import as_batch, flat_map, pack, split, unpack
 
-#: What a function on tables may yield: rows, numbers for the ledger, ids for the ledger.
-Result: TypeAlias = pa.Table | Count | str
+#: What a function on tables may yield: rows, rows for another output, numbers for the ledger, ids for the ledger.
+Result: TypeAlias = pa.Table | tuple[str, pa.Table] | Count | str
 #: Tables of one partition by input name → results.
 JoinFunction: TypeAlias = Callable[[dict[str, pa.Table]], Iterable[Result]]
 
@@ -34,8 +34,8 @@ class Side:
     schema: pa.Schema
 
 
-def partition_batch(batch: pa.RecordBatch, key: str, partitions: int) -> Iterator[tuple[str, pa.RecordBatch]]:
-    """(partition name, the rows whose key falls into it); rows with a null key have no partition."""
+def partition_batch(batch: pa.RecordBatch, key: str, partitions: int) -> Iterator[tuple[str, bytes]]:
+    """(partition name, the packed rows whose key falls into it); rows with a null key have no partition."""
     encoded = batch.column(key).dictionary_encode()
     table = [
         zlib.crc32(value.encode()) % partitions if value is not None else -1 for value in encoded.dictionary.to_pylist()
@@ -48,7 +48,7 @@ def partition_batch(batch: pa.RecordBatch, key: str, partitions: int) -> Iterato
     starts = np.flatnonzero(np.diff(numbers, prepend=-2))
     for begin, end in zip(starts, [*starts[1:], len(numbers)], strict=True):
         if numbers[begin] >= 0:
-            yield f"partition-{numbers[begin]:05d}", batch.slice(begin, end - begin)
+            yield f"partition-{numbers[begin]:05d}", pack(batch.slice(begin, end - begin))
 
 
 def lookup(table: pa.Table, key: str, wanted: pa.ChunkedArray, columns: list[str]) -> pa.Table:
@@ -65,6 +65,8 @@ class Outcome(NamedTuple):
     """Numbers for the ledger."""
     texts: PCollection[str]
     """Ids for the ledger (only `transforms.settle` gives any)."""
+    also: dict[str, PCollection[pa.RecordBatch]]
+    """Rows of other kinds, by the names that the step was given."""
 
 
 class _Dispatching(beam.DoFn):
@@ -74,29 +76,32 @@ class _Dispatching(beam.DoFn):
 
     def send(self, results: Iterable[Result]) -> Iterator[pa.RecordBatch | TaggedOutput]:
         for result in results:
-            if isinstance(result, tuple):
-                yield TaggedOutput(self.COUNTS, result)
+            if isinstance(result, pa.Table):
+                if result.num_rows:
+                    yield as_batch(result)
             elif isinstance(result, str):
                 yield TaggedOutput(self.TEXTS, result)
-            elif result.num_rows:
-                yield as_batch(result)
+            elif not isinstance(result[1], pa.Table):
+                yield TaggedOutput(self.COUNTS, result)
+            elif result[1].num_rows:
+                yield TaggedOutput(result[0], as_batch(result[1]))
 
 
-def _outcome(source: PCollection[Any], dofn: _Dispatching) -> Outcome:
-    return Outcome(**split(source, dofn, rows=pa.RecordBatch, counts=Count, texts=str))
+def _outcome(source: PCollection[Any], dofn: _Dispatching, also: Sequence[str] = ()) -> Outcome:
+    types = {"rows": pa.RecordBatch, "counts": Count, "texts": str} | dict.fromkeys(also, pa.RecordBatch)
+    outputs = split(source, dofn, **types)
+    return Outcome(outputs["rows"], outputs["counts"], outputs["texts"], {name: outputs[name] for name in also})
 
 
-@beam.typehints.with_input_types(tuple[str, dict[str, Iterable[pa.RecordBatch]]])
+@beam.typehints.with_input_types(tuple[str, dict[str, Iterable[bytes]]])
 class _CallPerPartition(_Dispatching):
     def __init__(self, function: JoinFunction, sides: Mapping[str, Side]) -> None:
         self._function, self._sides = function, dict(sides)
 
-    def process(
-        self, element: tuple[str, dict[str, Iterable[pa.RecordBatch]]]
-    ) -> Iterator[pa.RecordBatch | TaggedOutput]:
-        _, batches = element
+    def process(self, element: tuple[str, dict[str, Iterable[bytes]]]) -> Iterator[pa.RecordBatch | TaggedOutput]:
+        _, packed = element
         tables = {
-            name: pa.Table.from_batches(list(batches[name]), side.schema).combine_chunks()
+            name: pa.Table.from_batches(map(unpack, packed[name]), side.schema).combine_chunks()
             for name, side in self._sides.items()
         }
         yield from self.send(self._function(tables))
@@ -115,12 +120,15 @@ class JoinByKey(beam.PTransform):
     """{name: PCollection[pa.RecordBatch]} → `Outcome` of `function`, called once a partition of the keys.
 
     `sides` gives each input's key column (a string) and schema. Rows with a null key are left out, and a
-    partition without rows on any side is never called.
+    partition without rows on any side is never called. `also` names the other outputs that `function` has.
     """
 
-    def __init__(self, function: JoinFunction, sides: Mapping[str, Side], partitions: int) -> None:
+    def __init__(
+        self, function: JoinFunction, sides: Mapping[str, Side], partitions: int, also: Sequence[str] = ()
+    ) -> None:
         super().__init__()
         self._function, self._sides, self._partitions = function, dict(sides), partitions
+        self._also = tuple(also)
 
     def expand(self, inputs: dict[str, PCollection[pa.RecordBatch]]) -> Outcome:
         """One shuffle of batches."""
@@ -131,12 +139,12 @@ class JoinByKey(beam.PTransform):
                 partition_batch,
                 self._sides[name].key,
                 self._partitions,
-                gives=tuple[str, pa.RecordBatch],
+                gives=tuple[str, bytes],
             )
             for name, batches in inputs.items()
         }
         grouped = keyed | "Group partitions" >> beam.CoGroupByKey()
-        return _outcome(grouped, _CallPerPartition(self._function, self._sides))
+        return _outcome(grouped, _CallPerPartition(self._function, self._sides), self._also)
 
 
 class EachBatch(beam.PTransform):

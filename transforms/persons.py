@@ -40,7 +40,7 @@ class PersonAccumulator(NamedTuple):
     sessions: bytes
     """One record a session: 64-bit key, start and duration (µs), flags, then the counts."""
     packed: bool
-    """Records are ascending by key, unique and at most `MAX_SESSIONS`."""
+    """Records are ascending as bytes, unique by key and at most `MAX_SESSIONS`."""
     latest: tuple[Latest | None, ...]
     """Per `metrics.person_latest`."""
     profile: bytes
@@ -136,13 +136,17 @@ def merge(parts: list[PersonAccumulator]) -> PersonAccumulator:
     )
 
 
-def compact(part: PersonAccumulator, dtype: np.dtype[np.void]) -> PersonAccumulator:
-    """The same knowledge with each session once."""
+def compact(part: PersonAccumulator, size: int) -> PersonAccumulator:
+    """The same knowledge with each session once; of several records of one the smallest bytes, whatever the order.
+
+    `size` is that of a record, in bytes.
+    """
     if part.packed:
         return part
-    records = np.unique(np.frombuffer(part.sessions, dtype))
-    _, first = np.unique(records["key"], return_index=True)
-    return part._replace(sessions=records[first[:MAX_SESSIONS]].tobytes(), packed=True)
+    sessions = part.sessions
+    records = sorted({sessions[i : i + size] for i in range(0, len(sessions), size)}, reverse=True)
+    unique = {record[:8]: record for record in records}
+    return part._replace(sessions=b"".join(sorted(unique.values())[:MAX_SESSIONS]), packed=True)
 
 
 class PersonAccumulatorCoder(beam.coders.Coder):
@@ -160,6 +164,10 @@ class PersonAccumulatorCoder(beam.coders.Coder):
         sessions, packed, latest, profile = content
         edges = tuple(None if edge is None else tuple(edge) for edge in latest)
         return PersonAccumulator(sessions, packed, edges, profile)
+
+    def estimate_size(self, value: PersonAccumulator | None) -> int:
+        """About the encoded bytes; Beam samples sizes, by default by encoding once more."""
+        return 200 + len(value.sessions) if value else 1
 
     def is_deterministic(self) -> bool:
         """Equal parts have equal encodings."""
@@ -183,7 +191,7 @@ class PersonCombineFn(beam.CombineFn):
     """
 
     def __init__(self, metrics: Metrics) -> None:
-        self._metrics = metrics
+        self._metrics, self._size = metrics, record_type(metrics).itemsize
 
     def create_accumulator(self) -> PersonAccumulator | None:
         """Nothing known yet."""
@@ -202,13 +210,13 @@ class PersonCombineFn(beam.CombineFn):
 
     def compact(self, accumulator: PersonAccumulator | None) -> PersonAccumulator | None:
         """Each session once, at most `MAX_SESSIONS`."""
-        return None if accumulator is None else compact(accumulator, record_type(self._metrics))
+        return None if accumulator is None else compact(accumulator, self._size)
 
     def extract_output(self, accumulator: PersonAccumulator | None) -> dict[str, Any]:
         """The person's columns, times in µs."""
         if accumulator is None:
             return {}
-        return person_columns(compact(accumulator, record_type(self._metrics)), self._metrics)
+        return person_columns(compact(accumulator, self._size), self._metrics)
 
     def get_accumulator_coder(self) -> beam.coders.Coder:
         """MessagePack, never pickle."""

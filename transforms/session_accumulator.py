@@ -16,6 +16,7 @@ never need, because `transforms.preaggregate` makes them sorted and unique alrea
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -25,6 +26,7 @@ import numpy as np
 
 MAX_DISTINCT = 10_000
 MAX_DISTINCT_IDS = 1_000
+_FEW = 100
 
 #: (timestamp in µs, packed uuid as `event_ids.pack_id` gives it, value) of a first or last value.
 Edge = tuple[int, bytes, str]
@@ -97,12 +99,32 @@ def compact(part: SessionAccumulator, shape: Shape) -> SessionAccumulator:
     """The same knowledge with its events sorted, unique and within the limit."""
     if part.packed:
         return part
+    if len(part.keys) <= 8 * _FEW:
+        return _compact_few(part, shape)
     keys, where = np.unique(np.frombuffer(part.keys, "<u8"), return_inverse=True)
     masks = np.zeros(len(keys), "<u2")
     np.bitwise_or.at(masks, where, np.frombuffer(part.masks, "<u2"))
     return part._replace(
         keys=keys[: shape.limit].tobytes(),
         masks=masks[: shape.limit].tobytes(),
+        packed=True,
+        oversized=part.oversized or len(keys) > shape.limit,
+    )
+
+
+def _compact_few(part: SessionAccumulator, shape: Shape) -> SessionAccumulator:
+    """`compact` without numpy, whose calls cost more than the work on the events of a usual session."""
+    number = len(part.keys) // 8
+    masks: dict[int, int] = {}
+    for key, mask in zip(
+        struct.unpack(f"<{number}Q", part.keys), struct.unpack(f"<{number}H", part.masks), strict=True
+    ):
+        masks[key] = masks.get(key, 0) | mask
+    keys = sorted(masks)
+    kept = keys[: shape.limit]
+    return part._replace(
+        keys=struct.pack(f"<{len(kept)}Q", *kept),
+        masks=struct.pack(f"<{len(kept)}H", *[masks[key] for key in kept]),
         packed=True,
         oversized=part.oversized or len(keys) > shape.limit,
     )
@@ -143,7 +165,11 @@ def _union_of_hashes(sets: Sequence[bytes]) -> bytes:
     first = sets[0]
     if all(other == first for other in sets):
         return first
-    return np.unique(np.frombuffer(b"".join(sets), "<u8"))[:MAX_DISTINCT].tobytes()
+    joined = b"".join(sets)
+    if len(joined) <= 8 * _FEW:
+        hashes = sorted(set(struct.unpack(f"<{len(joined) // 8}Q", joined)))[:MAX_DISTINCT]
+        return struct.pack(f"<{len(hashes)}Q", *hashes)
+    return np.unique(np.frombuffer(joined, "<u8"))[:MAX_DISTINCT].tobytes()
 
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -217,6 +243,10 @@ class SessionAccumulatorCoder(beam.coders.Coder):
             found[0],
             tuple(found[1:]),
         )
+
+    def estimate_size(self, value: SessionAccumulator | None) -> int:
+        """About the encoded bytes; Beam samples sizes, by default by encoding once more."""
+        return 250 + 10 * len(value.keys) // 8 if value else 1
 
     def is_deterministic(self) -> bool:
         """Equal parts have equal encodings."""

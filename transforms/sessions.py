@@ -7,6 +7,7 @@ memory: an incremental run takes the facts of untouched sessions from the publis
 from __future__ import annotations
 
 import gc
+import itertools
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
@@ -67,8 +68,8 @@ class SessionCombineFn(beam.CombineFn):
     """
 
     def __init__(self, metrics: Metrics) -> None:
-        self._metrics = metrics
         self._shape = shape_of(metrics)
+        self._facts_of = FactsOf(metrics)
 
     def create_accumulator(self) -> SessionAccumulator | None:
         """Nothing known yet."""
@@ -93,7 +94,7 @@ class SessionCombineFn(beam.CombineFn):
         """The facts; an accumulator that was never fed has none, as no key comes without an input."""
         if accumulator is None:
             return ()
-        return facts_of(compact(accumulator, self._shape), self._metrics)
+        return self._facts_of(compact(accumulator, self._shape))
 
     def get_accumulator_coder(self) -> beam.coders.Coder:
         """MessagePack, never pickle."""
@@ -105,30 +106,41 @@ def shape_of(metrics: Metrics) -> Shape:
     return Shape(metrics.max_events_per_session, tuple(entry.kind == "last" for entry in metrics.edges))
 
 
-def facts_of(part: SessionAccumulator, metrics: Metrics) -> tuple[Any, ...]:
-    """The facts of a packed part in `fact_names` order (session id aside), then rows and arrival."""
-    values: dict[str, Any] = {
-        entry.name: count for entry, count in zip(metrics.counts, counts(part, len(metrics.counts)), strict=True)
-    }
-    for bit, entry in enumerate(metrics.event_flags):
-        values[entry.name] = bool(part.flags >> bit & 1)
-    for entry, hashes in zip(metrics.distincts, part.distincts, strict=True):
-        values[entry.name] = len(hashes) // 8
-    for entry, maximum in zip(metrics.maxima, part.maxima, strict=True):
-        values[entry.name] = maximum
-    for entry, edge in zip(metrics.edges, part.edges, strict=True):
-        values[entry.name] = None if edge is None else edge[2]
-    return (
-        part.first_distinct_id[2],
-        part.distinct_ids,
-        part.start,
-        part.end,
-        event_count(part),
-        *[values[entry.name] if entry.name in values else values[entry.count or ""] > 0 for entry in metrics.entries],
-        part.oversized,
-        part.rows,
-        part.arrival,
-    )
+class FactsOf:
+    """A packed part → its facts in `fact_names` order (session id aside), then rows and arrival.
+
+    Called once a session, so where each value comes from is worked out once.
+    """
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._counts = len(metrics.counts)
+        self._flags = [1 << bit for bit in range(len(metrics.event_flags))]
+        groups = (metrics.counts, metrics.event_flags, metrics.distincts, metrics.maxima, metrics.edges)
+        place = {entry.name: i for i, entry in enumerate(itertools.chain(*groups))}
+        self._derived = [place[entry.count] for entry in metrics.entries if entry.count is not None]
+        derived = itertools.count(len(place))
+        self._order = [place[entry.name] if entry.name in place else next(derived) for entry in metrics.entries]
+
+    def __call__(self, part: SessionAccumulator) -> tuple[Any, ...]:
+        """The facts of one part."""
+        flags = part.flags
+        values: list[Any] = [*counts(part, self._counts)]
+        values += [flags & bit != 0 for bit in self._flags]
+        values += [len(hashes) // 8 for hashes in part.distincts]
+        values += part.maxima
+        values += [edge and edge[2] for edge in part.edges]
+        values += [values[i] > 0 for i in self._derived]
+        return (
+            part.first_distinct_id[2],
+            part.distinct_ids,
+            part.start,
+            part.end,
+            event_count(part),
+            *[values[i] for i in self._order],
+            part.oversized,
+            part.rows,
+            part.arrival,
+        )
 
 
 @beam.typehints.with_input_types(pa.RecordBatch)

@@ -1,14 +1,17 @@
-"""Which session facts a run uses: freshly aggregated ones, or those of the published table.
+"""Which sessions a run goes on with, whose they are, and how they differ from what is published.
 
 A full load uses what it aggregated. An incremental run aggregated only the events of its window, so a
 session's fresh facts count when the session is touched (an event arrived since the last run) and lies
 whole in the window; every other session keeps its published facts. A backfill replaces the sessions that
 start in its days.
+
+Here, where both are at hand, facts are compared with what is published; the columns that are only made later
+(`transforms.enrich`) travel along as `_was_…`, so that no second join by session is needed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import apache_beam as beam
 import numpy as np
@@ -17,84 +20,162 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from apache_beam.pvalue import PCollection
 
-from transforms.elements import flat_map
-from transforms.join import EachBatch, JoinByKey, Outcome, Result, Side
+from transforms.changes import equal
+from transforms.identity import MATCHES, PERSON, differences, latest_acquisition, with_person
+from transforms.join import JoinByKey, Outcome, Result, Side
 from transforms.scope import Scope
 from transforms.sessions import ARRIVAL, ROWS
 
+#: Column that says what is known of a row: a new session; facts and person as published; not so; not a session anymore.
+STATE = "_state"
+NEW, SAME, DIFFERENT, GONE = range(4)
+_WAS = "_was_"
 _Bools = npt.NDArray[np.bool_]
 
 
-def settle(scope: Scope, excluded: frozenset[str]) -> Callable[[dict[str, pa.Table]], Iterator[Result]]:
-    """The join function of `facts` (of the scan) and `published` (fact columns) by session id.
+def was(name: str) -> str:
+    """The column with the published value of a column."""
+    return _WAS + name
 
-    Gives the facts to go on with, counts of input rows (`kept`, `duplicates`, `filtered.<reason>`), and the
+
+def settled_schema(facts: pa.Schema, sessions: pa.Schema) -> pa.Schema:
+    """The schema of `SettleSessions`: facts, person, `STATE`, and `was` of all other columns of `sessions`."""
+    known = [field for field in facts if field.name not in (ROWS, ARRIVAL)] + list(PERSON)
+    names = {field.name for field in known}
+    carried = [field.with_name(was(field.name)) for field in sessions if field.name not in names]
+    return pa.schema([*known, pa.field(STATE, pa.int8()), *carried])
+
+
+def settle(
+    scope: Scope, excluded: frozenset[str], facts_schema: pa.Schema, sessions_schema: pa.Schema
+) -> Callable[[dict[str, pa.Table]], Iterator[Result]]:
+    """The join function of `facts` (of the scan), `published`, `matches` and `acquisition` by session id.
+
+    Gives rows of `settled_schema`, counts of input rows (`kept`, `duplicates`, `filtered.<reason>`), and the
     ids of sessions that are touched but too old for the window.
     """
+    target = settled_schema(facts_schema, sessions_schema)
+    fact_names = [field.name for field in facts_schema if field.name not in (ROWS, ARRIVAL)]
 
     def settled(tables: dict[str, pa.Table]) -> Iterator[Result]:
-        facts, published = tables["facts"], tables["published"]
-        position = pc.index_in(facts.column("session_id"), value_set=published.column("session_id").combine_chunks())
-        banned = _has_any(published.column("distinct_ids"), excluded)
-        start = _micros(facts.column("start_timestamp"))
-        before = _micros(published.column("start_timestamp").take(position).fill_null(2**62))
-        use, stale = (_in_days if scope.days else _touched)(scope, facts, start, before)
-        if scope.scan_start is not None:  # a session with a banned id is made anew, whatever arrived
-            row = np.asarray(position.fill_null(-1))
-            again = np.append(banned, False)[row] & (before >= scope.scan_start)
-            use, stale = use | again, stale & ~again
-        yield from _used(facts.filter(pa.array(use)))
-        for reason, where in (("too_old", stale), ("untouched", ~use & ~stale)):
-            rows = int(_ints(facts.column(ROWS))[where].sum())
-            if rows:
-                yield f"filtered.session_{reason}", rows
-        if stale.any():
-            yield from facts.column("session_id").filter(pa.array(stale)).to_pylist()
-        replaced = np.isin(np.arange(published.num_rows), np.asarray(position.fill_null(-1))[use])
-        if scope.days:  # what starts in these days and was not found again is gone
-            first, beyond = scope.days
-            begins = _micros(published.column("start_timestamp"))
-            replaced |= (begins >= first) & (begins < beyond)
-        yield published.filter(pa.array(~replaced & ~banned))
+        facts, published, matches = tables["facts"], tables["published"], tables["matches"]
+        keys = published.column("session_id").combine_chunks()
+        position = pc.index_in(facts.column("session_id"), value_set=keys)
+        if scope.is_full:
+            use, stay = np.ones(facts.num_rows, bool), np.zeros(published.num_rows, bool)
+        else:
+            use, stale, stay = _choose(scope, excluded, facts, published, position)
+            for reason, where in (("too_old", stale), ("untouched", ~use & ~stale)):
+                rows = int(_ints(facts.column(ROWS))[where].sum())
+                if rows:
+                    yield f"filtered.session_{reason}", rows
+            if stale.any():
+                yield from facts.column("session_id").filter(pa.array(stale)).to_pylist()
+        facts, position = facts.filter(pa.array(use)), position.filter(pa.array(use))
+        yield from row_counts(facts)
+
+        acquisition = latest_acquisition(tables["acquisition"])
+        is_fresh = matches.column("fresh")
+        fresh = with_person(facts.select(fact_names), matches.filter(is_fresh), acquisition)
+        staying = published.filter(pa.array(stay))
+        old = with_person(staying.select(fact_names), matches.filter(pc.invert(is_fresh)), acquisition)
+        for chosen in (fresh, old):
+            yield from differences(chosen, acquisition)
+        found = np.isin(np.arange(published.num_rows), np.asarray(position.fill_null(-1)))
+        gone = published.filter(pa.array(~stay & ~found))
+        before = published.take(position) if published.num_rows else None
+        yield _beside(fresh, before, [*fact_names, *PERSON.names], target)
+        yield _beside(old, staying, PERSON.names, target)
+        yield _beside(gone, gone, [], target, state=GONE)
 
     return settled
 
 
-class SettleFacts(beam.PTransform):
-    """(facts, published) → `Outcome` of the session facts to go on with; `texts` are sessions too old.
+class SettleSessions(beam.PTransform):
+    """(facts, published, matches, acquisition) → `Outcome` of `settled_schema`; `texts` are sessions too old.
 
-    `facts` come from this run's events (`schema`), `published` are sessions rows as last published, cut to
-    the fact columns here; both PCollection[pa.RecordBatch].
+    `facts` come from this run's events (`facts_schema`), `published` are rows of the sessions table as last
+    published, `matches` are `MATCHES` of both, `acquisition` rows of PostHog's sessions; all
+    PCollection[pa.RecordBatch].
     """
 
-    def __init__(self, scope: Scope, schema: pa.Schema, excluded: frozenset[str], partitions: int) -> None:
+    def __init__(
+        self,
+        scope: Scope,
+        excluded: frozenset[str],
+        schemas: tuple[pa.Schema, pa.Schema, pa.Schema],
+        partitions: int,
+    ) -> None:
         super().__init__()
-        self._scope, self._schema, self._excluded = scope, schema, excluded
+        facts, sessions, acquisition = schemas
+        self._function = settle(scope, excluded, facts, sessions)
+        self._sides = {
+            "facts": Side("session_id", facts),
+            "published": Side("session_id", sessions),
+            "matches": Side("session_id", MATCHES),
+            "acquisition": Side("session_id", acquisition),
+        }
         self._partitions = partitions
 
     def expand(self, inputs: tuple[PCollection[pa.RecordBatch], ...]) -> Outcome:
-        """One shuffle by session id; none in a full load, which only counts."""
-        facts, published = inputs
-        if self._scope.is_full:
-            return facts | "Use all" >> EachBatch(_used)
-        columns = settled_schema(self._schema)
-        published = published | "Fact columns" >> flat_map(_select, columns.names)
-        sides = {
-            "facts": Side("session_id", self._schema),
-            "published": Side("session_id", columns),
-        }
-        function = settle(self._scope, self._excluded)
-        joined = {"facts": facts, "published": published}
-        return joined | "Join by session" >> JoinByKey(function, sides, self._partitions)
+        """One shuffle by session id."""
+        sides = dict(zip(self._sides, inputs, strict=True))
+        return sides | "Join by session" >> JoinByKey(self._function, self._sides, self._partitions)
 
 
-def _select(batch: pa.RecordBatch, names: list[str]) -> list[pa.RecordBatch]:
-    return [batch.select(names)]
+def _beside(
+    rows: pa.Table, before: pa.Table | None, names: Sequence[str], target: pa.Schema, state: int | None = None
+) -> pa.Table:
+    """Rows of `target`: the columns that they have, their state, and the published values of the others.
+
+    Args:
+      rows: facts with person.
+      before: the published row of each, nulls for none; None when nothing is published.
+      names: the columns that may differ.
+      target: the schema.
+      state: when it is known.
+    """
+    if before is None:
+        states = np.full(rows.num_rows, NEW, np.int8)
+    elif state is not None:
+        states = np.full(rows.num_rows, state, np.int8)
+    else:
+        same = np.ones(rows.num_rows, bool)
+        for name in names:
+            same &= equal(rows.column(name), before.column(name))
+        known = np.asarray(pc.is_valid(before.column("session_id")))
+        states = np.where(known, np.where(same, SAME, DIFFERENT), NEW).astype(np.int8)
+    columns = []
+    for field in target:
+        if field.name == STATE:
+            columns.append(pa.array(states))
+        elif not field.name.startswith(_WAS):
+            columns.append(rows.column(field.name))
+        elif before is None:
+            columns.append(pa.nulls(rows.num_rows, field.type))
+        else:
+            columns.append(before.column(field.name.removeprefix(_WAS)))
+    return pa.table(columns, schema=target)
 
 
-def settled_schema(facts: pa.Schema) -> pa.Schema:
-    """The schema of facts after `SettleFacts`: the columns that the sessions table keeps."""
-    return pa.schema([field for field in facts if field.name not in (ROWS, ARRIVAL)])
+def _choose(
+    scope: Scope, excluded: frozenset[str], facts: pa.Table, published: pa.Table, position: pa.ChunkedArray
+) -> tuple[_Bools, _Bools, _Bools]:
+    """(fresh facts to use, of these touched but too old, published rows whose facts stay)."""
+    banned = _has_any(published.column("distinct_ids"), excluded)
+    start = _micros(facts.column("start_timestamp"))
+    before = _micros(published.column("start_timestamp").take(position).fill_null(2**62))
+    use, stale = (_in_days if scope.days else _touched)(scope, facts, start, before)
+    row = np.asarray(position.fill_null(-1))
+    if scope.scan_start is not None:  # a session with a banned id is made anew, whatever arrived
+        again = np.append(banned, False)[row] & (before >= scope.scan_start)
+        use, stale = use | again, stale & ~again
+    replaced = np.isin(np.arange(published.num_rows), row[use])
+    if scope.days:  # what starts in these days and was not found again is gone
+        first, beyond = scope.days
+        begins = _micros(published.column("start_timestamp"))
+        replaced |= (begins >= first) & (begins < beyond)
+    return use, stale, ~replaced & ~banned
 
 
 def _touched(
@@ -131,8 +212,8 @@ def _in_days(
     return use, np.zeros(len(use), bool)
 
 
-def _used(facts: pa.Table) -> Iterator[Result]:
-    """Facts without their run columns, and how their input rows add up."""
+def row_counts(facts: pa.Table) -> Iterator[tuple[str, int]]:
+    """How the input rows of facts add up."""
     rows = _ints(facts.column(ROWS))
     events = _ints(facts.column("event_count"))
     oversized = np.asarray(facts.column("is_oversized"))
@@ -141,7 +222,6 @@ def _used(facts: pa.Table) -> Iterator[Result]:
     yield "duplicates", int((rows - kept).sum())
     if oversized.any():
         yield "sessions.oversized", int(oversized.sum())
-    yield facts.drop_columns([ROWS, ARRIVAL])
 
 
 def _micros(times: pa.ChunkedArray) -> npt.NDArray[np.int64]:

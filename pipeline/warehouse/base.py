@@ -54,6 +54,8 @@ class Run:
     options: Mapping[str, str]
     tables: tuple[Table, ...]
     """The tables it recomputes."""
+    keeps_persons: bool = False
+    """Whether published persons whose sessions are all as they were need not be aggregated again."""
 
     @property
     def stamp(self) -> Stamp:

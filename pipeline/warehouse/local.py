@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import uuid
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -199,7 +200,7 @@ class LocalWarehouse:
         if not rows:
             return None
         last = rows[-1]
-        return LastRun(last["run_id"], last["watermark"], last["metrics_digest"], last["excluded_digest"])
+        return LastRun(*(last[field.name] for field in dataclasses.fields(LastRun)))
 
     def _all_groups(self) -> list[RowGroup]:
         if self._groups is None:

@@ -11,18 +11,18 @@ from typing import Any
 
 import apache_beam as beam
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline.errors import RunError
 from pipeline.plan import micros
 from pipeline.tables import Table
+from pipeline.warehouse.batches import BATCH_ROWS, rebatch
 from transforms.elements import flat_map
 from transforms.events import MAX_AHEAD
 from transforms.scope import Scope
 
-#: Rows that one element of the read step stands for, and rows of the batches it gives.
-SHARD_ROWS, BATCH_ROWS = 262_144, 16_384
+#: Rows that one element of the read step stands for.
+SHARD_ROWS = 262_144
 _ROWS = struct.Struct("<I")
 
 #: (path, row groups) of one file.
@@ -170,9 +170,12 @@ def table_shards(files: Sequence[Path]) -> list[Shard]:
 
 
 def read_shard(shard: Shard, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
-    """The rows of a shard as batches of `schema`: missing columns null, types made equal, small ones joined."""
-    held: list[pa.RecordBatch] = []
-    rows, left = 0, shard.limit
+    """The rows of a shard as batches of `schema`."""
+    return rebatch(_raw_batches(shard, schema), schema)
+
+
+def _raw_batches(shard: Shard, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+    left = shard.limit
     for path, indices in shard.pieces:
         file = open_file(path)
         names = [name for name in schema.names if name in file.schema_arrow.names]
@@ -180,13 +183,7 @@ def read_shard(shard: Shard, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
             if left is not None:
                 raw = raw.slice(0, left)
                 left -= raw.num_rows
-            held.append(conform(raw, schema))
-            rows += raw.num_rows
-            if rows >= BATCH_ROWS // 2:
-                yield _joined(held)
-                held, rows = [], 0
-    if rows:
-        yield _joined(held)
+            yield raw
 
 
 def _read_and_tell(shard: Shard, schema: pa.Schema, progress: Path | None) -> Iterator[pa.RecordBatch]:
@@ -204,17 +201,6 @@ def rows_told(progress: Path) -> int:
     except FileNotFoundError:
         return 0
     return sum(rows for (rows,) in _ROWS.iter_unpack(content[: len(content) // 4 * 4]))
-
-
-def conform(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
-    """The columns of `schema`, cast to its types; columns that are not there are null."""
-    columns = []
-    for field in schema:
-        if field.name in batch.schema.names:
-            columns.append(_cast(batch.column(field.name), field.type))
-        else:
-            columns.append(pa.nulls(batch.num_rows, field.type))
-    return pa.RecordBatch.from_arrays(columns, schema=schema)
 
 
 class ReadParquet(beam.PTransform):
@@ -236,10 +222,6 @@ class ReadParquet(beam.PTransform):
         )
 
 
-def _joined(batches: list[pa.RecordBatch]) -> pa.RecordBatch:
-    return batches[0] if len(batches) == 1 else pa.concat_batches(batches)
-
-
 def _fits(kind: pa.DataType, wanted: pa.DataType) -> bool:
     if pa.types.is_dictionary(kind):
         kind = kind.value_type
@@ -258,16 +240,6 @@ def _fits(kind: pa.DataType, wanted: pa.DataType) -> bool:
 
 def _is_json(kind: pa.DataType) -> bool:
     return kind == pa.string_view() or isinstance(kind, pa.JsonType)
-
-
-def _cast(column: pa.Array, wanted: pa.DataType) -> pa.Array:
-    if isinstance(column, pa.ExtensionArray):
-        column = column.storage
-    if column.type == wanted:
-        return column
-    if pa.types.is_timestamp(wanted) and pa.types.is_timestamp(column.type):
-        return pc.cast(column, wanted, safe=False)  # nanoseconds are cut to microseconds
-    return pc.cast(column, wanted)
 
 
 def _range(column: Any) -> tuple[int | None, int | None, bool]:

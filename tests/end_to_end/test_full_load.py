@@ -37,6 +37,7 @@ def sample(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return warehouse
 
 
+@pytest.mark.usefixtures("place")
 def test_sample(sample: Path) -> None:
     assert run(sample, "--full_load") == 0
     assert_equals(sample, expected(sample))
@@ -52,6 +53,7 @@ def test_sample_with_excluded_users(sample: Path) -> None:
     assert_equals(sample, wanted)
 
 
+@pytest.mark.usefixtures("place")
 def test_sample_without_the_optional_tables(sample: Path, tmp_path: Path) -> None:
     warehouse = tmp_path / "events-only"
     shutil.copytree(sample / "posthog_etl" / "events", warehouse / "posthog_etl" / "events")
@@ -60,6 +62,7 @@ def test_sample_without_the_optional_tables(sample: Path, tmp_path: Path) -> Non
     assert set(published(warehouse, "persons").column("user_id").to_pylist()) == {None}
 
 
+@pytest.mark.usefixtures("place")
 def test_waves_with_its_own_metrics(tmp_path: Path) -> None:
     shutil.copytree(SHARED_WAVES, tmp_path, dirs_exist_ok=True)
     assert run(tmp_path, "--full_load", "--metrics_file", str(WAVES_METRICS)) == 0

@@ -21,6 +21,8 @@ from tests.builders import (
     write_table,
 )
 
+pytestmark = pytest.mark.usefixtures("place")
+
 HOUR = 3_600
 DAY = 24 * HOUR
 PHONES = [f"+120155501{n:02d}" for n in range(12)]
@@ -72,7 +74,7 @@ def put_people(warehouse: Path, users: list[dict[str, Any]], social: list[dict[s
     write_table(warehouse, "firebase_etl_prod", tables.FIREBASE_EVENTS, social)
 
 
-def test_a_year_in_twelve_runs_equals_one_full_load(tmp_path: Path) -> None:
+def test_a_year_in_twelve_runs_equals_one_full_load(tmp_path: Path, place: str) -> None:
     rows = year(random.Random(3))
     warehouse, whole = tmp_path / "daily", tmp_path / "whole"
     ends = [at(month * 33 * DAY) for month in range(1, 12)] + [at(500 * DAY)]
@@ -96,7 +98,8 @@ def test_a_year_in_twelve_runs_equals_one_full_load(tmp_path: Path) -> None:
     marks = [row["watermark"] for row in runs]
     assert marks == sorted(marks)
     assert marks[-1] == max(row["bq_ingested_timestamp"] for row in rows)
-    assert runs[-1]["bytes_read"] < runs[-1]["bytes_total"] / 3
+    if place == "local":  # the emulator's dry runs know no bytes
+        assert runs[-1]["bytes_read"] < runs[-1]["bytes_total"] / 3
 
     before = {name: published(warehouse, name, run_columns=True) for name in ("sessions", "persons")}
     assert run(warehouse) == 0

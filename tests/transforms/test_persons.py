@@ -183,7 +183,8 @@ def test_a_person_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(persons, "MAX_SESSIONS", 10)
     parts = parts_of([session(number) for number in range(40)])
     seen = {
-        compact(merge(random.Random(seed).sample(parts, 40)), record_type(SMALL_METRICS)).sessions for seed in range(5)
+        compact(merge(random.Random(seed).sample(parts, 40)), record_type(SMALL_METRICS).itemsize).sessions
+        for seed in range(5)
     }
     assert len(seen) == 1
     assert columns(merge(parts))["total_sessions"] == 10

@@ -132,6 +132,17 @@ def test_the_compacted_encoding_is_canonical(rows: list[dict[str, Any]], rng: ra
     assert len(encodings) == 1
 
 
+@settings(max_examples=100, deadline=None)
+@given(st.lists(EVENTS, min_size=1, max_size=14))
+def test_few_and_many_events_are_compacted_to_the_same_bytes(rows: list[dict[str, Any]]) -> None:
+    shape = shape_of(SMALL_METRICS)
+    parts = parts_of(rows)
+    few = CODER.encode(compact(merge(parts, shape), shape))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(session_accumulator, "_FEW", 0)
+        assert CODER.encode(compact(merge(parts, shape), shape)) == few
+
+
 @pytest.mark.parametrize(
     "sabotage",
     [

@@ -1,0 +1,197 @@
+"""The few calls to BigQuery outside Beam's connectors, and what their failures mean to the user.
+
+Everything that `publish.py` needs is in `Api`, so that its retries can be tested against a strict fake.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Protocol
+
+from google.api_core import exceptions
+from google.api_core.retry import Retry
+from google.auth.exceptions import DefaultCredentialsError, GoogleAuthError
+from google.cloud import bigquery
+from requests.exceptions import ConnectionError as RequestError
+from requests.exceptions import Timeout
+
+from pipeline.errors import RunError
+from pipeline.warehouse.bigquery.schema import Field
+from pipeline.warehouse.bigquery.sql import name_of
+
+#: Failures after which the same call can succeed.
+TRANSIENT = (exceptions.ServerError, exceptions.TooManyRequests, exceptions.RetryError, RequestError, Timeout)
+#: A call that may be repeated is given this long; a job that runs has no limit.
+_RETRY = Retry(predicate=lambda error: isinstance(error, TRANSIENT), timeout=120)
+
+
+@dataclass(frozen=True)
+class TableInfo:
+    """What a table's metadata says."""
+
+    fields: tuple[Field, ...]
+    rows: int
+    bytes: int
+
+
+@dataclass(frozen=True)
+class JobState:
+    """A job as BigQuery tells of it."""
+
+    done: bool
+    reason: str = ""
+    """Why it failed, as BigQuery's error reason; empty when it did not."""
+    message: str = ""
+
+
+class Api(Protocol):
+    """What publishing asks of BigQuery; all of it may raise google.api_core.exceptions."""
+
+    def submit(self, job_id: str, script: str) -> None:
+        """Start a script as a job of this id; Conflict when there is one already."""
+
+    def job(self, job_id: str) -> JobState | None:
+        """The state of a job, None when there is none of this id."""
+
+    def number(self, query: str) -> int:
+        """The single number that a query gives; reading only, so repeated as needed."""
+
+
+class BigQueryClient:
+    """`Api` and the calls of the warehouse, on google-cloud-bigquery; every one names what it was about."""
+
+    def __init__(self, project: str, location: str | None = None) -> None:
+        self._project, self._location = project, location
+        with told(f"project {project}"):
+            self._client = bigquery.Client(project=project, location=location)
+
+    def dataset_location(self, dataset: str) -> str | None:
+        """Where a dataset is; None when it does not exist."""
+        with told(f"dataset {dataset}", "roles/bigquery.dataViewer"):
+            try:
+                return self._client.get_dataset(dataset, retry=_RETRY).location or "US"
+            except exceptions.NotFound:
+                return None
+
+    def create_dataset(self, dataset: str, location: str) -> None:
+        """Make a dataset unless it is there."""
+        with told(f"dataset {dataset}", "roles/bigquery.dataOwner"):
+            made = bigquery.Dataset(f"{self._project}.{dataset}")
+            made.location = location
+            self._client.create_dataset(made, exists_ok=True, retry=_RETRY)
+
+    def table(self, dataset: str, name: str) -> TableInfo | None:
+        """A table's metadata; None when it does not exist."""
+        with told(f"table {dataset}.{name}", "roles/bigquery.dataViewer"):
+            try:
+                found = self._client.get_table(f"{self._project}.{dataset}.{name}", retry=_RETRY)
+            except exceptions.NotFound:
+                return None
+        fields = tuple(field.to_api_repr() for field in found.schema)
+        return TableInfo(fields, int(found.num_rows or 0), int(found.num_bytes or 0))
+
+    def create_table(
+        self,
+        dataset: str,
+        name: str,
+        fields: Sequence[Field],
+        *,
+        partition_by: str | None = None,
+        cluster_by: str | None = None,
+        lives: timedelta | None = None,
+    ) -> None:
+        """Make a table unless it is there."""
+        table = bigquery.Table(f"{self._project}.{dataset}.{name}", schema=_schema(fields))
+        if partition_by:
+            table.time_partitioning = bigquery.TimePartitioning(field=partition_by)
+        if cluster_by:
+            table.clustering_fields = [cluster_by]
+        if lives:
+            table.expires = datetime.now(UTC) + lives
+        with told(f"table {dataset}.{name}", "roles/bigquery.dataEditor"):
+            self._client.create_table(table, exists_ok=True, retry=_RETRY)
+
+    def add_columns(self, dataset: str, name: str, fields: Sequence[Field]) -> None:
+        """Append columns to a table."""
+        with told(f"table {dataset}.{name}", "roles/bigquery.dataEditor"):
+            table = self._client.get_table(f"{self._project}.{dataset}.{name}", retry=_RETRY)
+            table.schema = [*table.schema, *_schema(fields)]
+            self._client.update_table(table, ["schema"], retry=_RETRY)
+
+    def delete_table(self, dataset: str, name: str) -> None:
+        """Remove a table; nothing happens when there is none."""
+        with told(f"table {dataset}.{name}", "roles/bigquery.dataEditor"):
+            self._client.delete_table(f"{self._project}.{dataset}.{name}", not_found_ok=True, retry=_RETRY)
+
+    def rows(self, query: str) -> list[dict[str, Any]]:
+        """The rows that a query gives."""
+        with told(f"a query in project {self._project}", "roles/bigquery.jobUser"):
+            job = self._client.query(query, retry=_RETRY, job_retry=None)
+            return [dict(row) for row in job.result(retry=_RETRY, job_retry=None)]
+
+    def run(self, query: str) -> None:
+        """Run a statement to its end."""
+        self.rows(query)
+
+    def bytes_of(self, query: str) -> int:
+        """Bytes that a query would be billed for."""
+        config = bigquery.QueryJobConfig(dry_run=True, use_query_cache=False)
+        with told(f"a dry run in project {self._project}", "roles/bigquery.jobUser"):
+            return int(self._client.query(query, job_config=config, retry=_RETRY).total_bytes_processed or 0)
+
+    def submit(self, job_id: str, script: str) -> None:
+        """See `Api`; a single attempt, because whoever calls must look before trying again."""
+        self._client.query(script, job_id=job_id, retry=None, job_retry=None)
+
+    def job(self, job_id: str) -> JobState | None:
+        """See `Api`."""
+        try:
+            job = self._client.get_job(job_id, location=self._location, retry=_RETRY)
+        except exceptions.NotFound:
+            return None
+        error = job.error_result or {}
+        return JobState(job.state == "DONE", error.get("reason", ""), error.get("message", ""))
+
+    def number(self, query: str) -> int:
+        """See `Api`."""
+        [row] = self.rows(query)
+        return int(next(iter(row.values())))
+
+    def name(self, dataset: str, table: str) -> str:
+        """The quoted name of a table in SQL."""
+        return name_of(self._project, dataset, table)
+
+
+@contextlib.contextmanager
+def told(what: str, role: str = "roles/bigquery.user") -> Iterator[None]:
+    """Turn a failure of Google's clients into one line that names the resource and what would fix it."""
+    try:
+        yield
+    except exceptions.Forbidden as error:
+        raise RunError(f"no permission for {what}: grant {role} to the account that runs this") from error
+    except exceptions.NotFound as error:
+        raise RunError(f"{what} does not exist; check --project and the dataset options") from error
+    except exceptions.BadRequest as error:
+        raise RunError(f"BigQuery refuses {what}: {_reason(error)}") from error
+    except DefaultCredentialsError as error:
+        raise RunError(
+            f"no Google credentials for {what}: run `gcloud auth application-default login`, or give "
+            "--credentials_path or --credentials_secret"
+        ) from error
+    except GoogleAuthError as error:
+        raise RunError(f"the Google credentials do not work for {what}: {type(error).__name__}") from error
+    except (exceptions.GoogleAPICallError, *TRANSIENT) as error:
+        raise RunError(f"BigQuery does not answer for {what} ({type(error).__name__}); try again later") from error
+
+
+def _reason(error: exceptions.GoogleAPICallError) -> str:
+    """BigQuery's reason code; its message may quote values of rows."""
+    errors = getattr(error, "errors", None) or [{}]
+    return str(errors[0].get("reason") or type(error).__name__)
+
+
+def _schema(fields: Sequence[Field]) -> list[bigquery.SchemaField]:
+    return [bigquery.SchemaField.from_api_repr(field) for field in fields]

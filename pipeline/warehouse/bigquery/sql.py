@@ -1,0 +1,172 @@
+"""The SQL that is sent to BigQuery, as text. Pure.
+
+Identifiers come from validated options and from `pipeline.tables`; values pass `literal`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import pyarrow as pa
+
+from pipeline import tables
+from pipeline.tables import Table
+from transforms.changes import CHANGE
+from transforms.scope import Scope
+
+#: Beginnings of the messages with which the transaction stops itself.
+FENCE, DUPLICATES, COUNTS = "another run was published meanwhile", "repeated keys in", "rows missing in"
+#: One row: the run that was published last. All transactions update it, so that two never both commit: BigQuery lets
+#: INSERTs of two transactions pass side by side, but cancels one of two that update the same table.
+FENCE_TABLE = "run_fence"
+
+
+def name_of(project: str, dataset: str, table: str) -> str:
+    """A quoted table name."""
+    return f"`{project}.{dataset}.{table}`"
+
+
+def literal(value: Any, kind: pa.DataType) -> str:
+    """A value as BigQuery reads it."""
+    if pa.types.is_list(kind):
+        return f"[{', '.join(literal(one, kind.value_type) for one in value or [])}]"
+    if value is None:
+        return "NULL"
+    if pa.types.is_timestamp(kind):
+        assert isinstance(value, datetime)
+        return f"TIMESTAMP '{value.astimezone(UTC):%Y-%m-%d %H:%M:%S.%f}+00:00'"
+    if pa.types.is_string(kind):
+        # JSON's escapes are a subset of GoogleSQL's; surrogate pairs are not, so only ASCII controls are escaped
+        return json.dumps(value, ensure_ascii=False)
+    if pa.types.is_floating(kind):
+        return repr(float(value))
+    return str(int(value))
+
+
+def window(scope: Scope, *, late: bool) -> str | None:
+    """The rows of the events table that a scope must see, as a condition; None for all of them.
+
+    The condition on `timestamp` prunes day partitions. With `late`, rows that arrived since the last run but happened
+    before the window are read as well (they are listed, never dropped in silence), which no partition can prune: see
+    `count_late`.
+    """
+    if scope.is_full:
+        return None
+    bounds = [
+        f"timestamp {sign} {literal(_moment(micros), tables.TIMESTAMP)}"
+        for sign, micros in ((">=", scope.scan_start), ("<", scope.scan_end))
+        if micros is not None
+    ]
+    inside = " AND ".join(bounds)
+    if scope.new_after is None:
+        return inside
+    return f"({inside}) OR timestamp IS NULL" + (f" OR ({_is_late(scope)})" if late else "")
+
+
+def count_late(events: str, scope: Scope) -> str | None:
+    """How many rows are news but happened before the window, from two columns; None where that cannot be."""
+    if scope.new_after is None or scope.new_by_timestamp:
+        return None
+    return f"SELECT COUNT(*) AS number FROM {events} WHERE {_is_late(scope)}"
+
+
+def _is_late(scope: Scope) -> str:
+    assert scope.scan_start is not None
+    assert scope.new_after is not None
+    start, after = (literal(_moment(micros), tables.TIMESTAMP) for micros in (scope.scan_start, scope.new_after))
+    return f"timestamp < {start} AND bq_ingested_timestamp > {after}"
+
+
+def select(table: str, columns: Sequence[str], condition: str | None) -> str:
+    """The query that reads what a scan reads, for a dry run."""
+    where = f" WHERE {condition}" if condition else ""
+    return f"SELECT {', '.join(f'`{name}`' for name in columns)} FROM {table}{where}"
+
+
+def make_fence(fence: str, runs: str) -> str:
+    """The fence table with its one row, in one atomic step, unless it is there."""
+    return f"CREATE TABLE IF NOT EXISTS {fence} AS SELECT IFNULL(MAX(run_id), '') AS run_id FROM {runs}"
+
+
+def last_run(runs: str, columns: Sequence[str]) -> str:
+    """The latest row of the ledger."""
+    return f"SELECT {', '.join(columns)} FROM {runs} ORDER BY run_id DESC LIMIT 1"
+
+
+def committed(runs: str, run_id: str) -> str:
+    """Whether a run is in the ledger: one row, one number."""
+    return f"SELECT COUNT(*) AS number FROM {runs} WHERE run_id = {literal(run_id, tables.TEXT)}"
+
+
+def earliest_with(sessions: str, ids: Sequence[str]) -> str:
+    """Start of the earliest session that has one of these distinct ids among others."""
+    wanted = literal(list(ids), tables.TEXTS)
+    return (
+        f"SELECT MIN(start_timestamp) AS earliest FROM (SELECT start_timestamp, ARRAY_LENGTH(distinct_ids) AS ids, "
+        f"(SELECT COUNTIF(id IN UNNEST({wanted})) FROM UNNEST(distinct_ids) AS id) AS banned FROM {sessions}) "
+        f"WHERE banned > 0 AND banned < ids"
+    )
+
+
+def publish_script(
+    changes: Mapping[str, tuple[Table, str, int]],
+    ledger: Mapping[str, Any] | None,
+    runs: str,
+    fence: str,
+) -> str:
+    """The one transaction that publishes a run.
+
+    Args:
+      changes: target → (table, its staging table, rows that must be there).
+      ledger: the row of `tables.RUNS`, or None for a sample, which has no ledger row and so no fence.
+      runs: the ledger's table.
+      fence: see `FENCE_TABLE`.
+    """
+    statements = ["BEGIN TRANSACTION"]
+    if ledger is not None:
+        before = literal(ledger["previous_run_id"] or "", tables.TEXT)
+        latest = f"(SELECT IFNULL(MAX(run_id), '') FROM {runs})"
+        statements += [
+            _ensure(f"(SELECT MAX(run_id) FROM {fence}) = {before} AND {latest} = {before}", FENCE),
+            f"UPDATE {fence} SET run_id = {literal(ledger['run_id'], tables.TEXT)} WHERE TRUE",
+        ]
+    for target, (table, staging, rows) in changes.items():
+        statements += [
+            _ensure(f"(SELECT COUNT(*) FROM {staging}) = {rows}", f"{COUNTS} the staging table of {table.name}"),
+            _ensure(
+                f"(SELECT COUNT(DISTINCT {table.key}) FROM {staging}) = {rows}",
+                f"{DUPLICATES} the staging table of {table.name}",
+            ),
+            _merge(target, table, staging),
+        ]
+    if ledger is not None:
+        names = tables.RUNS.schema.names
+        values = ", ".join(literal(ledger.get(field.name), field.type) for field in tables.RUNS.schema)
+        statements.append(f"INSERT INTO {runs} ({', '.join(names)})\nVALUES ({values})")
+    statements.append("COMMIT TRANSACTION")
+    return ";\n".join(statements) + ";\n"
+
+
+def _merge(target: str, table: Table, staging: str) -> str:
+    names = table.schema.names
+    columns = ", ".join(f"`{name}`" for name in names)
+    values = ", ".join(f"staged.`{name}`" for name in names)
+    updates = ", ".join(f"`{name}` = staged.`{name}`" for name in names if name != table.key)
+    return (
+        f"MERGE {target} AS target USING {staging} AS staged ON target.{table.key} = staged.{table.key}\n"
+        f"WHEN MATCHED AND staged.{CHANGE} = 'deleted' THEN DELETE\n"
+        f"WHEN MATCHED THEN UPDATE SET {updates}\n"
+        f"WHEN NOT MATCHED AND staged.{CHANGE} != 'deleted' THEN INSERT ({columns}) VALUES ({values})"
+    )
+
+
+def _ensure(condition: str, message: str) -> str:
+    """A statement that ends the script, and so the transaction, unless a condition holds."""
+    return f"SELECT IF({condition}, 1, ERROR('{message}'))"
+
+
+def _moment(micros: int) -> datetime:
+    return datetime.fromtimestamp(micros // 1_000_000, UTC).replace(microsecond=micros % 1_000_000)

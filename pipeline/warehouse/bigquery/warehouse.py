@@ -1,0 +1,288 @@
+"""The seam of `base.Warehouse` on BigQuery: metadata before the run, reads, staging, one transaction."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import logging
+import re
+from collections import Counter
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from functools import cached_property
+from typing import Any
+
+import apache_beam as beam
+import pyarrow as pa
+
+from pipeline import tables
+from pipeline.errors import RunError
+from pipeline.plan import LastRun, Plan
+from pipeline.tables import Table
+from pipeline.warehouse.base import Inventory, Run, Scan, Staged
+from pipeline.warehouse.bigquery import sql
+from pipeline.warehouse.bigquery.client import BigQueryClient, TableInfo
+from pipeline.warehouse.bigquery.publish import publish_once, wait_for_loads
+from pipeline.warehouse.bigquery.read import ReadTable, Source
+from pipeline.warehouse.bigquery.schema import check_input, fields_of, missing_fields, staging_fields
+from pipeline.warehouse.bigquery.stage import ROWS, StageChanges
+from transforms.changes import CHANGES
+from transforms.counts import Count
+
+_LOG = logging.getLogger(__name__)
+#: A killed run leaves staging tables; they are gone after this.
+STAGING_LIVES = timedelta(days=1)
+#: Day partitions and clusters of the tables that analysts filter.
+_PARTITION_BY = {"sessions": "start_timestamp"}
+_CLUSTER_BY = {"sessions": "person_id", "persons": "person_id"}
+_STAGED = tuple(change for change in CHANGES if change != "unchanged")
+
+
+@dataclasses.dataclass(frozen=True)
+class Datasets:
+    """Where the tables are."""
+
+    project: str
+    posthog: str
+    firebase: str
+    aggregated: str
+
+    def of(self, table: Table) -> str:
+        """The dataset of a table."""
+        return {"posthog": self.posthog, "firebase": self.firebase, "aggregated": self.aggregated}[table.source]
+
+
+class BigQueryWarehouse:
+    """Implements `base.Warehouse`. It travels with the publish step, so its client is made where it is needed."""
+
+    def __init__(self, datasets: Datasets, read_method: str) -> None:
+        self._at, self._method = datasets, read_method
+        self._location: str | None = None
+        self._infos: dict[str, TableInfo | None] = {}
+        self._columns: dict[str, tuple[str, ...]] = {}
+        self._late = False
+
+    def __getstate__(self) -> dict[str, Any]:
+        """All but the client, which does not pickle."""
+        return {name: value for name, value in vars(self).items() if name != "_client"}
+
+    @cached_property
+    def _client(self) -> BigQueryClient:
+        return BigQueryClient(self._at.project, self._location)
+
+    def acquire(self) -> None:
+        """See `base.Warehouse`; another run shows only when publishing, at the fence of the transaction."""
+
+    def close(self) -> None:
+        """See `base.Warehouse`; nothing is held."""
+
+    def inventory(self) -> Inventory:
+        """See `base.Warehouse`; from the tables' metadata."""
+        self._check_locations()
+        absent = []
+        for table in (tables.EVENTS, *tables.OPTIONAL_INPUTS):
+            info = self._info(table, table.name)
+            if info is None and table is tables.EVENTS:
+                raise RunError(f"no events: table {self._label(table)} does not exist in project {self._at.project}")
+            if info is None:
+                absent.append(self._label(table))
+            else:
+                self._columns[self._label(table)] = check_input(table, info.fields, self._label(table))
+        has_arrival = "bq_ingested_timestamp" in self._columns[self._label(tables.EVENTS)]
+        return Inventory(has_arrival, tuple(absent), self._last_run())
+
+    def scan(self, plan: Plan) -> Scan:
+        """See `base.Warehouse`; bytes are what BigQuery says that a query of the same columns and rows would bill."""
+        info = self._info(tables.EVENTS, tables.EVENTS.name)
+        assert info is not None, "inventory() has seen it"
+        name = self._name(tables.EVENTS, tables.EVENTS.name)
+        late = sql.count_late(name, plan.scope)
+        self._late = late is not None and self._client.number(late) > 0
+        columns = self._columns[self._label(tables.EVENTS)]
+        condition = sql.window(plan.scope, late=self._late)
+        return Scan(
+            rows=info.rows if plan.limit is None else min(plan.limit, info.rows),
+            rows_total=info.rows,
+            bytes=self._client.bytes_of(sql.select(name, columns, condition)),
+            bytes_total=self._client.bytes_of(sql.select(name, columns, None)),
+        )
+
+    def read_events(self, plan: Plan) -> beam.PTransform:
+        """See `base.Warehouse`; a limit is read by `ARROW`, the only method that can stop."""
+        condition = sql.window(plan.scope, late=self._late)
+        method = self._method if plan.limit is None else "ARROW"
+        return self._read(tables.EVENTS, tables.EVENTS.name, condition, method, plan.limit)
+
+    def read_input(self, table: Table) -> beam.PTransform:
+        """See `base.Warehouse`."""
+        return self._read(table, table.name)
+
+    def read_published(self, run: Run, table: Table) -> beam.PTransform:
+        """See `base.Warehouse`."""
+        name = run.published_name(table)
+        self._columns[self._label(table)] = tuple(table.schema.names)
+        return self._read(table, name)
+
+    def begin(self, run: Run) -> None:
+        """See `base.Warehouse`: the dataset, target tables with all their columns, the fence, staging tables."""
+        dataset = self._at.aggregated
+        if self._client.dataset_location(dataset) is None:
+            assert self._location is not None, "inventory() has looked"
+            self._client.create_dataset(dataset, self._location)
+        targets = [(table, run.published_name(table)) for table in run.tables]
+        for table, name in [*targets, (tables.RUNS, tables.RUNS.name)]:
+            info = self._client.table(dataset, name)
+            if info is None:
+                self._client.create_table(
+                    dataset,
+                    name,
+                    fields_of(table),
+                    partition_by=_PARTITION_BY.get(table.name),
+                    cluster_by=_CLUSTER_BY.get(table.name),
+                )
+                continue
+            missing = missing_fields(table, info.fields, f"{dataset}.{name}")
+            if missing:
+                self._client.add_columns(dataset, name, missing)
+        self._client.run(sql.make_fence(self._fence, self._runs))
+        for table in run.tables:
+            self._client.create_table(dataset, staging_name(run, table), staging_fields(table), lives=STAGING_LIVES)
+
+    def stage(self, run: Run, table: Table) -> beam.PTransform:
+        """See `base.Warehouse`; only rows that change."""
+        return StageChanges(table, self._at.project, self._at.aggregated, staging_name(run, table))
+
+    def publish(self, run: Run, staged: Sequence[Staged], counts: Sequence[Count], ledger: dict[str, Any]) -> None:
+        """See `base.Warehouse`; may be repeated by the runner."""
+        known, rows = dict(counts), Counter[str]()
+        loads = [(name, where) for name, where, _ in staged if where != ROWS]
+        for name, _, number in staged:
+            rows[name] += number
+        for table in run.tables:
+            wanted = sum(known.get(f"{table.name}.{change}", 0) for change in _STAGED)
+            if rows[table.name] != wanted:
+                raise RunError(f"{table.name}: {rows[table.name]} rows were staged, the graph counted {wanted}")
+        wait_for_loads(self._client, loads)
+        is_sample = run.plan.mode == "sample"
+        script = sql.publish_script(
+            {
+                self._name(table, run.published_name(table)): (
+                    table,
+                    self._name(table, staging_name(run, table)),
+                    rows[table.name],
+                )
+                for table in run.tables
+            },
+            None if is_sample else ledger,
+            self._runs,
+            self._fence,
+        )
+        committed = None if is_sample else sql.committed(self._runs, run.run_id)
+        publish_once(self._client, script, f"sessions_{_plain(run.run_id)}", committed)
+        self._drop_staging(run)
+
+    def abandon(self, run: Run) -> None:
+        """See `base.Warehouse`."""
+        self._drop_staging(run)
+
+    def earliest_session_with(self, distinct_ids: frozenset[str]) -> datetime | None:
+        """See `base.Warehouse`."""
+        if not distinct_ids or self._client.table(self._at.aggregated, "sessions") is None:
+            return None
+        name = self._client.name(self._at.aggregated, "sessions")
+        [row] = self._client.rows(sql.earliest_with(name, sorted(distinct_ids)))
+        earliest: datetime | None = row["earliest"]
+        return earliest
+
+    def rows_read(self) -> int:
+        """See `base.Warehouse`: workers elsewhere do not tell."""
+        return 0
+
+    def where_to_look(self, plan: Plan) -> str:
+        """See `base.Warehouse`."""
+        names = [f"{name}{plan.suffix}" for name in ("sessions", "persons")]
+        if plan.mode != "sample":
+            names += ["rejected_events", "runs"]
+        return f"{self._at.project}.{self._at.aggregated}.{{{','.join(names)}}} in BigQuery"
+
+    def _read(
+        self,
+        table: Table,
+        name: str,
+        condition: str | None = None,
+        method: str | None = None,
+        limit: int | None = None,
+    ) -> beam.PTransform:
+        if self._info(table, name) is None:
+            return _Nothing()
+        dataset = self._at.of(table)
+        source = Source(self._at.project, dataset, name, self._columns[self._label(table)], condition, limit)
+        return ReadTable(source, table.bare, method or self._method, self._at.aggregated)
+
+    def _check_locations(self) -> None:
+        """The input datasets must be there, and in one location with the output."""
+        found: dict[str, str] = {}
+        for dataset in (self._at.posthog, self._at.firebase, self._at.aggregated):
+            location = self._client.dataset_location(dataset)
+            if location is not None:
+                found[dataset] = location
+        if self._at.posthog not in found:
+            raise RunError(
+                f"dataset {self._at.posthog} does not exist in project {self._at.project}; check --project and "
+                "--posthog_dataset"
+            )
+        if len(set(found.values())) > 1:
+            places = ", ".join(f"{dataset} in {location}" for dataset, location in found.items())
+            raise RunError(f"the datasets are in different locations ({places}); BigQuery needs them in one")
+        if self._location is None:
+            self._location = found[self._at.posthog]
+            del self._client  # the next one is made for this location
+
+    def _last_run(self) -> LastRun | None:
+        if self._client.table(self._at.aggregated, tables.RUNS.name) is None:
+            return None
+        names = [field.name for field in dataclasses.fields(LastRun)]
+        rows = self._client.rows(sql.last_run(self._runs, names))
+        return LastRun(**rows[0]) if rows else None
+
+    def _drop_staging(self, run: Run) -> None:
+        for table in run.tables:
+            with contextlib.suppress(RunError):  # they expire; a failed clean-up is no failed run
+                self._client.delete_table(self._at.aggregated, staging_name(run, table))
+
+    def _info(self, table: Table, name: str) -> TableInfo | None:
+        label = f"{self._at.of(table)}.{name}"
+        if label not in self._infos:
+            self._infos[label] = self._client.table(self._at.of(table), name)
+        return self._infos[label]
+
+    def _label(self, table: Table) -> str:
+        return f"{self._at.of(table)}.{table.name}"
+
+    def _name(self, table: Table, name: str) -> str:
+        return self._client.name(self._at.of(table), name)
+
+    @property
+    def _runs(self) -> str:
+        return self._client.name(self._at.aggregated, tables.RUNS.name)
+
+    @property
+    def _fence(self) -> str:
+        return self._client.name(self._at.aggregated, sql.FENCE_TABLE)
+
+
+class _Nothing(beam.PTransform):
+    """PBegin → an empty PCollection[pa.RecordBatch]."""
+
+    def expand(self, begin: beam.pvalue.PBegin) -> beam.PCollection[pa.RecordBatch]:
+        """No row."""
+        return begin | "Nothing" >> beam.Create([]).with_output_types(pa.RecordBatch)
+
+
+def staging_name(run: Run, table: Table) -> str:
+    """The staging table of a run for a table."""
+    return f"_staging_{table.name}_{_plain(run.run_id)}"
+
+
+def _plain(run_id: str) -> str:
+    return re.sub(r"\W", "_", run_id)

@@ -1,0 +1,140 @@
+"""A strict BigQuery in this process, for publishing: real transactions on DuckDB, and faults where a test wants them.
+
+Unlike the emulator it refuses what BigQuery refuses: a job id twice (Conflict), a MERGE with a repeated source key, a
+script that breaks off keeps nothing. It executes the very SQL that is sent, parsed as BigQuery's dialect.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import duckdb
+import sqlglot
+from google.api_core import exceptions
+from sqlglot import expressions as exp
+
+from pipeline.warehouse.bigquery.client import JobState
+from pipeline.warehouse.bigquery.sql import name_of
+
+
+class Killed(BaseException):
+    """The process ends here."""
+
+
+@dataclass
+class FakeBigQuery:
+    """Implements `client.Api`, and what `BigQueryWarehouse.publish` uses beside it."""
+
+    project: str = "test-project"
+    faults: dict[int, Callable[[], None]] = field(default_factory=dict)
+    """Number of a call (from 1) → what happens instead of its answer; the call itself has taken effect."""
+    before: dict[int, Callable[[], None]] = field(default_factory=dict)
+    """The same, but the call never reaches the service."""
+    conflicts: int = 0
+    """So many of the next transactions are cancelled because of a concurrent update."""
+    calls: list[str] = field(default_factory=list)
+    jobs: dict[str, JobState] = field(default_factory=dict)
+    slow: int = 1
+    """A job is running for so many looks."""
+    _looks: dict[str, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.database = duckdb.connect()
+
+    # what publishing calls
+
+    def submit(self, job_id: str, script: str) -> None:
+        """See `Api`."""
+        self._call("submit", lambda: self._start(job_id, script))
+
+    def job(self, job_id: str) -> JobState | None:
+        """See `Api`."""
+        found: JobState | None = self._call("job", lambda: self._look(job_id))
+        return found
+
+    def number(self, query: str) -> int:
+        """See `Api`."""
+        [[value]] = self._call("number", lambda: self._execute(query))
+        return int(value)
+
+    def name(self, dataset: str, table: str) -> str:
+        """See `BigQueryClient`."""
+        return name_of(self.project, dataset, table)
+
+    def delete_table(self, dataset: str, name: str) -> None:
+        """See `BigQueryClient`."""
+        table = f"{self.project}.{dataset}.{name}"
+        self._call("delete_table", lambda: self.database.execute(f'DROP TABLE IF EXISTS "{table}"'))
+
+    # what it does
+
+    def _call(self, name: str, effect: Callable[[], Any]) -> Any:
+        self.calls.append(name)
+        number = len(self.calls)
+        if number in self.before:
+            self.before.pop(number)()
+        result = effect()
+        if number in self.faults:
+            self.faults.pop(number)()
+        return result
+
+    def _look(self, job_id: str) -> JobState | None:
+        if job_id not in self.jobs:
+            return None
+        self._looks[job_id] = self._looks.get(job_id, 0) + 1
+        return JobState(False) if self._looks[job_id] <= self.slow else self.jobs[job_id]
+
+    def _start(self, job_id: str, script: str) -> None:
+        if job_id in self.jobs:
+            raise exceptions.Conflict(f"Already Exists: Job {job_id}")
+        try:
+            self._run(script)
+        except (duckdb.Error, ValueError) as error:
+            reason = "invalidQuery" if "concurrent update" not in str(error) else "invalid"
+            self.jobs[job_id] = JobState(True, reason, str(error))
+        else:
+            self.jobs[job_id] = JobState(True)
+
+    def _run(self, script: str) -> None:
+        statements = [statement for statement in sqlglot.parse(script, dialect="bigquery") if statement]
+        assert isinstance(statements[0], exp.Transaction)
+        assert isinstance(statements[-1], exp.Commit)
+        self.database.execute("BEGIN")
+        try:
+            for statement in statements[1:-1]:
+                if isinstance(statement, exp.Merge):
+                    self._refuse_repeated_keys(statement)
+                self.database.execute(_duckdb(statement))
+            if self.conflicts:
+                self.conflicts -= 1
+                raise ValueError("Transaction is aborted due to concurrent update against table sessions")
+            self.database.execute("COMMIT")
+        except BaseException:
+            self.database.execute("ROLLBACK")
+            raise
+
+    def _refuse_repeated_keys(self, merge: exp.Merge) -> None:
+        source, key = _duckdb(merge.args["using"].copy()), merge.args["on"].right.name
+        source = source.split(" AS ")[0]
+        rows = self.database.execute(f'SELECT 1 FROM {source} GROUP BY "{key}" HAVING COUNT(*) > 1').fetchall()
+        if rows:
+            raise ValueError("UPDATE/MERGE must match at most one source row for each target row")
+
+    def _execute(self, query: str) -> list[tuple[Any, ...]]:
+        [statement] = sqlglot.parse(query, dialect="bigquery")
+        assert statement is not None
+        return self.database.execute(_duckdb(statement)).fetchall()
+
+
+def _duckdb(statement: exp.Expression) -> str:
+    """A statement in DuckDB's dialect; a table's three names become one."""
+
+    def flat(node: exp.Expression) -> exp.Expression:
+        if isinstance(node, exp.Table) and node.db:
+            name = ".".join(part.name for part in node.parts)
+            return exp.Table(this=exp.to_identifier(name, quoted=True), alias=node.args.get("alias"))
+        return node
+
+    return statement.transform(flat).sql(dialect="duckdb")

@@ -1,0 +1,1 @@
+SELECT MIN(start_timestamp) AS earliest FROM (SELECT start_timestamp, ARRAY_LENGTH(distinct_ids) AS ids, (SELECT COUNTIF(id IN UNNEST(["+12015550100", "it's"])) FROM UNNEST(distinct_ids) AS id) AS banned FROM `project-x.out.sessions`) WHERE banned > 0 AND banned < ids

@@ -1,0 +1,1 @@
+SELECT run_id, watermark FROM `project-x.out.runs` ORDER BY run_id DESC LIMIT 1

@@ -1,0 +1,1 @@
+SELECT `uuid`, `timestamp` FROM `project-x.posthog_etl.events`

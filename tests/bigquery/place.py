@@ -1,0 +1,99 @@
+"""A BigQuery, real or emulated, that stands for local warehouses: their input tables go in, published ones come out."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from google.cloud import bigquery
+
+_ARROW = {
+    ("STRING", False): pa.string(),
+    ("STRING", True): pa.list_(pa.string()),
+    ("INTEGER", False): pa.int64(),
+    ("FLOAT", False): pa.float64(),
+    ("BOOLEAN", False): pa.bool_(),
+    ("TIMESTAMP", False): pa.timestamp("us", "UTC"),
+}
+_TYPES = {pa.string(): "STRING", pa.int64(): "INTEGER", pa.bool_(): "BOOLEAN", pa.float64(): "FLOAT"}
+
+
+@dataclass
+class Place:
+    """Datasets of a project, and a bucket for load files."""
+
+    project: str
+    bucket: str
+    copied: dict[Path, tuple[object, ...]] = field(default_factory=dict, kw_only=True)
+    """What of which folder is there."""
+    json_properties: bool = field(default=False, kw_only=True)
+    """Whether `properties` become a column of type JSON."""
+
+    def client(self) -> bigquery.Client:
+        """A client of the project."""
+        return bigquery.Client(self.project)
+
+    @staticmethod
+    def datasets(warehouse: Path) -> dict[str, str]:
+        """The datasets that stand for the folders of a local warehouse."""
+        suffix = "".join(letter if letter.isalnum() else "_" for letter in str(warehouse))
+        return {name: f"{name}{suffix}" for name in ("posthog_etl", "firebase_etl_prod", "posthog_aggregated")}
+
+    def options(self, warehouse: Path) -> list[str]:
+        """The command line for the tables of a local warehouse."""
+        names = self.datasets(warehouse)
+        return [
+            f"--project={self.project}",
+            "--warehouse=bigquery",
+            f"--temp_location=gs://{self.bucket}/temp",
+            f"--posthog_dataset={names['posthog_etl']}",
+            f"--firebase_dataset={names['firebase_etl_prod']}",
+            f"--aggregated_dataset={names['posthog_aggregated']}",
+        ]
+
+    def copy(self, warehouse: Path) -> None:
+        """Make the input tables what the Parquet files of a local warehouse are."""
+        client = self.client()
+        for dataset, name in self.datasets(warehouse).items():
+            for folder in sorted(warehouse.glob(f"{dataset}/*")) if dataset != "posthog_aggregated" else []:
+                files = sorted(folder.glob("*.parquet"))
+                signature = (self.json_properties, *((file.name, file.stat().st_mtime_ns) for file in files))
+                if not files or self.copied.get(folder) == signature:
+                    continue
+                client.create_dataset(name, exists_ok=True)
+                self._load(client, f"{self.project}.{name}.{folder.name}", [pq.read_table(file) for file in files])
+                self.copied[folder] = signature
+
+    def _load(self, client: bigquery.Client, target: str, parts: list[pa.Table]) -> None:
+        content = pa.concat_tables(parts, promote_options="permissive")
+        schema = [bigquery.SchemaField(field.name, self._type(field)) for field in content.schema]
+        client.delete_table(target, not_found_ok=True)
+        client.create_table(bigquery.Table(target, schema))
+        if content.num_rows:
+            file = io.BytesIO()
+            pq.write_table(content, file)
+            config = bigquery.LoadJobConfig(source_format="PARQUET", schema=schema, write_disposition="WRITE_TRUNCATE")
+            client.load_table_from_file(file, target, rewind=True, job_config=config).result()
+
+    def _type(self, column: pa.Field) -> str:
+        if self.json_properties and column.name == "properties":
+            return "JSON"
+        return "TIMESTAMP" if pa.types.is_timestamp(column.type) else _TYPES.get(column.type, "STRING")
+
+    def read(self, warehouse: Path, table: str) -> pa.Table:
+        """A published table, with the columns and types that it has on a local warehouse."""
+        name = f"{self.project}.{self.datasets(warehouse)['posthog_aggregated']}.{table}"
+        client = self.client()
+        fields = [
+            (field.name, _ARROW[field.field_type, field.mode == "REPEATED"]) for field in client.get_table(name).schema
+        ]
+        rows = [dict(row) for row in client.query(f"SELECT * FROM `{name}`").result()]
+        return pa.Table.from_pylist(rows, schema=pa.schema(fields))
+
+    def tables(self, warehouse: Path) -> list[str]:
+        """The names of all tables in the output dataset."""
+        dataset = self.datasets(warehouse)["posthog_aggregated"]
+        return sorted(table.table_id for table in self.client().list_tables(f"{self.project}.{dataset}"))

@@ -1,0 +1,123 @@
+"""The SQL that is sent: BigQuery's dialect, and noticed when it changes.
+
+The golden files are written anew by `python -m tests.bigquery.test_sql`; read the difference before you commit it.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+import sqlglot
+from hypothesis import given
+from hypothesis import strategies as st
+from sqlglot import expressions as exp
+
+from pipeline import tables
+from pipeline.plan import micros
+from pipeline.warehouse.bigquery import sql
+from tests.builders import METRICS
+from transforms.scope import EVERYTHING, Scope
+
+GOLDEN = Path(__file__).with_name("golden")
+DAY = datetime(2026, 1, 31, 2, 3, 4, 5, tzinfo=UTC)
+START = micros(DAY - timedelta(days=4))
+SCOPES = {
+    "full": EVERYTHING,
+    "incremental": Scope(scan_start=START, new_after=micros(DAY)),
+    "without_arrival": Scope(scan_start=START, new_after=micros(DAY), new_by_timestamp=True),
+    "backfill": Scope(scan_start=START, scan_end=micros(DAY), days=(START, micros(DAY))),
+}
+EVENTS, RUNS = "`project-x.posthog_etl.events`", "`project-x.out.runs`"
+
+
+def statements() -> dict[str, str]:
+    """Every kind of SQL, by the name of its golden file."""
+    row = {field.name: None for field in tables.RUNS.schema} | {
+        "run_id": "run-2",
+        "previous_run_id": "run-1",
+        "watermark": DAY,
+        "rows_read": 7,
+        "seconds": 1.5,
+        "too_old_sessions": ["it's", "\\"],
+        "options": '{"limit": "5"}',
+    }
+    changes = {
+        f"`project-x.out.{table.name}`": (table, f"`project-x.out._staging_{table.name}`", 3) for table in TABLES
+    }
+    sample = {"`project-x.out.sessions_sample`": (TABLES[0], "`project-x.out._staging_sessions`", 3)}
+    selects = {
+        f"read_{name}": sql.select(EVENTS, ["uuid", "timestamp"], sql.window(scope, late=name == "incremental"))
+        for name, scope in SCOPES.items()
+    }
+    return selects | {
+        "publish": sql.publish_script(changes, row, RUNS, "`project-x.out.run_fence`"),
+        "publish_sample": sql.publish_script(sample, None, RUNS, "`project-x.out.run_fence`"),
+        "make_fence": sql.make_fence("`project-x.out.run_fence`", RUNS),
+        "last_run": sql.last_run(RUNS, ["run_id", "watermark"]),
+        "committed": sql.committed(RUNS, "run-2"),
+        "count_late": sql.count_late(EVENTS, SCOPES["incremental"]) or "",
+        "earliest_with": sql.earliest_with("`project-x.out.sessions`", ["+12015550100", "it's"]),
+    }
+
+
+TABLES = tables.outputs(METRICS)
+
+
+@pytest.mark.parametrize("name", sorted(statements()))
+def test_it_is_bigquery_and_as_it_was(name: str) -> None:
+    text = statements()[name]
+    parsed = sqlglot.parse(text, dialect="bigquery", error_level=sqlglot.ErrorLevel.RAISE)
+    assert parsed
+    assert not any(isinstance(statement, exp.Command) for statement in parsed), "not understood"
+    assert (GOLDEN / f"{name}.sql").read_text() == text.rstrip("\n") + "\n"
+
+
+def test_every_golden_file_is_sent() -> None:
+    assert {file.stem for file in GOLDEN.glob("*.sql")} == set(statements())
+
+
+def test_a_transaction_holds_what_it_may_and_merges_every_column() -> None:
+    parsed = sqlglot.parse(statements()["publish"], dialect="bigquery")
+    kinds = {type(statement) for statement in parsed if statement}
+    assert kinds == {exp.Transaction, exp.Select, exp.Update, exp.Merge, exp.Insert, exp.Commit}
+    merges = [statement for statement in parsed if isinstance(statement, exp.Merge)]
+    for table, merge in zip(TABLES, merges, strict=True):
+        columns = {column.name for column in merge.find_all(exp.Column)} | {
+            key.name for key in merge.find_all(exp.Identifier)
+        }
+        assert set(table.schema.names) <= columns
+        assert len(merge.args["whens"].expressions) == 3
+
+
+@given(st.text())
+def test_any_text_is_one_literal(text: str) -> None:
+    parsed = sqlglot.parse_one(f"SELECT {sql.literal(text, pa.string())}", dialect="bigquery")
+    [literal] = parsed.expressions
+    assert isinstance(literal, exp.Literal)
+
+
+@given(st.datetimes(min_value=datetime(2015, 1, 1), max_value=datetime(2050, 1, 1)))
+def test_moments_keep_their_microseconds(moment: datetime) -> None:
+    text = sql.literal(moment.replace(tzinfo=UTC), tables.TIMESTAMP)
+    assert datetime.fromisoformat(text.removeprefix("TIMESTAMP '").removesuffix("'")) == moment.replace(tzinfo=UTC)
+
+
+def test_lists_numbers_and_nulls() -> None:
+    assert sql.literal(["a", "b"], tables.TEXTS) == '["a", "b"]'
+    assert sql.literal(None, tables.TEXTS) == "[]"
+    assert [
+        sql.literal(value, kind) for value, kind in ((None, tables.TEXT), (7, tables.INTEGER), (0.1, tables.FLOAT))
+    ] == [
+        "NULL",
+        "7",
+        "0.1",
+    ]
+
+
+if __name__ == "__main__":
+    GOLDEN.mkdir(exist_ok=True)
+    for stem, content in statements().items():
+        (GOLDEN / f"{stem}.sql").write_text(content.rstrip("\n") + "\n")

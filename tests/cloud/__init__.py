@@ -1,0 +1,1 @@
+"""Tests on the real Google Cloud: `make test-cloud PROJECT=… BUCKET=…`."""

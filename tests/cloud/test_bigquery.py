@@ -1,0 +1,57 @@
+"""One small run on the real BigQuery gives the tables of a local warehouse. Costs less than a cent.
+
+Its datasets have names of their own, expire by themselves, and are removed in the end. The bucket is a scratch bucket
+that exists; the account needs roles/bigquery.user and roles/storage.objectAdmin there.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pipeline.sample import write_sample
+from tests import builders
+from tests.bigquery.place import Place
+from tests.builders import assert_adds_up, ledger, published, run, tables_of
+
+PROJECT, BUCKET = os.environ.get("PROJECT", ""), os.environ.get("BUCKET", "")
+
+pytestmark = pytest.mark.skipif(
+    not (PROJECT and BUCKET), reason="no Google Cloud project: make test-cloud PROJECT=… BUCKET=…"
+)
+
+
+@pytest.fixture
+def place() -> Iterator[Place]:
+    there = Place(PROJECT, BUCKET)
+    yield there
+    for folder in there.copied:
+        for dataset in there.datasets(folder.parents[1]).values():
+            there.client().delete_dataset(dataset, delete_contents=True, not_found_ok=True)
+
+
+@pytest.mark.parametrize("method", ["DIRECT_READ", "ARROW"])
+def test_two_runs_equal_those_on_a_local_warehouse(
+    tmp_path: Path, place: Place, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    write_sample(tmp_path, events=1_000)
+    events = tmp_path / "posthog_etl" / "events"
+    *_, last = sorted(events.glob("*.parquet"))
+    later = tmp_path / last.name
+    shutil.move(last, later)
+    for name in (None, later):
+        if name is not None:
+            shutil.move(name, events / later.name)
+        monkeypatch.setattr(builders, "PLACE", None)
+        assert run(tmp_path) == 0
+        local, dead = tables_of(tmp_path), published(tmp_path, "rejected_events")
+        monkeypatch.setattr(builders, "PLACE", place)
+        assert run(tmp_path, f"--read_method={method}") == 0
+        assert tables_of(tmp_path) == local
+        assert published(tmp_path, "rejected_events") == dead
+    for row in ledger(tmp_path):
+        assert_adds_up(row)
