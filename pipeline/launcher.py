@@ -45,7 +45,7 @@ def main(argv: Sequence[str]) -> int:
         if settings.verbose:
             _LOG.setLevel(logging.DEBUG)
         else:  # the runner logs what a worker raised, which may quote a row; the one line of cause does not
-            logging.getLogger("apache_beam").setLevel(logging.CRITICAL)
+            logging.getLogger("apache_beam").setLevel(logging.CRITICAL + 1)
         _run(settings, options)
     except (UsageError, MetricsError) as error:
         print(f"pipeline: {error}", file=sys.stderr)

@@ -6,6 +6,8 @@ not even the job exists yet: the launcher writes its description and Dataflow st
 
 from __future__ import annotations
 
+import re
+
 import apache_beam as beam
 from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOptions, StandardOptions
 from apache_beam.runners.runner import PipelineResult
@@ -69,4 +71,6 @@ def _refusal(error: Exception, options: PipelineOptions) -> str | None:
 
 
 def _first_line(text: str | None) -> str:
-    return (text or "no reason given").strip().splitlines()[0][:300]
+    """Without the request that the client puts before the service's words."""
+    line = (text or "no reason given").strip().splitlines()[0]
+    return re.sub(r"^[A-Z]+ https?://\S+: ", "", line)[:300]

@@ -13,13 +13,18 @@ from apache_beam.portability import common_urns
 from apache_beam.portability.api import beam_runner_api_pb2 as protos
 from google.auth.credentials import AnonymousCredentials
 
-from pipeline import launcher
-from pipeline.sample import write_sample
-from pipeline.warehouse.local import LocalWarehouse
+from pipeline import launcher, tables
+from pipeline.warehouse.bigquery.client import TableInfo
+from pipeline.warehouse.bigquery.schema import Field, fields_of
+from pipeline.warehouse.bigquery.sql import name_of
+from pipeline.warehouse.bigquery.warehouse import BigQueryWarehouse
+from tests.builders import METRICS
 from tests.deploy.google_fake import FakeGoogle, serving
 
 IMAGE = "europe-west1-docker.pkg.dev/my-project/sessions/production:abc1234"
 RUNNER = "etl-runner@my-project.iam.gserviceaccount.com"
+DATASETS = {"posthog": "posthog_etl", "firebase": "firebase_etl_prod"}
+JOBS = "POST /v1b3/projects/my-project/locations/europe-west1/jobs"
 OPERATE = (Path(__file__).parents[2] / "docs/operate.md").read_text()
 
 
@@ -32,34 +37,55 @@ def cloud(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeGoogle]:
         yield fake
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A small warehouse."""
-    root = tmp_path_factory.mktemp("warehouse")
-    write_sample(root, events=500)
-    return root
+class FakeClient:
+    """What `BigQueryClient` would find in a project with exports and without results; it notes what is changed."""
+
+    def __init__(self, timeline: list[str]) -> None:
+        self._timeline = timeline
+        inputs = (tables.EVENTS, *tables.OPTIONAL_INPUTS)
+        self._tables = {f"{DATASETS[table.source]}.{table.name}": tuple(fields_of(table)) for table in inputs}
+
+    def dataset_location(self, dataset: str) -> str:
+        return "EU"
+
+    def table(self, dataset: str, name: str) -> TableInfo | None:
+        fields = self._tables.get(f"{dataset}.{name}")
+        return None if fields is None else TableInfo(fields, 1_000_000, 10**9)
+
+    def create_table(self, dataset: str, name: str, fields: list[Field], **_: Any) -> None:
+        self._timeline.append(f"create {dataset}.{name}")
+        self._tables[f"{dataset}.{name}"] = tuple(fields)
+
+    def delete_table(self, dataset: str, name: str) -> None:
+        self._timeline.append(f"delete {dataset}.{name}")
+        del self._tables[f"{dataset}.{name}"]
+
+    def run(self, query: str) -> None:
+        self._timeline.append("make fence")
+
+    def rows(self, query: str) -> list[dict[str, Any]]:
+        return []
+
+    def bytes_of(self, query: str) -> int:
+        return 10**9
+
+    def name(self, dataset: str, table: str) -> str:
+        return name_of("my-project", dataset, table)
 
 
 @pytest.fixture
-def steps(cloud: FakeGoogle, folder: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """What is asked of the warehouse, in one list with what is asked of Google."""
-    timeline = cloud.requests
-
-    class Noting(LocalWarehouse):
-        def __getattribute__(self, name: str) -> Any:
-            if name in ("acquire", "inventory", "begin", "publish", "abandon", "close"):
-                timeline.append(f"warehouse {name}")
-            return super().__getattribute__(name)
-
-    monkeypatch.setattr(launcher, "LocalWarehouse", Noting)
-    return timeline
+def steps(cloud: FakeGoogle, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What is changed in BigQuery, in one list with what is asked of Dataflow and Cloud Storage."""
+    client = FakeClient(cloud.requests)
+    monkeypatch.setattr(BigQueryWarehouse, "_client", property(lambda _: client, None, lambda _: None))
+    return cloud.requests
 
 
-def submit(cloud: FakeGoogle, folder: Path, *options: str) -> int:
+def submit(cloud: FakeGoogle, *options: str) -> int:
     """Run the command of the README with these options more."""
     given = [
         "--runner=DataflowRunner",
-        f"--warehouse={folder}",
+        "--warehouse=bigquery",
         "--project=my-project",
         "--region=europe-west1",
         "--job_name=sessions",
@@ -83,8 +109,8 @@ def graph(cloud: FakeGoogle) -> protos.Pipeline:
 
 
 @pytest.mark.usefixtures("steps")
-def test_a_job_carries_its_options_and_its_environment(cloud: FakeGoogle, folder: Path) -> None:
-    assert submit(cloud, folder, "--full_load", "--max_rejected_ratio=0.2") == 0
+def test_a_job_carries_its_options_and_its_environment(cloud: FakeGoogle) -> None:
+    assert submit(cloud, "--full_load", "--max_rejected_ratio=0.2") == 0
     (job,) = cloud.jobs
     assert job["name"] == "sessions"
     environment = job["environment"]
@@ -103,8 +129,8 @@ def test_a_job_carries_its_options_and_its_environment(cloud: FakeGoogle, folder
 
 
 @pytest.mark.usefixtures("steps")
-def test_the_workers_install_nothing(cloud: FakeGoogle, folder: Path) -> None:
-    assert submit(cloud, folder) == 0
+def test_the_workers_install_nothing(cloud: FakeGoogle) -> None:
+    assert submit(cloud) == 0
     staged = {name.rsplit("/", 1)[-1] for name in cloud.objects}
     assert staged == {"pipeline.pb", "submission_environment_dependencies.txt"}
     for environment in graph(cloud).components.environments.values():
@@ -113,8 +139,8 @@ def test_the_workers_install_nothing(cloud: FakeGoogle, folder: Path) -> None:
 
 
 @pytest.mark.usefixtures("steps")
-def test_the_console_shows_the_steps_that_the_docs_name(cloud: FakeGoogle, folder: Path) -> None:
-    assert submit(cloud, folder) == 0
+def test_the_console_shows_the_steps_that_the_docs_name(cloud: FakeGoogle) -> None:
+    assert submit(cloud) == 0
     names = {transform.unique_name for transform in graph(cloud).components.transforms.values()}
     shown = {name.split("/")[0] for name in names if name}
     table = OPERATE.split("## The graph in the console")[1].split("\n## ")[0]
@@ -124,11 +150,10 @@ def test_the_console_shows_the_steps_that_the_docs_name(cloud: FakeGoogle, folde
     assert documented == shown
 
 
-def test_nothing_follows_the_submission(cloud: FakeGoogle, folder: Path, steps: list[str], capfd: Any) -> None:
-    assert submit(cloud, folder) == 0
-    at = steps.index("POST /v1b3/projects/my-project/locations/europe-west1/jobs")
-    assert "warehouse begin" in steps[:at]
-    assert steps[at + 1 :] == ["warehouse close"]  # no look at a job that has not run, no publish, no clean-up
+def test_nothing_follows_the_submission(cloud: FakeGoogle, steps: list[str], capfd: Any) -> None:
+    assert submit(cloud) == 0
+    assert [step for step in steps[: steps.index(JOBS)] if "_staging_sessions_" in step]
+    assert steps[-1] == JOBS  # no look at a job that has not run, no publishing, no clean-up
     out, err = capfd.readouterr()
     console = "https://console.cloud.google.com/dataflow/jobs/europe-west1/2026-01-01_00_00_00-1?project=my-project"
     assert out.splitlines()[-1] == f"Submitted sessions: {console}"
@@ -136,33 +161,38 @@ def test_nothing_follows_the_submission(cloud: FakeGoogle, folder: Path, steps: 
     assert err == ""
 
 
-def test_a_template_launcher_leaves_a_job_for_dataflow(
-    cloud: FakeGoogle, folder: Path, steps: list[str], capfd: Any
-) -> None:
+@pytest.mark.usefixtures("steps")
+def test_beam_says_nothing_of_its_own(cloud: FakeGoogle, caplog: pytest.LogCaptureFixture) -> None:
+    cloud.refuse = (409, "There is already an active job named sessions.")
+    assert submit(cloud) == 1
+    assert caplog.records == []
+
+
+def test_a_template_launcher_leaves_a_job_for_dataflow(cloud: FakeGoogle, steps: list[str], capfd: Any) -> None:
     job_object = "gs://my-project-sessions/staging/template_launches/1/job_object"
-    assert submit(cloud, folder, f"--template_location={job_object}") == 0
+    assert submit(cloud, f"--template_location={job_object}") == 0
     assert job_object in cloud.objects
     assert cloud.jobs == []
-    assert steps[-1] == "warehouse close"
-    assert "warehouse publish" not in steps
+    assert not [step for step in steps if step.startswith("delete")]
     assert "handed to Dataflow" in capfd.readouterr().out
 
 
 @pytest.mark.parametrize("ignore_duplicates", [False, True])
 def test_a_second_launch_under_one_name_says_that_it_is_running(
-    cloud: FakeGoogle, folder: Path, steps: list[str], capfd: Any, ignore_duplicates: bool
+    cloud: FakeGoogle, steps: list[str], capfd: Any, ignore_duplicates: bool
 ) -> None:
     cloud.ignore_duplicates = ignore_duplicates
-    assert submit(cloud, folder) == 0
+    assert submit(cloud) == 0
     capfd.readouterr()
-    assert submit(cloud, folder) == 1
+    assert submit(cloud) == 1
     err = capfd.readouterr().err
     assert err.count("\n") == 1
     assert err.startswith("pipeline: a Dataflow job named sessions is already running in europe-west1")
     assert "--job_name" in err
-    assert steps[-2:] == ["warehouse abandon", "warehouse close"]
     assert len(cloud.jobs) == 1
-    assert not list((folder / "posthog_aggregated").glob("staging-*sessions*"))
+    after = steps[len(steps) - steps[::-1].index(JOBS) :]
+    assert len(after) == len(tables.outputs(METRICS))  # its own staging tables are removed again, and nothing else
+    assert all(step.startswith("delete posthog_aggregated._staging_") for step in after)
 
 
 @pytest.mark.usefixtures("steps")
@@ -174,11 +204,9 @@ def test_a_second_launch_under_one_name_says_that_it_is_running(
         (404, "Region nowhere is not there", "(404): Region nowhere"),
     ],
 )
-def test_what_dataflow_answers_is_one_line(
-    cloud: FakeGoogle, folder: Path, capfd: Any, status: int, message: str, told: str
-) -> None:
+def test_what_dataflow_answers_is_one_line(cloud: FakeGoogle, capfd: Any, status: int, message: str, told: str) -> None:
     cloud.refuse = (status, message)
-    assert submit(cloud, folder) == 1
+    assert submit(cloud) == 1
     err = capfd.readouterr().err
     assert err.count("\n") == 1
     assert told in err
