@@ -31,6 +31,7 @@ REQUIRED = {"warehouse": ("bigquery",)}
 #: An example for the form, where the default is not one.
 EXAMPLES = {
     "warehouse": "bigquery",
+    "read_method": "ARROW",
     "full_load": "true",
     "start_date": "2026-01-05",
     "end_date": "2026-01-07",
