@@ -20,6 +20,7 @@ from apache_beam.options.pipeline_options import PipelineOptions, SetupOptions
 from pipeline import __version__, tables
 from pipeline.command_line import parse
 from pipeline.credentials import credentials
+from pipeline.dataflow import is_dataflow, submission_told
 from pipeline.errors import UsageError, cause_of
 from pipeline.excluded import digest, load_excluded
 from pipeline.graph import build
@@ -27,7 +28,6 @@ from pipeline.options import BIGQUERY, Settings, settings_of
 from pipeline.plan import make_plan
 from pipeline.progress import Progress
 from pipeline.sample import write_sample
-from pipeline.submission import only_submits, start, submitted_text
 from pipeline.summary import plan_text, summary_text
 from pipeline.warehouse.base import Inventory, Run, Warehouse
 from pipeline.warehouse.local import LocalWarehouse
@@ -45,7 +45,7 @@ def main(argv: Sequence[str]) -> int:
         if settings.verbose:
             _LOG.setLevel(logging.DEBUG)
         else:  # the runner logs what a worker raised, which may quote a row; the one line of cause does not
-            logging.getLogger("apache_beam").setLevel(logging.CRITICAL + 1)
+            logging.getLogger("apache_beam").setLevel(logging.CRITICAL)
         _run(settings, options)
     except (UsageError, MetricsError) as error:
         print(f"pipeline: {error}", file=sys.stderr)
@@ -124,7 +124,7 @@ def _open(settings: Settings) -> Warehouse:
         datasets = Datasets(
             settings.project, settings.posthog_dataset, settings.firebase_dataset, settings.aggregated_dataset
         )
-        return BigQueryWarehouse(datasets, settings.read_method)
+        return BigQueryWarehouse(datasets, settings.read_method, settings.temp_location)
     root = Path(settings.warehouse)
     if settings.is_default_warehouse and not (root / settings.posthog_dataset).exists():
         print(f"No warehouse at {root}: writing a sample of about 50,000 events there first.")
@@ -146,10 +146,10 @@ def _execute(
     try:
         pipeline = beam.Pipeline(options=options)
         build(pipeline, warehouse, run, metrics, excluded)
-        with Progress(warehouse.rows_read, run.scan.rows, enabled=not quiet):
-            result = start(pipeline, options)
-        if only_submits(options):
-            print(submitted_text(result, options))
+        with Progress(warehouse.rows_read, run.scan.rows, enabled=not quiet), submission_told(options):
+            result = pipeline.run()
+        if is_dataflow(options):
+            print("Submitted; follow the job in the Dataflow console.")
             return
         result.wait_until_finish()
     except BaseException:
