@@ -10,7 +10,9 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import signal
 import tempfile
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -32,6 +34,7 @@ def credentials(path: str | None, secret: str | None, project: str | None) -> It
         if secret:
             text = read_secret(secret, project, "--credentials_secret")
             check_key(text, "--credentials_secret")
+            stack.enter_context(_orderly_termination())
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="key-")))  # only the owner may look in
             file = folder / "key.json"
             file.touch(mode=0o600)
@@ -62,6 +65,19 @@ def _text_of(path: str) -> str:
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
         raise RunError(f"--credentials_path {path}: {reason}") from error
+
+
+@contextlib.contextmanager
+def _orderly_termination() -> Iterator[None]:
+    """Make SIGTERM an exception, as Ctrl-C is, so that what is open is closed and removed."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 @contextlib.contextmanager

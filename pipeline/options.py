@@ -252,6 +252,7 @@ class Settings:
     warehouse: str
     is_default_warehouse: bool
     project: str | None
+    temp_location: str | None
     read_method: str
     credentials_path: str | None
     credentials_secret: str | None
@@ -295,6 +296,7 @@ def settings_of(options: PipelineOptions) -> Settings:
         warehouse=values["warehouse"] or DEFAULT_WAREHOUSE,
         is_default_warehouse="warehouse" not in given,
         project=values["project"],
+        temp_location=options.view_as(GoogleCloudOptions).temp_location,
         read_method=str(values["read_method"]),
         credentials_path=values["credentials_path"],
         credentials_secret=values["credentials_secret"],

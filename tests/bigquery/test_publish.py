@@ -15,6 +15,7 @@ from pipeline.ledger import ledger_row
 from pipeline.plan import LastRun, Plan
 from pipeline.warehouse.base import Run, Scan, Staged
 from pipeline.warehouse.bigquery import publish as publishing
+from pipeline.warehouse.bigquery import sql
 from pipeline.warehouse.bigquery.client import JobState
 from pipeline.warehouse.bigquery.schema import Field, fields_of, staging_fields
 from pipeline.warehouse.bigquery.stage import ROWS
@@ -208,6 +209,41 @@ def test_conflicts_are_retried_with_a_new_job_each_and_not_for_ever() -> None:
     service.assert_old()
 
 
+class Scripted:
+    """An `Api` that answers looks at jobs from a list; nothing is ever in the ledger."""
+
+    def __init__(self, *looks: JobState | Exception | None) -> None:
+        self.looks, self.submitted = list(looks), list[str]()
+
+    def submit(self, job_id: str, script: str) -> None:
+        self.submitted.append(job_id)
+        if len(self.submitted) == 1:
+            raise LOST
+        if job_id in self.submitted[:-1]:
+            raise exceptions.Conflict("Already Exists")
+
+    def job(self, job_id: str) -> JobState | None:
+        look = self.looks.pop(0)
+        if isinstance(look, Exception):
+            raise look
+        return look
+
+    def number(self, query: str) -> int:
+        return 0
+
+
+def test_a_job_that_shows_late_is_sent_again_under_its_own_id() -> None:
+    api = Scripted(None, None, JobState(False), JobState(True))
+    publishing.publish_once(api, "SELECT 1", "sessions_run_2", "SELECT 0")
+    assert api.submitted == ["sessions_run_2_1"] * 3
+
+
+def test_answers_lost_now_and_then_do_not_end_a_long_wait() -> None:
+    api = Scripted(*[LOST, JobState(False)] * (publishing.ATTEMPTS + 2), JobState(True))
+    publishing.wait_for_loads(api, [("sessions", "load")])
+    assert not api.looks
+
+
 def test_storms_end_in_the_new_tables_or_in_a_clear_line() -> None:
     service = Service()
     first_look = _position("job", after="submit")
@@ -234,6 +270,23 @@ def test_a_ledger_that_moved_on_stops_the_run() -> None:
             service.publish()
         assert service.tables() == OLD
         assert "run-2" not in service.runs()
+
+
+def test_a_fence_that_is_not_the_ledgers_latest_is_mended() -> None:
+    service = Service()
+    fence, runs = _name("run_fence").replace('"', "`"), _name("runs").replace('"', "`")
+    broken, mend = sql.broken_fence(fence, runs), sql.mend_fence(fence, runs)
+    assert service.fake.number(broken) == 0
+    service.fake.database.execute(f"UPDATE {_name('run_fence')} SET run_id = 'a run that was deleted by hand'")
+    assert service.fake.number(broken) == 1
+    service.fake.database.execute(mend.replace("`", '"'))
+    assert service.fake.number(broken) == 0
+    service.publish()
+    service.assert_new()
+    service.fake.database.execute(f"DELETE FROM {_name('runs')}")
+    assert service.fake.number(broken) == 1
+    service.fake.database.execute(mend.replace("`", '"'))
+    assert service.fake.number(f"SELECT LENGTH(run_id) AS number FROM {fence}") == 0
 
 
 def test_repeated_keys_in_staging_stop_the_run() -> None:

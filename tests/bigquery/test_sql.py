@@ -56,6 +56,8 @@ def statements() -> dict[str, str]:
         "publish": sql.publish_script(changes, row, RUNS, "`project-x.out.run_fence`"),
         "publish_sample": sql.publish_script(sample, None, RUNS, "`project-x.out.run_fence`"),
         "make_fence": sql.make_fence("`project-x.out.run_fence`", RUNS),
+        "broken_fence": sql.broken_fence("`project-x.out.run_fence`", RUNS),
+        "mend_fence": sql.mend_fence("`project-x.out.run_fence`", RUNS),
         "last_run": sql.last_run(RUNS, ["run_id", "watermark"]),
         "committed": sql.committed(RUNS, "run-2"),
         "count_late": sql.count_late(EVENTS, SCOPES["incremental"]) or "",

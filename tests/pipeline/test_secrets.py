@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import stat
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -103,6 +105,17 @@ def test_a_key_from_a_secret_is_private_and_gone_in_the_end(
         use(fail=True)
     assert os.environ[VARIABLE] == "mine"
     assert not any(file.exists() or file.parent.exists() for file in files)
+
+
+def test_a_key_from_a_secret_is_gone_after_a_termination(secrets: dict[str, bytes | Exception]) -> None:
+    secrets["projects/p/secrets/key/versions/latest"] = json.dumps(KEY).encode()
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(KeyboardInterrupt), credentials(None, "key", "p"):
+        file = Path(os.environ[VARIABLE])
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(5)  # the signal ends it
+    assert not file.exists()
+    assert signal.getsignal(signal.SIGTERM) is before
 
 
 def test_a_key_file_is_used_where_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

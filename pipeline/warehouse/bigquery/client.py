@@ -171,7 +171,7 @@ def told(what: str, role: str = "roles/bigquery.user") -> Iterator[None]:
     try:
         yield
     except exceptions.Forbidden as error:
-        raise RunError(f"no permission for {what}: grant {role} to the account that runs this") from error
+        raise RunError(_forbidden(error, what, role)) from error
     except exceptions.NotFound as error:
         raise RunError(f"{what} does not exist; check --project and the dataset options") from error
     except exceptions.BadRequest as error:
@@ -185,6 +185,30 @@ def told(what: str, role: str = "roles/bigquery.user") -> Iterator[None]:
         raise RunError(f"the Google credentials do not work for {what}: {type(error).__name__}") from error
     except (exceptions.GoogleAPICallError, *TRANSIENT) as error:
         raise RunError(f"BigQuery does not answer for {what} ({type(error).__name__}); try again later") from error
+
+
+#: What Google's message names → the smallest role that has it.
+_ROLES = {
+    "bigquery.jobs.create": "roles/bigquery.jobUser",
+    "bigquery.readsessions": "roles/bigquery.readSessionUser",
+    "bigquery.datasets.create": "roles/bigquery.user",
+    "bigquery.tables.create": "roles/bigquery.dataEditor",
+    "bigquery.tables.update": "roles/bigquery.dataEditor",
+    "bigquery.tables.delete": "roles/bigquery.dataEditor",
+    "bigquery.tables.get": "roles/bigquery.dataViewer",
+    "bigquery.datasets.get": "roles/bigquery.dataViewer",
+    "permission to query table": "roles/bigquery.dataViewer",
+}
+_DISABLED = ("has not been used in project", "it is disabled", "SERVICE_DISABLED", "accessNotConfigured")
+
+
+def _forbidden(error: exceptions.Forbidden, what: str, role: str) -> str:
+    """One line with the role that is missing: the one that Google's message points at, else the given one."""
+    text = str(error)
+    if any(sign in text for sign in _DISABLED):
+        return f"{what}: the API is not enabled in the project: gcloud services enable bigquery.googleapis.com"
+    named = next((found for permission, found in _ROLES.items() if permission in text), role)
+    return f"no permission for {what}: grant {named} to the account that runs this"
 
 
 def _reason(error: exceptions.GoogleAPICallError) -> str:

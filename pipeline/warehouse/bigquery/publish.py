@@ -1,8 +1,9 @@
 """Publishing to BigQuery: wait for the loads, then one transaction, applied exactly once whatever is lost.
 
-The job ids are made from the run and the attempt, so that a step that the runner repeats meets its own jobs.
-Before every further attempt it looks whether an earlier one committed: the ledger row is in the same
-transaction, so it is there exactly when everything is.
+The job ids are made from the run and the attempt, so that a step that the runner repeats meets its own jobs. An id is
+left for the next one only when its job has ended: one that BigQuery seems not to know may still be on its way, and
+sending the same id again can never run it twice. Before every further attempt it looks whether an earlier one
+committed: the ledger row is in the same transaction, so it is there exactly when everything is.
 """
 
 from __future__ import annotations
@@ -68,16 +69,18 @@ def publish_once(
     Raises:
       RunError: nothing is published; the message says why.
     """
+    number = 1
     for attempt in range(1, ATTEMPTS + 1):
         if committed and api.number(committed):
             return
-        state = _attempt(api, f"{job_prefix}_{attempt}", script, sleep)
+        state = _attempt(api, f"{job_prefix}_{number}", script, sleep)
         if state is not None and not state.reason:
             return
         if committed and api.number(committed):
             return
         if state is not None:
             _raise_if_final(state)
+            number += 1
         if attempt < ATTEMPTS:
             sleep(_POLL * 2**attempt)
     raise RunError(f"BigQuery did not take the transaction in {ATTEMPTS} attempts; nothing is published, run again")
@@ -110,6 +113,7 @@ def _wait(api: Api, job_id: str, sleep: Callable[[float], None]) -> JobState | N
                     f"BigQuery does not answer for job {job_id}; whether it was published shows in the ledger"
                 ) from error
         else:
+            failures = 0
             if state is None or state.done:
                 return state
         sleep(pause)

@@ -113,22 +113,24 @@ class _OpenStreams(beam.DoFn):
 
     def process(self, source: Source) -> Iterator[str]:
         """Make the session; it lives for six hours."""
-        options = bigquery_storage.ReadSession.TableReadOptions(
-            selected_fields=list(source.columns), row_restriction=source.condition or ""
-        )
-        wanted = bigquery_storage.ReadSession(
-            table=f"projects/{source.project}/datasets/{source.dataset}/tables/{source.table}",
-            data_format=bigquery_storage.DataFormat.ARROW,
-            read_options=options,
-        )
-        with told(f"table {source.dataset}.{source.table}", "roles/bigquery.readSessionUser"):
-            session = bigquery_storage.BigQueryReadClient().create_read_session(
-                parent=f"projects/{source.project}",
-                read_session=wanted,
-                max_stream_count=1 if source.limit else _STREAMS,
-            )
-        for stream in session.streams:
+        for stream in open_session(source, 1 if source.limit else _STREAMS).streams:
             yield stream.name
+
+
+def open_session(source: Source, streams: int) -> bigquery_storage.ReadSession:
+    """A read session of at most so many streams; RunError when it is refused."""
+    options = bigquery_storage.ReadSession.TableReadOptions(
+        selected_fields=list(source.columns), row_restriction=source.condition or ""
+    )
+    wanted = bigquery_storage.ReadSession(
+        table=f"projects/{source.project}/datasets/{source.dataset}/tables/{source.table}",
+        data_format=bigquery_storage.DataFormat.ARROW,
+        read_options=options,
+    )
+    with told(f"streams of table {source.dataset}.{source.table}", "roles/bigquery.readSessionUser"):
+        return bigquery_storage.BigQueryReadClient().create_read_session(
+            parent=f"projects/{source.project}", read_session=wanted, max_stream_count=streams
+        )
 
 
 @beam.typehints.with_input_types(str)

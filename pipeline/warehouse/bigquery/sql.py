@@ -37,7 +37,7 @@ def literal(value: Any, kind: pa.DataType) -> str:
         return "NULL"
     if pa.types.is_timestamp(kind):
         assert isinstance(value, datetime)
-        return f"TIMESTAMP '{value.astimezone(UTC):%Y-%m-%d %H:%M:%S.%f}+00:00'"
+        return f"TIMESTAMP '{value.astimezone(UTC).isoformat(' ', 'microseconds')}'"
     if pa.types.is_string(kind):
         # JSON's escapes are a subset of GoogleSQL's; surrogate pairs are not, so only ASCII controls are escaped
         return json.dumps(value, ensure_ascii=False)
@@ -89,6 +89,17 @@ def select(table: str, columns: Sequence[str], condition: str | None) -> str:
 def make_fence(fence: str, runs: str) -> str:
     """The fence table with its one row, in one atomic step, unless it is there."""
     return f"CREATE TABLE IF NOT EXISTS {fence} AS SELECT IFNULL(MAX(run_id), '') AS run_id FROM {runs}"
+
+
+def broken_fence(fence: str, runs: str) -> str:
+    """1 when the fence is not the latest row of the ledger, as after someone has edited either by hand, else 0."""
+    return f"SELECT COUNTIF(run_id != (SELECT IFNULL(MAX(run_id), '') FROM {runs})) AS number FROM {fence}"
+
+
+def mend_fence(fence: str, runs: str) -> str:
+    """Make the fence what the ledger says; without effect on a fence that another run has moved meanwhile."""
+    latest = f"(SELECT IFNULL(MAX(run_id), '') FROM {runs})"
+    return f"UPDATE {fence} SET run_id = {latest} WHERE run_id != {latest}"
 
 
 def last_run(runs: str, columns: Sequence[str]) -> str:

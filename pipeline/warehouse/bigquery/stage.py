@@ -70,7 +70,8 @@ def json_rows(batch: pa.RecordBatch) -> Iterator[dict[str, Any]]:
         for name in times:
             moment: datetime | None = row[name]
             if moment is not None:
-                row[name] = f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%S.%f}Z"
+                # isoformat, not strftime: the latter writes the year 1 of a broken row without its zeros
+                row[name] = moment.astimezone(UTC).isoformat(timespec="microseconds")
         yield {name: value for name, value in row.items() if value is not None}
 
 

@@ -22,6 +22,7 @@ from pipeline.tables import Table
 from pipeline.warehouse.base import Inventory, Run, Scan, Staged
 from pipeline.warehouse.bigquery import sql
 from pipeline.warehouse.bigquery.client import BigQueryClient, TableInfo
+from pipeline.warehouse.bigquery.preflight import check_bucket, check_streams
 from pipeline.warehouse.bigquery.publish import publish_once, wait_for_loads
 from pipeline.warehouse.bigquery.read import ReadTable, Source
 from pipeline.warehouse.bigquery.schema import check_input, fields_of, missing_fields, staging_fields
@@ -35,6 +36,8 @@ STAGING_LIVES = timedelta(days=1)
 #: Day partitions and clusters of the tables that analysts filter.
 _PARTITION_BY = {"sessions": "start_timestamp"}
 _CLUSTER_BY = {"sessions": "person_id", "persons": "person_id"}
+#: A query may have a million characters, an id 400.
+_IDS_A_QUERY = 2_000
 _STAGED = tuple(change for change in CHANGES if change != "unchanged")
 
 
@@ -55,8 +58,8 @@ class Datasets:
 class BigQueryWarehouse:
     """Implements `base.Warehouse`. It travels with the publish step, so its client is made where it is needed."""
 
-    def __init__(self, datasets: Datasets, read_method: str) -> None:
-        self._at, self._method = datasets, read_method
+    def __init__(self, datasets: Datasets, read_method: str, temp_location: str | None = None) -> None:
+        self._at, self._method, self._temp_location = datasets, read_method, temp_location
         self._location: str | None = None
         self._infos: dict[str, TableInfo | None] = {}
         self._columns: dict[str, tuple[str, ...]] = {}
@@ -109,25 +112,31 @@ class BigQueryWarehouse:
 
     def read_events(self, plan: Plan) -> beam.PTransform:
         """See `base.Warehouse`; a limit is read by `ARROW`, the only method that can stop."""
-        condition = sql.window(plan.scope, late=self._late)
         method = self._method if plan.limit is None else "ARROW"
-        return self._read(tables.EVENTS, tables.EVENTS.name, condition, method, plan.limit)
+        return ReadTable(self._events(plan), tables.EVENTS.bare, method, self._at.aggregated)
 
     def read_input(self, table: Table) -> beam.PTransform:
         """See `base.Warehouse`."""
-        return self._read(table, table.name)
+        if self._info(table, table.name) is None:
+            return _Nothing()
+        return self._read(table, table.name, self._columns[self._label(table)])
 
     def read_published(self, run: Run, table: Table) -> beam.PTransform:
-        """See `base.Warehouse`."""
-        name = run.published_name(table)
-        self._columns[self._label(table)] = tuple(table.schema.names)
-        return self._read(table, name)
+        """See `base.Warehouse`; only load jobs and transactions write there, so metadata knows its rows."""
+        info = self._info(table, run.published_name(table))
+        if info is None or not info.rows:
+            return _Nothing()
+        return self._read(table, run.published_name(table), tuple(table.schema.names))
 
     def begin(self, run: Run) -> None:
         """See `base.Warehouse`: the dataset, target tables with all their columns, the fence, staging tables."""
+        assert self._location is not None, "inventory() has looked"
         dataset = self._at.aggregated
+        if self._temp_location:
+            check_bucket(self._temp_location, self._location)
+        if self._method != "EXPORT" or run.plan.limit is not None:
+            check_streams(self._events(run.plan))
         if self._client.dataset_location(dataset) is None:
-            assert self._location is not None, "inventory() has looked"
             self._client.create_dataset(dataset, self._location)
         targets = [(table, run.published_name(table)) for table in run.tables]
         for table, name in [*targets, (tables.RUNS, tables.RUNS.name)]:
@@ -145,6 +154,8 @@ class BigQueryWarehouse:
             if missing:
                 self._client.add_columns(dataset, name, missing)
         self._client.run(sql.make_fence(self._fence, self._runs))
+        if self._client.number(sql.broken_fence(self._fence, self._runs)):
+            self._client.run(sql.mend_fence(self._fence, self._runs))
         for table in run.tables:
             self._client.create_table(dataset, staging_name(run, table), staging_fields(table), lives=STAGING_LIVES)
 
@@ -190,9 +201,12 @@ class BigQueryWarehouse:
         if not distinct_ids or self._client.table(self._at.aggregated, "sessions") is None:
             return None
         name = self._client.name(self._at.aggregated, "sessions")
-        [row] = self._client.rows(sql.earliest_with(name, sorted(distinct_ids)))
-        earliest: datetime | None = row["earliest"]
-        return earliest
+        ids, found = sorted(distinct_ids), list[datetime]()
+        for start in range(0, len(ids), _IDS_A_QUERY):
+            # a session of which all ids are excluded, but in two parts, only makes the run read more
+            [row] = self._client.rows(sql.earliest_with(name, ids[start : start + _IDS_A_QUERY]))
+            found += [row["earliest"]] if row["earliest"] else []
+        return min(found, default=None)
 
     def rows_read(self) -> int:
         """See `base.Warehouse`: workers elsewhere do not tell."""
@@ -205,19 +219,14 @@ class BigQueryWarehouse:
             names += ["rejected_events", "runs"]
         return f"{self._at.project}.{self._at.aggregated}.{{{','.join(names)}}} in BigQuery"
 
-    def _read(
-        self,
-        table: Table,
-        name: str,
-        condition: str | None = None,
-        method: str | None = None,
-        limit: int | None = None,
-    ) -> beam.PTransform:
-        if self._info(table, name) is None:
-            return _Nothing()
-        dataset = self._at.of(table)
-        source = Source(self._at.project, dataset, name, self._columns[self._label(table)], condition, limit)
-        return ReadTable(source, table.bare, method or self._method, self._at.aggregated)
+    def _events(self, plan: Plan) -> Source:
+        condition = sql.window(plan.scope, late=self._late)
+        columns = self._columns[self._label(tables.EVENTS)]
+        return Source(self._at.project, self._at.posthog, tables.EVENTS.name, columns, condition, plan.limit)
+
+    def _read(self, table: Table, name: str, columns: tuple[str, ...]) -> beam.PTransform:
+        source = Source(self._at.project, self._at.of(table), name, columns)
+        return ReadTable(source, table.bare, self._method, self._at.aggregated)
 
     def _check_locations(self) -> None:
         """The input datasets must be there, and in one location with the output."""

@@ -1,0 +1,71 @@
+"""When Dataflow does not take a job: one line, the staging area is removed, nothing is published."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+from unittest.mock import Mock
+
+import apache_beam as beam
+import pytest
+from apache_beam.runners.dataflow.internal.apiclient import DataflowJobAlreadyExistsError
+from google.api_core import exceptions
+
+from pipeline import launcher
+from pipeline.command_line import parse
+from pipeline.dataflow import submission_told
+from pipeline.errors import RunError
+
+DATAFLOW = ["--runner=DataflowRunner", "--project=p", "--region=europe-west1", "--job_name=nightly"]
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (exceptions.AlreadyExists("row"), "a Dataflow job named nightly is at work in europe-west1: wait"),
+        (DataflowJobAlreadyExistsError("row"), "a Dataflow job named nightly is at work in europe-west1: wait"),
+        (exceptions.PermissionDenied("row"), "project p: grant roles/dataflow.developer"),
+        (exceptions.NotFound("row"), "no project p or region europe-west1"),
+        (exceptions.InvalidArgument("row"), "refuses the job (InvalidArgument); nothing was started"),
+    ],
+)
+def test_every_refusal_is_one_line(error: Exception, told: str) -> None:
+    with pytest.raises(RunError) as caught, submission_told(parse(DATAFLOW)):
+        raise error
+    assert told in str(caught.value)
+    assert "row" not in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_errors_of_other_runners_pass() -> None:
+    with pytest.raises(exceptions.NotFound), submission_told(parse([])):
+        raise exceptions.NotFound("a table")
+    with pytest.raises(KeyError), submission_told(parse(DATAFLOW)):
+        raise KeyError("a bug")
+
+
+def execute(argv: list[str], run: Any, monkeypatch: pytest.MonkeyPatch) -> Mock:
+    warehouse = Mock()
+    monkeypatch.setattr(launcher, "build", lambda *_: None)
+    monkeypatch.setattr(beam.Pipeline, "run", run)
+    of_run: Any = SimpleNamespace(scan=SimpleNamespace(rows=0))
+    try:
+        launcher._execute(of_run, warehouse, Mock(), frozenset(), parse(argv), quiet=True)
+    except RunError:
+        warehouse.refused()
+    return warehouse
+
+
+def test_a_second_job_of_the_name_leaves_no_staging_area(monkeypatch: pytest.MonkeyPatch) -> None:
+    warehouse = execute(DATAFLOW, Mock(side_effect=exceptions.AlreadyExists("x")), monkeypatch)
+    assert [call[0] for call in warehouse.method_calls] == ["begin", "abandon", "refused"]
+
+
+def test_nothing_is_asked_of_a_job_that_was_submitted(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    result = Mock()
+    warehouse = execute(DATAFLOW, Mock(return_value=result), monkeypatch)
+    assert "Submitted" in capsys.readouterr().out
+    assert [call[0] for call in warehouse.method_calls] == ["begin"]
+    assert result.method_calls == []
