@@ -36,6 +36,7 @@ from google.cloud.bigquery_storage_v1.services.big_query_read.transports import 
 from tests.bigquery.place import Place
 
 PROJECT, BUCKET = "test-project", "bucket"
+_SQL_TYPES = {"INTEGER": "INT64", "FLOAT": "FLOAT64", "BOOLEAN": "BOOL"}
 HOME = Path(os.environ.get("EMULATORS", Path(__file__).parents[2] / ".venv-emulators"))
 
 
@@ -115,6 +116,16 @@ def _point_clients(patch: pytest.MonkeyPatch, emulators: Emulators) -> None:
         return [(path, None) for path in paths]
 
     patch.setattr(gcsio.GcsIO, "delete_batch", delete_each)
+    update = bigquery.Client.update_table
+
+    def update_columns_too(client: bigquery.Client, table: bigquery.Table, fields: list[str], **options: object) -> object:
+        # the emulator tells of new columns then, but does not make them
+        for column in table.schema if "schema" in fields else []:
+            kind = _SQL_TYPES.get(column.field_type, column.field_type)
+            client.query(f"ALTER TABLE `{table}` ADD COLUMN IF NOT EXISTS `{column.name}` {kind}").result()
+        return update(client, table, fields, **options)
+
+    patch.setattr(bigquery.Client, "update_table", update_columns_too)
     plain = google.cloud.bigquery_storage_v1.BigQueryReadClient
 
     def read_client() -> plain:
