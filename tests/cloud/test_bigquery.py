@@ -1,7 +1,7 @@
 """One small run on the real BigQuery gives the tables of a local warehouse. Costs less than a cent.
 
-Its datasets have names of their own and are removed in the end; the tables expire in a day in any case. The bucket is a scratch bucket
-that exists; the account needs roles/bigquery.user and roles/storage.objectAdmin there.
+Its datasets have names of their own and are removed in the end; the tables expire in a day in any case. The bucket is
+a scratch bucket that exists; the account needs roles/bigquery.user and roles/storage.objectAdmin there.
 """
 
 from __future__ import annotations
@@ -30,15 +30,16 @@ pytestmark = pytest.mark.skipif(
 @pytest.fixture
 def place(tmp_path: Path) -> Iterator[Place]:
     there = Place(PROJECT, BUCKET)
-    datasets = list(there.datasets(tmp_path).values())
+    mine = []
     try:
-        for dataset in datasets:  # made here, so that what a killed test leaves does not stay
+        for dataset in there.datasets(tmp_path).values():  # made here, so that what a killed test leaves does not stay
             made = bigquery.Dataset(f"{PROJECT}.{dataset}")
             made.default_table_expiration_ms = DAY
             there.client().create_dataset(made)
+            mine.append(dataset)
         yield there
     finally:
-        for dataset in datasets:
+        for dataset in mine:
             there.client().delete_dataset(dataset, delete_contents=True, not_found_ok=True)
 
 
