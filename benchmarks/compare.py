@@ -1,62 +1,193 @@
-"""Time and memory of the pipeline and its peers, as whole processes, in one run on one machine.
+"""The pipeline against its peers and its targets, in one go on one machine.
 
-`make bench` or `python -m benchmarks.compare [--events N] [--history N] [--runs N]`. Prints a table and writes it to
-`benchmarks/results.md`. The data is made first (not timed), in a temporary folder.
+`make bench` (large) or `make bench-quick` (under three minutes); or `python -m benchmarks.compare --help`. Prints one
+table and writes it to benchmarks/results.md (quick: results-quick.md). The data is made first, in a temporary folder.
 """
 
 from __future__ import annotations
 
 import argparse
+import functools
 import os
 import platform
 import shutil
-import statistics
 import subprocess
 import sys
 import tempfile
-import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from importlib.metadata import version
 from pathlib import Path
 
-import apache_beam
-import pyarrow as pa
+import duckdb
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pipeline.sample import write_sample
-
-PANDAS_ROWS = 200_000
+from benchmarks.measure import ONE_WORKER, TWO_WORKERS, Measured, paired, pipeline, run_once
+from benchmarks.read_methods import cpu_per_event
+from benchmarks.shuffle_bytes import shuffle_bytes
 
 
 @dataclass(frozen=True)
-class Measured:
-    """Medians of some runs of one command."""
+class Sizes:
+    """Events of each comparison, and how often it is run."""
 
-    name: str
-    events: int
-    seconds: float
-    megabytes: float
-
-    @property
-    def rate(self) -> float:
-        """Events a second."""
-        return self.events / self.seconds
+    duckdb: int
+    plain: int
+    pandas: int
+    history: int
+    memory: tuple[int, ...]
+    reads: int
+    runs: int
 
 
-def measure(name: str, events: int, runs: int, *arguments: str) -> Measured:
-    """Run a command some times; peak memory is that of its largest process."""
-    seconds, peaks = [], []
-    for _ in range(runs):
-        started = time.monotonic()
-        process = subprocess.Popen([sys.executable, "-m", *arguments], stdout=subprocess.DEVNULL)
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-        if process.returncode:
-            raise SystemExit(f"{name} failed with exit code {process.returncode}")
-        seconds.append(time.monotonic() - started)
-        peaks.append(usage.ru_maxrss / 1024)
-    return Measured(name, events, statistics.median(seconds), statistics.median(peaks))
+LARGE = Sizes(10_000_000, 2_000_000, 200_000, 10_000_000, (10_000_000, 30_000_000), 100_000, 3)
+QUICK = Sizes(1_000_000, 300_000, 50_000, 1_000_000, (1_000_000,), 20_000, 1)
+HEAD = ("what", "events", "seconds", "events/s", "CPU µs an event", "peak MB", "result", "target")
+
+
+def row(one: Measured, result: str = "", target: str = "") -> tuple[str, ...]:
+    """A line of the table."""
+    cpu = f"{one.cpu_seconds / one.events * 1e6:.1f}"
+    return (
+        one.name,
+        f"{one.events:,}",
+        f"{one.seconds:.1f}",
+        f"{one.rate:,.0f}",
+        cpu,
+        f"{one.megabytes:,.0f}",
+        result,
+        target,
+    )
+
+
+def note(name: str, events: int, result: str, target: str) -> tuple[str, ...]:
+    """A line of a figure that is not a whole process."""
+    return (name, f"{events:,}", "", "", "", "", result, target)
+
+
+def against(
+    runs: int,
+    ours: Callable[[], Measured],
+    peer: Callable[[], Measured],
+    tell: Callable[[Measured, Measured], str],
+    target: str,
+) -> list[tuple[str, ...]]:
+    """Two lines: us and a peer, run in turns."""
+    mine, other = paired(runs, ours, peer)
+    return [row(mine, tell(mine, other), target), row(other)]
+
+
+def command(name: str, events: int, *arguments: str) -> Callable[[], Measured]:
+    """A command that can be measured."""
+    return functools.partial(run_once, name, events, arguments)
+
+
+def against_duckdb(folder: Path, sizes: Sizes) -> list[tuple[str, ...]]:
+    """Full load on two workers and DuckDB's SQL on two threads; both must find the same."""
+    warehouse, out = _sample(folder, sizes.duckdb), folder / "duckdb"
+    lines = against(
+        sizes.runs,
+        command("full load, two workers", sizes.duckdb, *pipeline(warehouse, "--full_load", *TWO_WORKERS)),
+        command("DuckDB, two threads", sizes.duckdb, "benchmarks.duckdb_sql", str(warehouse), str(out)),
+        lambda ours, peer: f"{ours.seconds / peer.seconds:.2f} × its time",
+        "at most 1.5 ×",
+    )
+    _check_same(warehouse / "posthog_aggregated" / "sessions" / "*.parquet", out / "sessions.parquet")
+    return lines
+
+
+def against_plain_beam(folder: Path, sizes: Sizes) -> list[tuple[str, ...]]:
+    """Full load on one worker and the usual Beam pipeline of dict rows, on the same runner."""
+    warehouse = _sample(folder, sizes.plain)
+    return against(
+        sizes.runs,
+        command("full load, one worker", sizes.plain, *pipeline(warehouse, "--full_load", ONE_WORKER)),
+        command("plain dict-rows Beam", sizes.plain, "benchmarks.plain_beam", str(warehouse)),
+        lambda ours, peer: f"{peer.seconds / ours.seconds:.1f} × faster",
+        "at least 5 ×",
+    )
+
+
+def against_pandas(folder: Path, sizes: Sizes) -> list[tuple[str, ...]]:
+    """Full load on one worker and row-wise pandas."""
+    warehouse = _sample(folder, sizes.pandas)
+    return against(
+        sizes.runs,
+        command("full load, one worker", sizes.pandas, *pipeline(warehouse, "--full_load", ONE_WORKER)),
+        command("row-wise pandas", sizes.pandas, "benchmarks.rowwise_pandas", str(warehouse), str(sizes.pandas)),
+        lambda ours, peer: (
+            f"{peer.seconds / ours.seconds:.0f} × faster, {ours.megabytes / peer.megabytes:.0%} of its memory"
+        ),
+        "at least 50 ×, a tenth of its memory",
+    )
+
+
+def incremental(folder: Path, sizes: Sizes) -> list[tuple[str, ...]]:
+    """A full load of a history on one worker, and the run after 1 % more arrived; the first state each time."""
+    warehouse = _sample(folder, sizes.history)
+    later = hold_back_one_percent(warehouse)
+    full = run_once("full load of a history", sizes.history, pipeline(warehouse, "--full_load", ONE_WORKER))
+    for file in later.glob("*.parquet"):
+        shutil.move(str(file), warehouse / "posthog_etl" / "events" / file.name)
+    kept = folder / "kept"
+    shutil.copytree(warehouse / ".posthog_aggregated", kept, symlinks=True)
+    link = os.readlink(warehouse / "posthog_aggregated")
+
+    def daily() -> Measured:
+        shutil.rmtree(warehouse / ".posthog_aggregated")
+        shutil.copytree(kept, warehouse / ".posthog_aggregated", symlinks=True)
+        (warehouse / "posthog_aggregated").unlink()
+        (warehouse / "posthog_aggregated").symlink_to(link)
+        return run_once("incremental, 1 % new", sizes.history, pipeline(warehouse, ONE_WORKER))
+
+    [new] = paired(sizes.runs, daily)
+    runs = pq.read_table(warehouse / "posthog_aggregated" / "runs").sort_by("run_id").to_pylist()
+    share = runs[-1]["bytes_read"] / runs[-1]["bytes_total"]
+    return [
+        row(full),
+        row(new, f"{new.seconds / full.seconds:.0%} of its time, {share:.0%} of the bytes read", "at most 10 %"),
+    ]
+
+
+def memory(folder: Path, sizes: Sizes) -> list[tuple[str, ...]]:
+    """Peak memory of all processes, as a run chooses its workers by itself."""
+    lines = []
+    limits = {10_000_000: "at most 1.5 GB", 30_000_000: "at most 3 GB"}
+    for events in sizes.memory:
+        measured = run_once("full load, workers as chosen", events, pipeline(_sample(folder, events), "--full_load"))
+        lines.append(row(measured, f"{measured.megabytes / 1000:.1f} GB", limits.get(events, "")))
+    return lines
+
+
+def figures(folder: Path, sizes: Sizes) -> list[tuple[str, ...]]:
+    """Bytes into the shuffle, start-up, and CPU time of the read methods."""
+    warehouse = _sample(folder, sizes.plain)
+    total, events, sessions = shuffle_bytes(warehouse)
+    allowed = 12 * events + 250 * sessions
+    first = command("start-up to the first event", 1, "benchmarks.first_event", str(warehouse))
+    [start] = paired(max(3, sizes.runs), first)
+    micros = cpu_per_event(_sample(folder, sizes.reads))
+    rows, arrow = micros["DIRECT_READ"], micros["ARROW"]
+    return [
+        note(
+            "bytes into the session shuffle",
+            events,
+            f"{total:,} = {total / allowed:.0%} of 12 an event + 250 a session",
+            "at most 100 %",
+        ),
+        note("start-up to the first event, one worker", 1, f"{start.seconds:.1f} s", "at most 3 s"),
+        note(
+            "CPU of an event out of BigQuery (emulator)",
+            sizes.reads,
+            f"dict rows {rows:.1f} µs, ARROW {arrow:.1f} µs: {rows / arrow:.1f} × less",
+            "at least 5 ×",
+        ),
+    ]
+
+
+PARTS = (against_duckdb, against_plain_beam, against_pandas, memory, incremental, figures)
 
 
 def hold_back_one_percent(warehouse: Path) -> Path:
@@ -66,10 +197,10 @@ def hold_back_one_percent(warehouse: Path) -> Path:
     later.mkdir()
     table = pq.read_table(events, columns=["bq_ingested_timestamp"])
     ordered = pc.sort_indices(table, sort_keys=[("bq_ingested_timestamp", "ascending")])
-    cut: datetime = table["bq_ingested_timestamp"][ordered[int(table.num_rows * 0.99)].as_py()].as_py()
+    cut = table["bq_ingested_timestamp"][ordered[int(table.num_rows * 0.99)].as_py()]
     for file in sorted(events.glob("*.parquet")):
         content = pq.read_table(file)
-        new = pc.greater(content["bq_ingested_timestamp"], pa.scalar(cut))
+        new = pc.greater(content["bq_ingested_timestamp"], cut)
         if pc.any(new).as_py():
             pq.write_table(content.filter(new), later / f"late-{file.name}", compression="zstd")
             kept = content.filter(pc.invert(new))
@@ -77,68 +208,56 @@ def hold_back_one_percent(warehouse: Path) -> Path:
     return later
 
 
-def pipeline_on(warehouse: Path) -> list[str]:
-    """The pipeline's command on a warehouse."""
-    return ["pipeline", "--runner", "DirectRunner", "--quiet", "--warehouse", str(warehouse)]
+def environment(started: datetime) -> str:
+    """Where the figures come from."""
+    names = ("apache-beam", "pyarrow", "msgspec", "numpy", "duckdb", "pandas")
+    versions = ", ".join(f"{name} {version(name)}" for name in names)
+    took = timedelta(seconds=round((datetime.now() - started).total_seconds()))
+    memory_gb = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    return (
+        f"{started:%Y-%m-%d}, {os.cpu_count()} cores, {memory_gb:.0f} GiB, {platform.machine()}, Python "
+        f"{platform.python_version()}, {versions}; {took} in all"
+    )
 
 
-def compare_full_loads(events: int, runs: int) -> list[tuple[Measured, str]]:
-    """The pipeline's full load and its peers', with ratios of events a second."""
-    with tempfile.TemporaryDirectory() as folder:
-        warehouse = Path(folder) / "warehouse"
-        write_sample(warehouse, events=events)
-        run = [*pipeline_on(warehouse), "--full_load"]
-        ours = measure("this pipeline, full load, one worker", events, runs, *run)
-        plain = measure("plain dict-rows Beam pipeline", events, 1, "benchmarks.plain_beam", str(warehouse))
-        few = min(PANDAS_ROWS, events)
-        pandas = measure("row-wise pandas", few, 1, "benchmarks.rowwise_pandas", str(warehouse), str(few))
-    return [
-        (ours, ""),
-        (plain, f"we are {ours.rate / plain.rate:.1f} × faster"),
-        (pandas, f"we are {ours.rate / pandas.rate:.0f} × faster"),
-    ]
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table."""
+    return "\n".join(f"| {' | '.join(line)} |" for line in (head, ["---"] * len(head), *rows))
 
 
-def compare_incremental(events: int) -> list[tuple[Measured, str]]:
-    """A full load of a history, and the run after 1 % more arrived, with the bytes that it read."""
-    with tempfile.TemporaryDirectory() as folder:
-        warehouse = Path(folder) / "warehouse"
-        write_sample(warehouse, events=events)
-        later = hold_back_one_percent(warehouse)
-        full = measure("this pipeline, full load of a history", events, 1, *pipeline_on(warehouse), "--full_load")
-        for file in later.glob("*.parquet"):
-            shutil.move(str(file), warehouse / "posthog_etl" / "events" / file.name)
-        daily = measure("this pipeline, incremental, 1 % new", events, 1, *pipeline_on(warehouse))
-        runs = pq.read_table(warehouse / "posthog_aggregated" / "runs").sort_by("run_id").to_pylist()
-    share = runs[-1]["bytes_read"] / runs[-1]["bytes_total"]
-    return [(full, ""), (daily, f"{daily.seconds / full.seconds:.0%} of the time, {share:.0%} of the bytes read")]
+def _sample(folder: Path, events: int) -> Path:
+    """A warehouse of so many events; made once, by a process of its own so that its memory is not counted as ours."""
+    warehouse = folder / f"sample-{events}"
+    if not warehouse.exists():
+        arguments = [sys.executable, "-m", "pipeline.sample", "--warehouse", str(warehouse), "--events", str(events)]
+        subprocess.run(arguments, check=True, stdout=subprocess.DEVNULL)
+    return warehouse
+
+
+def _check_same(ours: Path, peer: Path) -> None:
+    """A peer that makes other tables is none: the sums of both sessions tables agree to one in a thousand."""
+    query = "select count(*), sum(event_count), sum(scroll_event_count), count(user_id), count(city) from '{}'"
+    sums = [duckdb.sql(query.format(path)).fetchall()[0] for path in (ours, peer)]
+    for mine, other in zip(*sums, strict=True):
+        if abs(mine - other) > mine / 1_000:
+            raise SystemExit(f"the peer's table differs: {sums}")
 
 
 def main() -> None:
     """Measure, print, save."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("--events", type=int, default=1_000_000, help="events of the full load (default 1000000)")
-    parser.add_argument("--history", type=int, default=5_000_000, help="of the incremental run (default 5000000)")
-    parser.add_argument("--runs", type=int, default=3, help="runs of each command; medians are told (default 3)")
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="small data, one run each, under three minutes")
     given = parser.parse_args()
+    sizes = QUICK if given.quick else LARGE
     started = datetime.now()
-    measured = compare_full_loads(given.events, given.runs) + compare_incremental(given.history)
-    rows = [
-        f"| {one.name} | {one.events:,} | {one.seconds:.1f} | {one.rate:,.0f} | {one.megabytes:,.0f} | {text} |"
-        for one, text in measured
-    ]
-    took = timedelta(seconds=round((datetime.now() - started).total_seconds()))
-    lines = [
-        f"{started:%Y-%m-%d}, {os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}, "
-        f"Beam {apache_beam.__version__}, pyarrow {pa.__version__}, {took} in all",
-        "",
-        "| what | events | seconds | events/s | peak MB | ratio |",
-        "|---|---|---|---|---|---|",
-        *rows,
-    ]
-    text = "\n".join(lines)
+    rows: list[tuple[str, ...]] = []
+    for part in PARTS:
+        with tempfile.TemporaryDirectory() as folder:
+            rows += part(Path(folder), sizes)
+            print(table(HEAD, rows), flush=True)
+    text = f"{environment(started)}\n\n{table(HEAD, rows)}\n"
     print(text)
-    Path(__file__).with_name("results.md").write_text(text + "\n")
+    Path(__file__).with_name("results-quick.md" if given.quick else "results.md").write_text(text)
 
 
 if __name__ == "__main__":

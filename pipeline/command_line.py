@@ -7,15 +7,19 @@ download another runner, and the pipeline must run the same on every machine.
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
+from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions, StandardOptions
 
 from pipeline.errors import UsageError
 from pipeline.options import add_arguments
 
 _IN_PROCESS = "FnApiRunner"
+#: Rows to read from which on several worker processes are faster than one: see benchmarks/README.md.
+MANY_ROWS = 3_000_000
+_MOST_WORKERS = 8
 _EPILOG = """\
 examples:
   python -m pipeline --runner DirectRunner
@@ -61,6 +65,23 @@ def parse(argv: Sequence[str]) -> PipelineOptions:
     if standard.runner in (None, "DirectRunner"):
         standard.runner = _IN_PROCESS
     return options
+
+
+def choose_workers(options: PipelineOptions, rows: int) -> int:
+    """Let an in-process run use all cores where starting processes pays; the number of workers it will have.
+
+    Worker processes take some seconds to start, which many rows make up for. Whoever gives a number of workers or a
+    running mode decides alone.
+    """
+    direct = options.view_as(DirectOptions)
+    given = options.get_all_options(drop_default=True)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    in_process = options.view_as(StandardOptions).runner == _IN_PROCESS
+    if in_process and rows >= MANY_ROWS and not {"direct_num_workers", "direct_running_mode"} & given.keys():
+        direct.direct_num_workers = min(cores, _MOST_WORKERS)
+        if direct.direct_num_workers > 1:
+            direct.direct_running_mode = "multi_processing"
+    return int(direct.direct_num_workers or 1)
 
 
 def _plain(values: dict[str, Any]) -> dict[str, Any]:

@@ -18,7 +18,7 @@ import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions, SetupOptions
 
 from pipeline import __version__, tables
-from pipeline.command_line import parse
+from pipeline.command_line import MANY_ROWS, choose_workers, parse
 from pipeline.credentials import credentials
 from pipeline.dataflow import is_dataflow, submission_told, submitted_text
 from pipeline.errors import UsageError, cause_of
@@ -142,6 +142,9 @@ def _execute(
     quiet: bool,
 ) -> None:
     options.view_as(SetupOptions).save_main_session = False
+    workers = choose_workers(options, run.scan.rows)
+    if workers > 1:
+        print(f"  workers   {workers} processes (from {MANY_ROWS:,} rows on; --direct_num_workers decides otherwise)")
     warehouse.begin(run)
     try:
         pipeline = beam.Pipeline(options=options)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,13 +17,15 @@ import pyarrow.parquet as pq
 from pipeline import tables
 from pipeline.launcher import main
 from tests.bigquery.place import Place
+from tests.same import assert_same, plain
 from transforms.metrics import Metrics, load_metrics, parse_metrics
 
 METRICS = load_metrics()
 WAVES_METRICS = Path(__file__).with_name("waves_metrics.toml")
 #: When the events of the tests begin.
 START = datetime(2025, 1, 5, 12, 0, tzinfo=UTC)
-RUN_COLUMNS = ("_loaded_at", "_run_id")
+#: What runs publish; beside it samples, of any rows that come first.
+OUTPUTS = ("sessions", "persons", "rejected_events", "runs")
 #: The BigQuery that they go to instead, or None for local warehouses; set by the fixture `place`.
 PLACE: Place | None = None
 
@@ -140,25 +144,43 @@ def write_events(warehouse: Path, rows: Sequence[Mapping[str, Any]], name: str =
 
 
 def run(warehouse: Path, *options: str) -> int:
-    """Run the pipeline in this process; its exit code."""
-    where = ["--warehouse", str(warehouse)]
-    if PLACE is not None:
-        PLACE.copy(warehouse)
-        where = PLACE.options(warehouse)
-    return main(["--runner", "DirectRunner", "--quiet", *where, *options])
+    """Run the pipeline in this process; its exit code.
+
+    On BigQuery (`PLACE`) the same run is made on the folder as well, and both must end alike and publish the same:
+    whatever a test runs there is a comparison with the local warehouse too.
+    """
+    if PLACE is None:
+        return _main("--warehouse", str(warehouse), *options)
+    PLACE.copy(warehouse)
+    code = _main(*PLACE.options(warehouse), *options)
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()) as told:
+        wanted = _main("--warehouse", str(warehouse), *options)
+    assert code == wanted, f"{code} on BigQuery, on the folder {wanted}: {told.getvalue()}"
+    for table in OUTPUTS:
+        assert_same(table, PLACE.read(warehouse, table), _local(warehouse, table))
+    return code
+
+
+def _main(*options: str) -> int:
+    return main(["--runner", "DirectRunner", "--quiet", *options])
 
 
 def published(warehouse: Path, table: str, *, run_columns: bool = False) -> pa.Table:
     """A published table, sorted by its key (its first column), without the run columns by default."""
-    if PLACE is not None:
-        found = PLACE.read(warehouse, table)
-    else:
-        folder = warehouse / "posthog_aggregated" / table
-        found = pa.concat_tables([pq.read_table(file) for file in sorted(folder.glob("*.parquet"))])
-    if not run_columns:
-        found = found.drop_columns([name for name in RUN_COLUMNS if name in found.schema.names])
-    plain = pa.schema([(field.name, field.type) for field in found.schema])  # BigQuery tells of nulls otherwise
-    return found.sort_by(found.schema.names[0]).combine_chunks().cast(plain)
+    found = PLACE.read(warehouse, table) if PLACE else _local(warehouse, table)
+    assert found is not None, f"{table} is not published"
+    return plain(found, run_columns=run_columns)
+
+
+def has_published(warehouse: Path) -> bool:
+    """Whether a run was ever published there."""
+    found = PLACE.read(warehouse, "runs") if PLACE else _local(warehouse, "runs")
+    return found is not None and found.num_rows > 0
+
+
+def _local(warehouse: Path, table: str) -> pa.Table | None:
+    files = sorted((warehouse / "posthog_aggregated" / table).glob("*.parquet"))
+    return pa.concat_tables([pq.read_table(file) for file in files]) if files else None
 
 
 def tables_of(warehouse: Path) -> dict[str, pa.Table]:

@@ -9,6 +9,8 @@ import pytest
 from tests import builders
 from tests.bigquery.emulators import Emulators, running
 
+_BYSTANDER = "bystander"
+
 
 @pytest.fixture(scope="session")
 def emulators(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulators]:
@@ -17,9 +19,18 @@ def emulators(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulators]:
         yield started
 
 
+@pytest.fixture
+def bigquery(emulators: Emulators, monkeypatch: pytest.MonkeyPatch) -> Iterator[Emulators]:
+    """Lets `builders.run`, `published` and `ledger` work on BigQuery; `run` compares with the local warehouse."""
+    monkeypatch.setattr(builders, "PLACE", emulators)
+    emulators.client().create_dataset(_BYSTANDER, exists_ok=True)
+    yield emulators
+    emulators.client().get_dataset(_BYSTANDER)  # Beam's cleanup of a read can take datasets that are not its own
+
+
 @pytest.fixture(params=["local", pytest.param("bigquery", marks=pytest.mark.emulator)])
-def place(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Lets `builders.run`, `published` and `ledger` work on either; a test that asks for it runs on both."""
+def place(request: pytest.FixtureRequest) -> str:
+    """A test that asks for it runs on both."""
     if request.param == "bigquery":
-        monkeypatch.setattr(builders, "PLACE", request.getfixturevalue("emulators"))
+        request.getfixturevalue("bigquery")
     return str(request.param)

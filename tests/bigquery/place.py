@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from google.api_core.exceptions import NotFound
 from google.cloud import bigquery
 
 _ARROW = {
@@ -39,8 +40,8 @@ class Place:
     @staticmethod
     def datasets(warehouse: Path) -> dict[str, str]:
         """The datasets that stand for the folders of a local warehouse."""
-        suffix = "".join(letter if letter.isalnum() else "_" for letter in str(warehouse))
-        return {name: f"{name}{suffix}" for name in ("posthog_etl", "firebase_etl_prod", "posthog_aggregated")}
+        prefix = "".join(letter if letter.isalnum() else "_" for letter in str(warehouse)).lstrip("_")
+        return {name: f"{prefix}_{name}" for name in ("posthog_etl", "firebase_etl_prod", "posthog_aggregated")}
 
     def options(self, warehouse: Path) -> list[str]:
         """The command line for the tables of a local warehouse."""
@@ -69,7 +70,7 @@ class Place:
 
     def _load(self, client: bigquery.Client, target: str, parts: list[pa.Table]) -> None:
         content = pa.concat_tables(parts, promote_options="permissive")
-        schema = [bigquery.SchemaField(field.name, self._type(field)) for field in content.schema]
+        schema = [self._column(field) for field in content.schema]
         client.delete_table(target, not_found_ok=True)
         client.create_table(bigquery.Table(target, schema))
         if content.num_rows:
@@ -78,22 +79,32 @@ class Place:
             config = bigquery.LoadJobConfig(source_format="PARQUET", schema=schema, write_disposition="WRITE_TRUNCATE")
             client.load_table_from_file(file, target, rewind=True, job_config=config).result()
 
-    def _type(self, column: pa.Field) -> str:
-        if self.json_properties and column.name == "properties":
-            return "JSON"
-        return "TIMESTAMP" if pa.types.is_timestamp(column.type) else _TYPES.get(column.type, "STRING")
+    def _column(self, field: pa.Field) -> bigquery.SchemaField:
+        if pa.types.is_struct(field.type):
+            parts = [self._column(field.type.field(number)) for number in range(field.type.num_fields)]
+            return bigquery.SchemaField(field.name, "RECORD", fields=parts)
+        if self.json_properties and field.name == "properties":
+            return bigquery.SchemaField(field.name, "JSON")
+        kind = "TIMESTAMP" if pa.types.is_timestamp(field.type) else _TYPES[field.type]
+        return bigquery.SchemaField(field.name, kind)
 
-    def read(self, warehouse: Path, table: str) -> pa.Table:
-        """A published table, with the columns and types that it has on a local warehouse."""
+    def read(self, warehouse: Path, table: str) -> pa.Table | None:
+        """A published table with the column types of a local warehouse; None when it does not exist."""
         name = f"{self.project}.{self.datasets(warehouse)['posthog_aggregated']}.{table}"
         client = self.client()
-        fields = [
-            (field.name, _ARROW[field.field_type, field.mode == "REPEATED"]) for field in client.get_table(name).schema
-        ]
-        rows = [dict(row) for row in client.query(f"SELECT * FROM `{name}`").result()]
-        return pa.Table.from_pylist(rows, schema=pa.schema(fields))
+        try:
+            columns = client.get_table(name).schema
+        except NotFound:
+            return None
+        schema = pa.schema([(column.name, _ARROW[column.field_type, column.mode == "REPEATED"]) for column in columns])
+        return pa.Table.from_pylist([dict(row) for row in client.query(f"SELECT * FROM `{name}`").result()], schema)
 
     def tables(self, warehouse: Path) -> list[str]:
         """The names of all tables in the output dataset."""
         dataset = self.datasets(warehouse)["posthog_aggregated"]
         return sorted(table.table_id for table in self.client().list_tables(f"{self.project}.{dataset}"))
+
+    def metadata(self, warehouse: Path, table: str) -> bigquery.Table:
+        """Columns, partitions and clusters of an output table."""
+        dataset = self.datasets(warehouse)["posthog_aggregated"]
+        return self.client().get_table(f"{self.project}.{dataset}.{table}")

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import Mock
 
 import google.cloud.bigquery_storage
 import pytest
 from google.api_core import exceptions
 
 from pipeline.errors import RunError
+from pipeline.plan import Plan
 from pipeline.warehouse.bigquery import preflight
+from pipeline.warehouse.bigquery import warehouse as module
 from pipeline.warehouse.bigquery.client import told
 from pipeline.warehouse.bigquery.preflight import check_bucket, check_streams
 from pipeline.warehouse.bigquery.read import Source
+from pipeline.warehouse.bigquery.warehouse import Datasets
+from transforms.scope import EVERYTHING
 
 
 class Bucket:
@@ -115,6 +120,34 @@ def test_streams_are_asked_for_once_with_the_real_condition(monkeypatch: pytest.
     assert request["read_session"].read_options.row_restriction == "timestamp IS NULL"
     with pytest.raises(RunError, match=r"streams of table posthog_etl\.events: grant roles/bigquery\.readSessionUser"):
         check_streams(source)
+
+
+@pytest.mark.parametrize("failing", ["check_bucket", "check_streams"])
+def test_a_check_that_fails_comes_before_anything_is_made(failing: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    checked = []
+
+    def check(name: str) -> Any:
+        def run(*arguments: object) -> None:
+            checked.append((name, arguments))
+            if name == failing:
+                raise RunError(name)
+
+        return run
+
+    for name in ("check_bucket", "check_streams"):
+        monkeypatch.setattr(module, name, check(name))
+    warehouse = module.BigQueryWarehouse(Datasets("p", "in", "in", "out"), "DIRECT_READ", "gs://files/temp")
+    warehouse._location, warehouse._columns = "EU", {"in.events": ("uuid",)}
+    vars(warehouse)["_client"] = client = Mock()
+    run: Any = SimpleNamespace(plan=Plan("full", EVERYTHING, "", None))
+    with pytest.raises(RunError, match=failing):
+        warehouse.begin(run)
+    assert client.method_calls == []
+    expected = [
+        ("check_bucket", ("gs://files/temp", "EU")),
+        ("check_streams", (Source("p", "in", "events", ("uuid",)),)),
+    ]
+    assert checked == expected[: 1 if failing == "check_bucket" else 2]
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 """One small run on the real BigQuery gives the tables of a local warehouse. Costs less than a cent.
 
-Its datasets have names of their own, expire by themselves, and are removed in the end. The bucket is a scratch bucket
-that exists; the account needs roles/bigquery.user and roles/storage.objectAdmin there.
+Its datasets have names of their own and are removed in the end; the tables expire in a day in any case. The bucket is
+a scratch bucket that exists; the account needs roles/bigquery.user and roles/storage.objectAdmin there.
 """
 
 from __future__ import annotations
@@ -12,12 +12,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from google.cloud import bigquery
 
 from pipeline.sample import write_sample
 from tests import builders
 from tests.bigquery.place import Place
 from tests.builders import assert_adds_up, ledger, published, run, tables_of
 
+DAY = 24 * 3_600 * 1_000
 PROJECT, BUCKET = os.environ.get("PROJECT", ""), os.environ.get("BUCKET", "")
 
 pytestmark = pytest.mark.skipif(
@@ -26,11 +28,18 @@ pytestmark = pytest.mark.skipif(
 
 
 @pytest.fixture
-def place() -> Iterator[Place]:
+def place(tmp_path: Path) -> Iterator[Place]:
     there = Place(PROJECT, BUCKET)
-    yield there
-    for folder in there.copied:
-        for dataset in there.datasets(folder.parents[1]).values():
+    mine = []
+    try:
+        for dataset in there.datasets(tmp_path).values():  # made here, so that what a killed test leaves does not stay
+            made = bigquery.Dataset(f"{PROJECT}.{dataset}")
+            made.default_table_expiration_ms = DAY
+            there.client().create_dataset(made)
+            mine.append(dataset)
+        yield there
+    finally:
+        for dataset in mine:
             there.client().delete_dataset(dataset, delete_contents=True, not_found_ok=True)
 
 

@@ -14,6 +14,7 @@ import pytest
 from tests.builders import (
     assert_adds_up,
     event,
+    has_published,
     ledger,
     published,
     run,
@@ -63,6 +64,7 @@ def broken(tmp_path: Path) -> Path:
     return write_events(tmp_path, rows)
 
 
+@pytest.mark.usefixtures("place")
 def test_broken_rows_are_dead_letters_and_nothing_of_them_is_told(
     broken: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -86,6 +88,7 @@ def test_broken_rows_are_dead_letters_and_nothing_of_them_is_told(
     assert odd["scroll_depth"] is None
 
 
+@pytest.mark.usefixtures("place")
 def test_too_many_rejected_rows_publish_nothing(broken: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert run(broken) == 1
     out, err = capfd.readouterr()
@@ -93,9 +96,11 @@ def test_too_many_rejected_rows_publish_nothing(broken: Path, capfd: pytest.Capt
     assert "properties_invalid 4" in err
     assert "Traceback" not in err
     assert SECRET not in out + err
+    assert not has_published(broken)
     assert not (broken / "posthog_aggregated").exists()
 
 
+@pytest.mark.usefixtures("place")
 def test_all_rows_broken_leaves_the_tables_as_they_were(tmp_path: Path) -> None:
     warehouse = write_events(tmp_path, [event(n) for n in range(5)])
     assert run(warehouse) == 0
@@ -106,6 +111,7 @@ def test_all_rows_broken_leaves_the_tables_as_they_were(tmp_path: Path) -> None:
     assert len(ledger(warehouse)) == 1
 
 
+@pytest.mark.usefixtures("place")
 @pytest.mark.parametrize("options", [(), ("--full_load",), ("--direct_num_workers=2",)])
 def test_an_empty_events_table_gives_empty_tables(tmp_path: Path, options: tuple[str, ...]) -> None:
     warehouse = write_events(tmp_path, [])
@@ -129,6 +135,7 @@ def events_file(warehouse: Path, **columns: Any) -> Path:
     return warehouse
 
 
+@pytest.mark.usefixtures("place")
 @pytest.mark.parametrize("column", ["uuid", "event", "properties", "distinct_id", "timestamp"])
 def test_a_missing_required_column_is_named(tmp_path: Path, column: str, capfd: pytest.CaptureFixture[str]) -> None:
     assert run(events_file(tmp_path, **{column: None})) == 1
@@ -137,6 +144,7 @@ def test_a_missing_required_column_is_named(tmp_path: Path, column: str, capfd: 
     assert err.count("\n") == 1
 
 
+@pytest.mark.usefixtures("place")
 @pytest.mark.parametrize(
     ("column", "values"),
     [("timestamp", pa.array(["2026-01-01"])), ("uuid", pa.array([7])), ("properties", pa.array([{"a": 1}]))],
@@ -150,6 +158,7 @@ def test_a_column_of_the_wrong_type_is_named(
     assert "posthog_etl.events" in err
 
 
+@pytest.mark.usefixtures("place")
 def test_optional_and_extra_columns(tmp_path: Path) -> None:
     warehouse = events_file(tmp_path, bq_ingested_timestamp=None, team_id=pa.array([7]))
     assert run(warehouse) == 0

@@ -1,4 +1,4 @@
-"""Incremental runs through the pipeline: a year in 12 runs equals one full load; only what changed is written."""
+"""Incremental runs through the pipeline: a year in many runs equals one full load; only what changed is written."""
 
 from __future__ import annotations
 
@@ -74,24 +74,25 @@ def put_people(warehouse: Path, users: list[dict[str, Any]], social: list[dict[s
     write_table(warehouse, "firebase_etl_prod", tables.FIREBASE_EVENTS, social)
 
 
-def test_a_year_in_twelve_runs_equals_one_full_load(tmp_path: Path, place: str) -> None:
+def test_a_year_in_many_runs_equals_one_full_load(tmp_path: Path, place: str) -> None:
     rows = year(random.Random(3))
     warehouse, whole = tmp_path / "daily", tmp_path / "whole"
-    ends = [at(month * 33 * DAY) for month in range(1, 12)] + [at(500 * DAY)]
+    parts = 12 if place == "local" else 4  # a run through the emulators takes seconds
+    ends = [at(part * 396 / parts * DAY) for part in range(1, parts)] + [at(500 * DAY)]
     begin = rows[0]["bq_ingested_timestamp"]
-    for month, end in enumerate(ends):
+    for part, end in enumerate(ends):
         batch = [row for row in rows if begin <= row["bq_ingested_timestamp"] < end]
         begin = end
-        write_events(warehouse, batch, name=f"month-{month:02d}")
-        put_people(warehouse, *people(random.Random(4), (month + 1) * 33 * DAY))
+        write_events(warehouse, batch, name=f"part-{part:02d}")
+        put_people(warehouse, *people(random.Random(4), (part + 1) * 396 / parts * DAY))
         assert run(warehouse) == 0
     write_events(whole, rows)
-    put_people(whole, *people(random.Random(4), 12 * 33 * DAY))
+    put_people(whole, *people(random.Random(4), 396 * DAY))
     assert run(whole, "--full_load") == 0
     assert tables_of(warehouse) == tables_of(whole)
 
     runs = ledger(warehouse)
-    assert [row["mode"] for row in runs] == ["full"] + ["incremental"] * 11
+    assert [row["mode"] for row in runs] == ["full"] + ["incremental"] * (parts - 1)
     for row in runs:
         assert_adds_up(row)
         assert row["sessions_too_old"] == 0

@@ -13,8 +13,19 @@ import pytest
 from pipeline.launcher import main
 from pipeline.sample import write_sample
 from pipeline.warehouse.snapshots import Snapshots
-from tests.builders import WAVES_METRICS, assert_adds_up, event, ledger, run, tables_of, write_events
+from tests.builders import (
+    WAVES_METRICS,
+    assert_adds_up,
+    event,
+    has_published,
+    ledger,
+    published,
+    run,
+    tables_of,
+    write_events,
+)
 from tests.end_to_end import killer
+from transforms.metrics import PACKAGED as PACKAGED_METRICS
 
 ROOT = Path(__file__).parents[2]
 
@@ -28,14 +39,16 @@ def contents(folder: Path) -> dict[str, int]:
     return {str(path.relative_to(folder)): path.lstat().st_size for path in sorted(folder.rglob("*"))}
 
 
-@pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def used(warehouse: Path) -> Path:
     """A warehouse after a first run, with events that arrived since."""
-    warehouse = tmp_path_factory.mktemp("base")
     write_events(warehouse, [event(n, f"s{n % 7}", distinct_id=f"a{n % 3}") for n in range(60)])
     assert run(warehouse) == 0
-    write_events(warehouse, [event(100 + n, f"s{n % 9}") for n in range(30)], name="part-1")
-    return warehouse
+    return write_events(warehouse, [event(100 + n, f"s{n % 9}") for n in range(30)], name="part-1")
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return used(tmp_path_factory.mktemp("base"))
 
 
 @pytest.fixture(scope="module")
@@ -103,25 +116,30 @@ def test_a_run_that_loses_leaves_no_trace(base: Path, tmp_path: Path, capfd: pyt
     assert run(warehouse) == 0
 
 
-def test_plan_only_touches_nothing(base: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    warehouse = copy_of(base, tmp_path)
-    before = contents(warehouse)
+@pytest.mark.usefixtures("place")
+def test_plan_only_touches_nothing(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    warehouse = used(tmp_path / "used")
+    before = contents(warehouse), tables_of(warehouse), ledger(warehouse)
     assert run(warehouse, "--plan_only") == 0
     out = capfd.readouterr().out
     assert "incremental (what arrived after" in out
     assert "of 90 rows" in out
-    assert contents(warehouse) == before
+    assert (contents(warehouse), tables_of(warehouse), ledger(warehouse)) == before
     fresh = write_events(tmp_path / "fresh", [event(1)])
     assert run(fresh, "--plan_only") == 0
     assert "first run" in capfd.readouterr().out
+    assert not has_published(fresh)
     assert not (fresh / ".posthog_aggregated").exists()
 
 
-def test_limit_publishes_samples_and_moves_nothing(base: Path, tmp_path: Path) -> None:
-    warehouse = copy_of(base, tmp_path)
+@pytest.mark.usefixtures("place")
+def test_limit_publishes_samples_and_moves_nothing(tmp_path: Path) -> None:
+    warehouse = used(tmp_path)
     before = tables_of(warehouse), ledger(warehouse)
-    assert run(warehouse, "--limit", "20") == 0
-    assert (tables_of(warehouse), ledger(warehouse)) == before
+    for limit in (20, 5):
+        assert run(warehouse, "--limit", str(limit)) == 0
+        assert sum(published(warehouse, "sessions_sample")["event_count"].to_pylist()) == limit
+        assert (tables_of(warehouse), ledger(warehouse)) == before
     sample = warehouse / "posthog_aggregated"
     assert sorted(path.name for path in sample.iterdir()) == [
         "persons",
@@ -132,15 +150,26 @@ def test_limit_publishes_samples_and_moves_nothing(base: Path, tmp_path: Path) -
         "sessions_sample",
     ]
     assert run(warehouse) == 0
-    assert (sample / "sessions_sample").is_dir()
+    assert published(warehouse, "sessions_sample").num_rows
 
 
-def test_changed_metrics_ask_for_a_full_load(base: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    warehouse = copy_of(base, tmp_path)
+@pytest.mark.usefixtures("place")
+def test_an_added_metric_asks_for_a_full_load(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    warehouse = used(tmp_path)
+    metrics = tmp_path / "metrics.toml"
+    entry = 'kind = "count"\nevents = ["$screen"]\ndescription = "Screens, once more."'
+    metrics.write_text(f"{PACKAGED_METRICS.read_text()}\n[metrics.added]\n{entry}\n")
     before = tables_of(warehouse)
-    assert run(warehouse, "--metrics_file", str(WAVES_METRICS)) == 1
+    assert run(warehouse, "--metrics_file", str(metrics)) == 1
     assert "metric definitions changed" in capfd.readouterr().err
     assert tables_of(warehouse) == before
+    assert run(warehouse, "--metrics_file", str(metrics), "--full_load") == 0
+    sessions = published(warehouse, "sessions")
+    assert sessions["added"].to_pylist() == sessions["event_count"].to_pylist()
+
+
+def test_other_metrics_replace_the_tables_of_a_folder(base: Path, tmp_path: Path) -> None:
+    warehouse = copy_of(base, tmp_path)
     assert run(warehouse, "--metrics_file", str(WAVES_METRICS), "--full_load") == 0
     assert "succeeded" in tables_of(warehouse)["sessions"].schema.names
 

@@ -8,7 +8,6 @@ from unittest.mock import Mock
 
 import apache_beam as beam
 import pytest
-from apache_beam.options.pipeline_options import GoogleCloudOptions
 from apache_beam.runners.dataflow.internal.apiclient import DataflowJobAlreadyExistsError
 from google.api_core import exceptions
 
@@ -48,8 +47,7 @@ def test_errors_of_other_runners_pass() -> None:
 def execute(argv: list[str], run: Any, monkeypatch: pytest.MonkeyPatch) -> Mock:
     warehouse = Mock()
     monkeypatch.setattr(launcher, "build", lambda *_: None)
-    monkeypatch.setattr(beam.Pipeline, "run", run)
-    monkeypatch.setattr(GoogleCloudOptions, "validate", lambda *_: [])  # it asks Cloud Storage about buckets
+    monkeypatch.setattr(beam, "Pipeline", lambda options: SimpleNamespace(run=run))
     of_run: Any = SimpleNamespace(scan=SimpleNamespace(rows=0))
     try:
         launcher._execute(of_run, warehouse, Mock(), frozenset(), parse(argv), quiet=True)

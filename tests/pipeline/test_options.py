@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from datetime import date
 
 import pytest
 
-from pipeline.command_line import parse
+from pipeline.command_line import MANY_ROWS, choose_workers, parse
 from pipeline.errors import UsageError
 from pipeline.launcher import main
 from pipeline.options import OPTIONS, Settings, settings_of
@@ -92,6 +93,25 @@ def test_beam_options_pass_and_the_runner_is_the_in_process_one() -> None:
     assert everything["runner"] == "FnApiRunner"
     assert everything["direct_num_workers"] == 2
     assert parse(["--runner", "PrismRunner"]).get_all_options()["runner"] == "PrismRunner"
+
+
+@pytest.mark.parametrize(
+    ("argv", "rows", "workers", "mode"),
+    [
+        ([], MANY_ROWS, 4, "multi_processing"),
+        ([], MANY_ROWS - 1, 1, "in_memory"),
+        (["--direct_num_workers=3"], MANY_ROWS, 3, "in_memory"),
+        (["--direct_num_workers=1", "--direct_running_mode=in_memory"], MANY_ROWS, 1, "in_memory"),
+        (["--runner", "PrismRunner"], MANY_ROWS, 1, "in_memory"),
+    ],
+)
+def test_large_runs_use_all_cores_unless_told_otherwise(
+    argv: list[str], rows: int, workers: int, mode: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1, 2, 3})
+    options = parse(argv)
+    assert choose_workers(options, rows) == workers
+    assert options.get_all_options()["direct_running_mode"] == mode
 
 
 def test_help_teaches(capsys: pytest.CaptureFixture[str]) -> None:

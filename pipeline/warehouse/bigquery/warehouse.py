@@ -117,15 +117,10 @@ class BigQueryWarehouse:
 
     def read_input(self, table: Table) -> beam.PTransform:
         """See `base.Warehouse`."""
-        if self._info(table, table.name) is None:
-            return _Nothing()
-        return self._read(table, table.name, self._columns[self._label(table)])
+        return self._read(table, table.name, self._columns.get(self._label(table), ()))
 
     def read_published(self, run: Run, table: Table) -> beam.PTransform:
-        """See `base.Warehouse`; only load jobs and transactions write there, so metadata knows its rows."""
-        info = self._info(table, run.published_name(table))
-        if info is None or not info.rows:
-            return _Nothing()
+        """See `base.Warehouse`; read even when its metadata says that it is empty, which may be old."""
         return self._read(table, run.published_name(table), tuple(table.schema.names))
 
     def begin(self, run: Run) -> None:
@@ -225,6 +220,8 @@ class BigQueryWarehouse:
         return Source(self._at.project, self._at.posthog, tables.EVENTS.name, columns, condition, plan.limit)
 
     def _read(self, table: Table, name: str, columns: tuple[str, ...]) -> beam.PTransform:
+        if self._info(table, name) is None:
+            return _Nothing()
         source = Source(self._at.project, self._at.of(table), name, columns)
         return ReadTable(source, table.bare, self._method, self._at.aggregated)
 
