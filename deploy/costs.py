@@ -71,9 +71,7 @@ class Night:
     def sessions_kept(self) -> float:
         """Rows of the session table, all of which are joined and compared."""
         return (
-            self.events_a_day
-            * self._of("Days of events and sessions in the tables")
-            / self._of("Events of a session")
+            self.events_a_day * self._of("Days of events and sessions in the tables") / self._of("Events of a session")
         )
 
     @property
