@@ -19,8 +19,12 @@ done
 body=$(gcloud scheduler jobs describe "${JOB:-sessions-nightly}" --project="$PROJECT" --location="$REGION" \
   --format='value(httpTarget.body)' | base64 --decode)
 for parameter in "$@"; do
-  name=${parameter%%=*}
-  body=$(sed -e "/^ *\"$name\": /d" -e "s|\"parameters\": {|&\n      \"$name\": \"${parameter#*=}\",|" <<<"$body")
+  name=${parameter%%=*} value=${parameter#*=}
+  if grep --quiet "^      \"$name\": " <<<"$body"; then
+    body=$(sed "s|^\(      \"$name\": \)\"[^\"]*\"|\1\"$value\"|" <<<"$body")
+  else
+    body=$(sed "s|\"parameters\": {|&\n      \"$name\": \"$value\",|" <<<"$body")
+  fi
 done
 printf '%s\n' "$body" >"$RENDERED/launch.json"
 if [[ $DRY_RUN ]]; then cat "$RENDERED/launch.json"; fi

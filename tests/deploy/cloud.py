@@ -1,7 +1,7 @@
 """A pretended Google Cloud for the scripts of deploy/, and what checks the commands they would run.
 
-The fakes stand in for `gcloud`, `bq`, `docker` and `curl` on the PATH: they note every call, remember what was created, and
-answer questions about it, so that a second run finds everything there.
+The fakes stand in for `gcloud`, `bq`, `docker` and `curl` on the PATH: they note every call, remember what was created,
+and answer questions about it, so that a second run finds everything there.
 """
 
 from __future__ import annotations
