@@ -20,10 +20,10 @@ body=$(gcloud scheduler jobs describe "${JOB:-sessions-nightly}" --project="$PRO
   --format='value(httpTarget.body)' | base64 --decode)
 for parameter in "$@"; do
   name=${parameter%%=*} value=${parameter#*=}
-  if grep --quiet "^      \"$name\": " <<<"$body"; then
-    body=$(sed "s|^\(      \"$name\": \)\"[^\"]*\"|\1\"$value\"|" <<<"$body")
+  if [[ $body =~ $'\n      '"\"$name\": "\"[^\"]*\" ]]; then
+    body=${body/"${BASH_REMATCH[0]}"/$'\n      '"\"$name\": \"$value\""}
   else
-    body=$(sed "s|\"parameters\": {|&\n      \"$name\": \"$value\",|" <<<"$body")
+    body=${body/'"parameters": {'/'"parameters": {'$'\n      '"\"$name\": \"$value\","}
   fi
 done
 printf '%s\n' "$body" >"$RENDERED/launch.json"
