@@ -34,7 +34,7 @@ format: $(VENV)/dev  ## rewrite the code in the one format
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-template: $(VENV)/run  ## flex_template.json and the tables of docs/ from the code
+template: $(VENV)/run  ## flex_template.json from the options
 	$(BIN)/python -m deploy.template
 
 lock: $(VENV)/dev  ## compile the lock files from requirements*.in

@@ -1,7 +1,7 @@
 """A pretended Google Cloud for the scripts of deploy/, and what checks the commands they would run.
 
-The fakes stand in for `gcloud`, `bq` and `docker` on the PATH: they note every call, remember what was created, and
-answer questions about it, so that a second run finds everything there.
+The fakes stand in for `gcloud`, `bq`, `docker` and `curl` on the PATH: they note every call, remember what was created,
+and answer questions about it, so that a second run finds everything there.
 """
 
 from __future__ import annotations
@@ -34,6 +34,11 @@ for word in "$@"; do  # keep what a body said when it was sent
   esac
 done
 case " $* " in
+  *"value(httpTarget.body)"*) base64 "$CLOUD/scheduled.json" && exit ;;
+  *" auth print-access-token "*) echo secret-token && exit ;;
+  *" --data @"*) for word in "$@"; do [[ $word == @* ]] && cp "${word#@}" "$CLOUD/launched.json"; done && exit ;;
+esac
+case " $* " in
   *" describe "* | *" show "*) [[ -e $CLOUD/created ]] ;;
   *" ls "*) [[ -e $CLOUD/created ]] && echo '[{"displayName": "sessions-freshness"}]' || true ;;
   *" list "*) [[ -e $CLOUD/created ]] && echo "projects/my-project/things/1" || true ;;
@@ -52,7 +57,7 @@ class Cloud:
     @classmethod
     def make(cls, folder: Path) -> Cloud:
         """A project without anything in it."""
-        for name in ("gcloud", "bq", "docker"):
+        for name in ("gcloud", "bq", "docker", "curl"):
             (folder / name).write_text(_FAKE)
             (folder / name).chmod(0o755)
         return cls(folder)

@@ -181,6 +181,30 @@ def test_other_branches_stop_after_the_tests(cloud: Cloud, branch: str, step: st
     assert "stops after the tests" in cloud.output
 
 
+def test_a_launch_by_hand_is_the_nightly_one_with_other_parameters(cloud: Cloud) -> None:
+    calls = cloud.calls("setup.sh", **SETTINGS)
+    nightly = cloud.body(
+        calls, next(n for n, call in enumerate(calls) if "sessions-nightly" in call and "create" in call)
+    )
+    (cloud.folder / "scheduled.json").write_text(nightly)
+    given = {"start_date": "2026-01-05", "end_date": "2026-01-07", "excluded_users": "gs://bucket/ids.txt"}
+    calls = cloud.calls("launch.sh", *(f"{name}={value}" for name, value in given.items()), PROJECT="my-project")
+    assert calls[-1][0] == "curl"
+    assert calls[-1][-1].endswith("/locations/europe-west1/flexTemplates:launch")
+    assert "secret-token" not in " ".join(map(" ".join, calls))
+    wanted = json.loads(nightly)
+    wanted["launchParameter"]["parameters"] |= given
+    assert json.loads((cloud.folder / "launched.json").read_text()) == wanted
+
+
+@pytest.mark.parametrize("bad", ["start_date", "x=$(id)", 'x="', "X=1", "x=a|b"])
+def test_a_launch_by_hand_refuses_what_is_no_parameter(cloud: Cloud, bad: str) -> None:
+    script = ["bash", ROOT / "deploy/launch.sh", bad]
+    environment = {"PROJECT": "my-project", "PATH": "/usr/bin:/bin"}
+    done = subprocess.run(script, env=environment, capture_output=True, text=True)
+    assert (done.returncode, done.stderr.splitlines()[0][:23]) == (2, "usage: deploy/launch.sh")
+
+
 def test_what_is_missing_is_named() -> None:
     for settings, name in (({}, "PROJECT"), ({"PROJECT": "my-project"}, "BRANCH")):
         script = ROOT / "deploy" / ("setup.sh" if name == "PROJECT" else "release.sh")
