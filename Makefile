@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 EMULATORS := .venv-emulators
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: run test test-cloud check format bench bench-quick bench-scaling lock clean
+.PHONY: run test test-cloud check format bench bench-quick bench-scaling template lock clean
 
 run: $(VENV)/run  ## the main job on the sample warehouse
 	$(BIN)/python -m pipeline --runner DirectRunner
@@ -33,6 +33,9 @@ bench-scaling: $(VENV)/dev  ## time and memory against events and workers; write
 format: $(VENV)/dev  ## rewrite the code in the one format
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+template: $(VENV)/run  ## flex_template.json from the options
+	$(BIN)/python -m deploy.template
 
 lock: $(VENV)/dev  ## compile the lock files from requirements*.in
 	$(BIN)/pip install --quiet pip-tools

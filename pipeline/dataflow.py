@@ -1,4 +1,4 @@
-"""Dataflow's refusals to take a job, as one line each.
+"""Handing a job to Dataflow: where it is then, and why Dataflow does not take it, as one line each.
 
 Only of submitting: what happens to the job later is told in its own log, and the tables are as they were until its last
 step has published them.
@@ -10,15 +10,26 @@ import contextlib
 from collections.abc import Iterator
 
 from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOptions, StandardOptions
+from apache_beam.runners.runner import PipelineResult
 from google.api_core import exceptions
 from google.auth.exceptions import DefaultCredentialsError
 
 from pipeline.errors import RunError
 
+_CONSOLE = "https://console.cloud.google.com/dataflow/jobs"
+
 
 def is_dataflow(options: PipelineOptions) -> bool:
     """Whether the runner only submits."""
     return "Dataflow" in (options.view_as(StandardOptions).runner or "")
+
+
+def submitted_text(result: PipelineResult, options: PipelineOptions) -> str:
+    """Where to follow a job that was submitted, or that a template's launcher has prepared for Dataflow to start."""
+    cloud = options.view_as(GoogleCloudOptions)
+    if not result.has_job:
+        return f"Handed {cloud.job_name} to Dataflow, which starts it; follow it in {_CONSOLE}"
+    return f"Submitted {cloud.job_name}: {_CONSOLE}/{cloud.region}/{result.job_id()}?project={cloud.project}"
 
 
 @contextlib.contextmanager

@@ -19,14 +19,11 @@ the job.
 from __future__ import annotations
 
 import apache_beam as beam
-from apache_beam.pvalue import AsList, AsSingleton
 
 from pipeline import tables
-from pipeline.ledger import MAX_LISTED
-from pipeline.publish import publish_run
+from pipeline.publish import add_publishing
 from pipeline.warehouse.base import Run, Warehouse
 from transforms.changes import CompareWithPublished
-from transforms.counts import ListIds, SumCounts
 from transforms.enrich import MakeSessionRows
 from transforms.identity import MatchUsers
 from transforms.metrics import Metrics
@@ -82,22 +79,5 @@ def build(p: beam.Pipeline, warehouse: Warehouse, run: Run, metrics: Metrics, ex
         persons: (people.rows, made.also["kept_persons"]) | "All persons" >> beam.Flatten(),
         rejected: dead.rows,
     }
-    staged = [written[table] | f"Stage {table.name}" >> warehouse.stage(run, table) for table in run.tables]
-    steps = (decoded, settled, unique_users, made, people, dead)
-    old = [decoded.texts, settled.texts] | "All too old" >> beam.Flatten()
-    old = old | "List too old" >> ListIds("sessions.too_old", MAX_LISTED)
-    counts = [step.counts for step in steps] + [old["counts"]]
-    latest = decoded.arrivals | "Latest arrival" >> beam.CombineGlobally(max).without_defaults()
-    _ = (
-        p
-        | "Start publishing" >> beam.Create([run])
-        | "Publish"
-        >> beam.Map(
-            publish_run,
-            warehouse=warehouse,
-            staged=AsList(staged | "All staged" >> beam.Flatten()),
-            counts=AsList(counts | "All counts" >> beam.Flatten() | "Sum counts" >> SumCounts()),
-            latest_arrival=AsSingleton(latest, default_value=None),
-            too_old=AsSingleton(old["ids"], default_value=[]),
-        )
-    )
+    counts = [step.counts for step in (decoded, settled, unique_users, made, people, dead)]
+    add_publishing(p, run, warehouse, written, counts, decoded.arrivals, (decoded.texts, settled.texts))

@@ -20,7 +20,7 @@ from apache_beam.options.pipeline_options import PipelineOptions, SetupOptions
 from pipeline import __version__, tables
 from pipeline.command_line import MANY_ROWS, choose_workers, parse
 from pipeline.credentials import credentials
-from pipeline.dataflow import is_dataflow, submission_told
+from pipeline.dataflow import is_dataflow, submission_told, submitted_text
 from pipeline.errors import UsageError, cause_of
 from pipeline.excluded import digest, load_excluded
 from pipeline.graph import build
@@ -45,7 +45,7 @@ def main(argv: Sequence[str]) -> int:
         if settings.verbose:
             _LOG.setLevel(logging.DEBUG)
         else:  # the runner logs what a worker raised, which may quote a row; the one line of cause does not
-            logging.getLogger("apache_beam").setLevel(logging.CRITICAL)
+            logging.getLogger("apache_beam").setLevel(logging.CRITICAL + 1)
         _run(settings, options)
     except (UsageError, MetricsError) as error:
         print(f"pipeline: {error}", file=sys.stderr)
@@ -152,7 +152,7 @@ def _execute(
         with Progress(warehouse.rows_read, run.scan.rows, enabled=not quiet), submission_told(options):
             result = pipeline.run()
         if is_dataflow(options):
-            print("Submitted; follow the job in the Dataflow console.")
+            print(submitted_text(result, options))
             return
         result.wait_until_finish()
     except BaseException:

@@ -38,7 +38,7 @@ class Option:
     is_flag: bool = False
     choices: tuple[str, ...] = ()
     pattern: str = ""
-    """Regular expression of the values that the parser accepts, for the template's metadata."""
+    """Regular expression of the values that the parser accepts, where `choices` do not say it."""
 
     @property
     def fallback(self) -> str | None:
@@ -49,7 +49,14 @@ class Option:
 _PROJECT = re.compile(r"([a-z0-9.-]{1,100}:)?[a-z][a-z0-9-]{4,28}[a-z0-9]")
 _PROJECT_PATTERN = rf"^({_PROJECT.pattern})?$"
 _DATASET_PATTERN = f"^{DATASET.pattern}$"
-_DATE_PATTERN = r"^(\d{4}-\d{2}-\d{2})?$"
+#: The days of this century: exact, so that a launch form refuses 2026-02-30 as well.
+_DATE_PATTERN = (
+    r"^(20([0-9]{2}-((0[13578]|1[02])-(0[1-9]|[12][0-9]|3[01])|(0[469]|11)-(0[1-9]|[12][0-9]|30)"
+    r"|02-(0[1-9]|1[0-9]|2[0-8]))|(0[048]|[2468][048]|[13579][26])-02-29))?$"
+)
+_COUNT = re.compile(r"[1-9][0-9]{0,11}")
+_WHOLE = re.compile(r"[0-9]{1,4}")
+_RATIO = re.compile(r"0(\.[0-9]+)?|1(\.0+)?")
 OPTIONS = (
     Option(
         "warehouse",
@@ -121,7 +128,6 @@ OPTIONS = (
         "true|false",
         is_flag=True,
         choices=("true", "false"),
-        pattern="^(true|false)$",
     ),
     Option(
         "start_date",
@@ -142,7 +148,7 @@ OPTIONS = (
         None,
         "Read at most this many event rows and publish to sessions_sample and persons_sample only.",
         "ROWS",
-        pattern=r"^([1-9]\d{0,11})?$",
+        pattern=f"^({_COUNT.pattern})?$",
     ),
     Option(
         "excluded_users",
@@ -163,21 +169,21 @@ OPTIONS = (
         "6",
         "Incremental: read again what arrived up to this many hours before the watermark.",
         "HOURS",
-        pattern=r"^\d{1,4}$",
+        pattern=f"^{_WHOLE.pattern}$",
     ),
     Option(
         "lateness_days",
         "3",
         "Incremental: events may arrive this many days after they happened.",
         "DAYS",
-        pattern=r"^\d{1,4}$",
+        pattern=f"^{_WHOLE.pattern}$",
     ),
     Option(
         "max_rejected_ratio",
         "0.05",
         "A run that rejects a larger share of its rows (0 to 1) publishes nothing and fails.",
         "RATIO",
-        pattern=r"^(0(\.\d+)?|1(\.0+)?)$",
+        pattern=f"^({_RATIO.pattern})$",
     ),
     Option(
         "plan_only",
@@ -186,7 +192,6 @@ OPTIONS = (
         "true|false",
         is_flag=True,
         choices=("true", "false"),
-        pattern="^(true|false)$",
     ),
     Option(
         "quiet",
@@ -195,7 +200,6 @@ OPTIONS = (
         "true|false",
         is_flag=True,
         choices=("true", "false"),
-        pattern="^(true|false)$",
     ),
     Option(
         "verbose",
@@ -204,7 +208,6 @@ OPTIONS = (
         "true|false",
         is_flag=True,
         choices=("true", "false"),
-        pattern="^(true|false)$",
     ),
 )
 
@@ -334,7 +337,7 @@ def _check_cloud(options: PipelineOptions, values: dict[str, str | None]) -> Non
 
 def _request(values: dict[str, str | None]) -> Request:
     start, end = (_date(name, values[name]) for name in ("start_date", "end_date"))
-    limit = _whole("limit", values["limit"], least=1) if values["limit"] else None
+    limit = _count("limit", values["limit"]) if values["limit"] else None
     if (start is None) != (end is None):
         raise UsageError("--start_date and --end_date go together; give both or none")
     if start is not None and end is not None and start >= end:
@@ -378,26 +381,28 @@ def _date(name: str, value: str | None) -> date | None:
     if not value:
         return None
     try:
-        return date.fromisoformat(value) if re.fullmatch(r"\d{4}-\d{2}-\d{2}", value) else _bad()
+        return date.fromisoformat(value) if re.fullmatch(r"20[0-9]{2}-[0-9]{2}-[0-9]{2}", value) else _bad()
     except ValueError as error:
-        raise UsageError(f"--{name} {value!r} is not a day such as 2026-01-31") from error
+        raise UsageError(f"--{name} {value!r} is not a day of 2000 to 2099 such as 2026-01-31") from error
 
 
 def _bad() -> date:
     raise ValueError
 
 
-def _whole(name: str, value: str | None, least: int = 0) -> int:
-    if value is None or not re.fullmatch(r"\d{1,12}", value) or int(value) < least:
-        raise UsageError(f"--{name} {value!r} is not a whole number from {least} on")
+def _count(name: str, value: str) -> int:
+    if not _COUNT.fullmatch(value):
+        raise UsageError(f"--{name} {value!r} is not a whole number from 1 on")
+    return int(value)
+
+
+def _whole(name: str, value: str | None) -> int:
+    if value is None or not _WHOLE.fullmatch(value):
+        raise UsageError(f"--{name} {value!r} is not a whole number from 0 to 9999")
     return int(value)
 
 
 def _ratio(name: str, value: str | None) -> float:
-    try:
-        ratio = float(value or "")
-    except ValueError:
-        ratio = -1.0
-    if not 0 <= ratio <= 1:
-        raise UsageError(f"--{name} {value!r} is not a number from 0 to 1")
-    return ratio
+    if value is None or not _RATIO.fullmatch(value):
+        raise UsageError(f"--{name} {value!r} is not a number from 0 to 1 such as 0.05")
+    return float(value)

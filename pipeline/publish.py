@@ -2,12 +2,62 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from typing import Any
 
-from pipeline.ledger import check_rejected, ledger_row
+import apache_beam as beam
+import pyarrow as pa
+from apache_beam.pvalue import AsList, AsSingleton, PCollection
+
+from pipeline.ledger import MAX_LISTED, check_rejected, ledger_row
+from pipeline.tables import Table
 from pipeline.warehouse.base import Run, Staged, Warehouse
-from transforms.counts import Count
+from transforms.changes import CHANGES
+from transforms.counts import Count, ListIds, SumCounts
+
+_LOG = logging.getLogger("pipeline")
+
+
+def add_publishing(
+    p: beam.Pipeline,
+    run: Run,
+    warehouse: Warehouse,
+    written: Mapping[Table, PCollection[pa.RecordBatch]],
+    counts: Sequence[PCollection[Count]],
+    arrivals: PCollection[int],
+    too_old: Sequence[PCollection[str]],
+) -> None:
+    """Add the end of the graph: staging, and one step that waits for all others and runs even for no row.
+
+    Args:
+      p: the pipeline.
+      run: the run as planned.
+      warehouse: where to.
+      written: rows of every table with their change.
+      counts: numbers of all steps.
+      arrivals: arrivals read, µs.
+      too_old: ids of sessions that only a backfill can settle.
+    """
+    staged = [written[table] | f"Stage {table.name}" >> warehouse.stage(run, table) for table in run.tables]
+    old = too_old | "All too old" >> beam.Flatten()
+    old = old | "List too old" >> ListIds("sessions.too_old", MAX_LISTED)
+    latest = arrivals | "Latest arrival" >> beam.CombineGlobally(max).without_defaults()
+    every = [*counts, old["counts"]] | "All counts" >> beam.Flatten()
+    _ = (
+        p
+        | "Start publishing" >> beam.Create([run])
+        | "Publish"
+        >> beam.Map(
+            publish_run,
+            warehouse=warehouse,
+            staged=AsList(staged | "All staged" >> beam.Flatten()),
+            counts=AsList(every | "Sum counts" >> SumCounts()),
+            latest_arrival=AsSingleton(latest, default_value=None),
+            too_old=AsSingleton(old["ids"], default_value=[]),
+        )
+    )
 
 
 def publish_run(
@@ -34,3 +84,14 @@ def publish_run(
     row = ledger_row(run, counts, latest_arrival, too_old, datetime.now(UTC))
     check_rejected(row, run.max_rejected_ratio)
     warehouse.publish(run, staged, counts, row)
+    # the launcher of a Dataflow job never sees this: the worker's log is where it is told
+    _LOG.info(published_text(row))
+
+
+def published_text(row: Mapping[str, Any]) -> str:
+    """One line of numbers about a ledger row."""
+    rows = ("read", "kept", "duplicate", "filtered", "rejected")
+    parts = [", ".join(f"{name} {row[f'rows_{name}']:,}" for name in rows)]
+    for table in ("sessions", "persons"):
+        parts.append(f"{table} " + ", ".join(f"{change} {row[f'{table}_{change}']:,}" for change in CHANGES))
+    return f"published run {row['run_id']} ({row['mode']}): rows {'; '.join(parts)}"

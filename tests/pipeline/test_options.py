@@ -54,10 +54,13 @@ def test_a_backfill() -> None:
     [
         (["--full_load=maybe"], ["--full_load", "'maybe'", "true, false"]),
         (["--start_date", "2026-13-01", "--end_date", "2026-12-01"], ["--start_date", "'2026-13-01'"]),
+        (["--start_date", "0001-01-01", "--end_date", "2026-12-01"], ["'0001-01-01'", "2000 to 2099"]),
         (["--start_date", "2026-01-05"], ["--start_date", "--end_date", "together"]),
         (["--start_date", "2026-01-05", "--end_date", "2026-01-05"], ["not before"]),
         (["--limit", "0"], ["--limit", "'0'", "from 1"]),
         (["--limit", "ten"], ["'ten'"]),
+        (["--limit", "٣"], ["'٣'"]),
+        (["--lateness_days", "999999999999"], ["--lateness_days", "0 to 9999"]),
         (["--limit", "5", "--full_load"], ["--full_load and --limit", "exclude"]),
         (["--posthog_dataset", "a`b;--"], ["--posthog_dataset", "a`b;--", "letters"]),
         (["--aggregated_dataset", "posthog_etl"], ["--aggregated_dataset", "input dataset"]),

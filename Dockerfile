@@ -1,0 +1,33 @@
+# One image for the Flex Template launcher and for the workers, so that both run the same code and versions.
+# docs/deploy.md says how it is built; tests/deploy/test_image.py runs its steps where there is no Docker.
+ARG BEAM_VERSION=2.77.0
+FROM apache/beam_python3.11_sdk:${BEAM_VERSION} AS beam
+FROM gcr.io/dataflow-templates-base/python311-template-launcher-base:20240506-rc00 AS launcher
+
+FROM python:3.11.14-slim-bookworm AS build
+WORKDIR /src
+COPY requirements.txt ./
+# the lock in its own layer: a change of the code alone downloads nothing
+RUN python -m venv /opt/venv \
+    && /opt/venv/bin/pip install --no-cache-dir --requirement requirements.txt
+COPY pyproject.toml setup.py requirements.in ./
+COPY pipeline ./pipeline
+COPY transforms ./transforms
+RUN /opt/venv/bin/pip install --no-cache-dir --no-deps . \
+    && /opt/venv/bin/pip check
+
+FROM python:3.11.14-slim-bookworm
+COPY --from=beam /opt/apache/beam /opt/apache/beam
+COPY --from=launcher /opt/google/dataflow/python_template_launcher /opt/google/dataflow/python_template_launcher
+COPY --from=build /opt/venv /opt/venv
+# what the launcher runs is the package's own entry point, outside the package: one import identity
+COPY pipeline/__main__.py /template/main.py
+WORKDIR /template
+# RUN_PYTHON_SDK_IN_DEFAULT_ENVIRONMENT: boot makes no environment of its own, everything is installed already
+ENV PATH=/opt/venv/bin:$PATH \
+    FLEX_TEMPLATE_PYTHON_PY_FILE=/template/main.py \
+    RUN_PYTHON_SDK_IN_DEFAULT_ENVIRONMENT=1 \
+    PYTHONUNBUFFERED=1
+# No USER: Dataflow mounts folders of the worker's machine that belong to root, and boot writes into them. The code
+# needs none of that: Cloud Build runs it in this image as nobody, on a read-only file system, without a network.
+ENTRYPOINT ["/opt/apache/beam/boot"]

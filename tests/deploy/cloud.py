@@ -1,0 +1,145 @@
+"""A pretended Google Cloud for the scripts of deploy/, and what checks the commands they would run.
+
+The fakes stand in for `gcloud`, `bq`, `docker` and `curl` on the PATH: they note every call, remember what was created,
+and answer questions about it, so that a second run finds everything there.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.deploy.dockerfile import ROOT
+
+NO_GCLOUD = "gcloud is not installed; what the commands do is checked by the other tests"
+HAS_GCLOUD = shutil.which("gcloud") is not None and shutil.which("bq") is not None
+SETTINGS = {"PROJECT": "my-project", "ALERT_EMAIL": "me@example.com", "REPO_OWNER": "owner", "REPO_NAME": "repo"}
+
+_FAKE = r"""#!/usr/bin/env bash
+line=$(basename "$0")
+for word in "$@"; do printf -v word '%q' "$word"; line+=" $word"; done
+echo "$line" >>"$CLOUD/calls"
+for word in "$@"; do  # keep what a body said when it was sent
+  case $word in
+    --message-body-from-file=* | --policy-from-file=*) cp "${word#*=}" "$CLOUD/$(wc -l <"$CLOUD/calls").json" ;;
+  esac
+done
+case " $* " in
+  *"value(httpTarget.body)"*) base64 "$CLOUD/scheduled.json" && exit ;;
+  *" auth print-access-token "*) echo secret-token && exit ;;
+  *" --data @"*) for word in "$@"; do [[ $word == @* ]] && cp "${word#@}" "$CLOUD/launched.json"; done && exit ;;
+esac
+case " $* " in
+  *" describe "* | *" show "*) [[ -e $CLOUD/created ]] ;;
+  *" ls "*) [[ -e $CLOUD/created ]] && echo '[{"displayName": "sessions-freshness"}]' || true ;;
+  *" list "*) [[ -e $CLOUD/created ]] && echo "projects/my-project/things/1" || true ;;
+esac
+"""
+
+
+@dataclass
+class Cloud:
+    """A folder with the fakes and what they noted."""
+
+    folder: Path
+    output: str = ""
+    """What the last script printed."""
+
+    @classmethod
+    def make(cls, folder: Path) -> Cloud:
+        """A project without anything in it."""
+        for name in ("gcloud", "bq", "docker", "curl"):
+            (folder / name).write_text(_FAKE)
+            (folder / name).chmod(0o755)
+        return cls(folder)
+
+    def calls(self, script: str, *arguments: str, **settings: str) -> list[list[str]]:
+        """Run a script of deploy/ with these settings; the commands that it ran, as words."""
+        log = self.folder / "calls"
+        log.unlink(missing_ok=True)
+        self.output = run(
+            script, *arguments, CLOUD=str(self.folder), PATH=f"{self.folder}:{os.environ['PATH']}", **settings
+        )
+        return [shlex.split(line) for line in log.read_text().splitlines()] if log.exists() else []
+
+    def body(self, calls: list[list[str]], number: int) -> str:
+        """The file that the command of this index sent."""
+        return (self.folder / f"{number + 1}.json").read_text()
+
+    def fill(self) -> None:
+        """From now on, everything that is asked for is there."""
+        (self.folder / "created").touch()
+
+
+def run(script: str, *arguments: str, **settings: str) -> str:
+    """What a script of deploy/ prints; only these settings are in its environment."""
+    environment = {"PATH": os.environ["PATH"]} | settings
+    done = subprocess.run(
+        ["bash", ROOT / "deploy" / script, *arguments], env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def commands_in(text: str) -> list[list[str]]:
+    """The gcloud and bq commands of a script's dry run or of a shell block in the docs, as words."""
+    found: list[list[str]] = []
+    for line in text.replace("\\\n", " ").splitlines():
+        words = shlex.shlex(line, posix=True, punctuation_chars=True)
+        words.whitespace_split = True
+        command: list[str] = []
+        for word in [*words, ";"]:
+            if word == "<" or (word and not set(word) <= set("();<>|&{}$")):
+                command.append(word)
+                continue
+            if command[:1] in (["gcloud"], ["bq"]):
+                found.append(command)
+            command = []
+    return found
+
+
+def complaints(commands: Iterable[list[str]]) -> dict[str, str]:
+    """What the installed tools say against commands, by command. Needs `HAS_GCLOUD`."""
+    commands = list(commands)
+    bq = {shlex.join(words): _bq_complaint(words) for words in commands if words[0] == "bq"}
+    gcloud = sorted({shlex.join(words) for words in commands if words[0] == "gcloud"})
+    with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
+        json.dump([{"command_string": command} for command in gcloud], file)
+        file.flush()
+        lint = ["gcloud", "meta", "lint-gcloud-commands", f"--commands-file={file.name}"]
+        done = subprocess.run(lint, capture_output=True, text=True, check=True)
+    results = json.loads(done.stdout)
+    assert len(results) == len(gcloud)
+    said = {result["command_string"]: str(result["error_message"]) for result in results if not result["success"]}
+    return said | {command: text for command, text in bq.items() if text}
+
+
+def _bq_complaint(words: list[str]) -> str:
+    """`bq` has no linter: its help says which commands and flags there are."""
+    command = next(word for word in words[1:] if not word.startswith("-"))
+    at = words.index(command)
+    for flags, known in ((words[1:at], _bq_flags("")), (words[at:], _bq_flags(command))):
+        for flag in flags:
+            if flag.startswith("--") and flag.removeprefix("--").split("=")[0] not in known:
+                return f"bq {command}: unknown flag {flag}"
+    return ""
+
+
+@functools.cache
+def _bq_flags(command: str) -> frozenset[str]:
+    asked = ["bq", "help", command] if command else ["bq", "--help"]
+    # outside any project: bq wants one to be set before it helps
+    environment: Mapping[str, str] = os.environ | {"CLOUDSDK_CORE_PROJECT": "my-project"}
+    done = subprocess.run(asked, env=environment, capture_output=True, text=True, check=False)
+    flags = re.findall(r"^ +(?:-\w,)?--(?:\[no\])?(\w+)", done.stdout + done.stderr, re.MULTILINE)
+    assert flags, f"bq has no help on {command!r}"
+    return frozenset(flags)

@@ -1,0 +1,199 @@
+"""The files that the scripts send: launch bodies, alert policies, lifecycle and cleanup rules, the freshness query."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+import pytest
+from google.cloud import dataflow_v1beta3 as dataflow
+from google.cloud import monitoring_v3 as monitoring
+from google.protobuf import json_format
+
+from deploy import template
+from pipeline import tables
+from pipeline.command_line import parse
+from pipeline.options import DEFAULT_WAREHOUSE, OPTIONS
+from tests.deploy.cloud import SETTINGS, Cloud
+from tests.deploy.dockerfile import ROOT
+
+PARAMETERS = {parameter["name"]: parameter for parameter in template.metadata()["parameters"]}
+
+
+@pytest.fixture(scope="module")
+def calls(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """What each kind of command sent for a new project: body by command and name."""
+    cloud = Cloud.make(tmp_path_factory.mktemp("cloud"))
+    found = {}
+    for number, call in enumerate(made := cloud.calls("setup.sh", **SETTINGS)):
+        if call[1:5] == ["scheduler", "jobs", "create", "http"]:
+            found[call[5]] = cloud.body(made, number)
+        elif call[1:5] == ["alpha", "monitoring", "policies", "create"]:
+            body = cloud.body(made, number)
+            found[json.loads(body)["displayName"]] = body
+        elif "--transfer_config" in call and "mk" in call:
+            found["freshness"] = next(word.partition("=")[2] for word in call if word.startswith("--params="))
+    return found
+
+
+LAUNCHES = ["sessions-nightly", "sessions-full-load", "sessions-dev-nightly", "sessions-dev-full-load"]
+
+
+@pytest.mark.parametrize("name", LAUNCHES)
+def test_a_launch_body_is_what_dataflow_calls_a_launch(calls: dict[str, str], name: str) -> None:
+    request = dataflow.LaunchFlexTemplateRequest.from_json(calls[name], ignore_unknown_fields=False)
+    launch = request.launch_parameter
+    assert launch.job_name == ("sessions-dev" if "dev" in name else "sessions")
+    assert re.fullmatch(r"[a-z]([-a-z0-9]{0,38}[a-z0-9])?", launch.job_name)
+    assert launch.container_spec_gcs_path.startswith("gs://my-project-sessions/templates/")
+    environment = launch.environment
+    assert environment.service_account_email == "etl-runner@my-project.iam.gserviceaccount.com"
+    assert environment.sdk_container_image.startswith("europe-west1-docker.pkg.dev/my-project/sessions/")
+    assert environment.ip_configuration == dataflow.WorkerIPAddressConfiguration.WORKER_IP_PRIVATE
+    assert environment.temp_location == "gs://my-project-sessions/temp"
+    assert environment.staging_location == "gs://my-project-sessions/staging"
+    assert environment.max_workers == (100 if "full" in name else 10)
+
+
+def test_an_unknown_field_of_a_launch_is_refused(calls: dict[str, str]) -> None:
+    broken = calls["sessions-nightly"].replace("sdkContainerImage", "sdkContainerImg")
+    with pytest.raises(json_format.ParseError):
+        dataflow.LaunchFlexTemplateRequest.from_json(broken, ignore_unknown_fields=False)
+
+
+@pytest.mark.parametrize("name", LAUNCHES)
+def test_a_launch_body_fits_the_template(calls: dict[str, str], name: str) -> None:
+    parameters = json.loads(calls[name])["launchParameter"]["parameters"]
+    assert {key for key, parameter in PARAMETERS.items() if not parameter["isOptional"]} <= set(parameters)
+    for key, value in parameters.items():
+        assert isinstance(value, str)
+        assert any(re.fullmatch(regex, value) for regex in PARAMETERS[key]["regexes"]), (key, value)
+    assert ("full_load" in parameters) == ("full" in name)
+
+
+def test_what_dataflow_makes_of_a_launch_is_a_command_line_that_the_pipeline_takes(calls: dict[str, str]) -> None:
+    """The launcher turns parameters and environment into options; none may be unknown."""
+    launch = json.loads(calls["sessions-nightly"])["launchParameter"]
+    environment = launch["environment"]
+    argv = [f"--{name}={value}" for name, value in launch["parameters"].items()]
+    argv += [
+        "--runner=DataflowRunner",
+        "--project=my-project",
+        "--region=europe-west1",
+        f"--job_name={launch['jobName']}",
+        f"--temp_location={environment['tempLocation']}",
+        f"--staging_location={environment['stagingLocation']}",
+        f"--service_account_email={environment['serviceAccountEmail']}",
+        f"--sdk_container_image={environment['sdkContainerImage']}",
+        f"--machine_type={environment['machineType']}",
+        f"--max_num_workers={environment['maxWorkers']}",
+        f"--subnetwork={environment['subnetwork']}",
+        "--no_use_public_ips",
+        f"--labels={environment['additionalUserLabels']}",
+        f"--template_location={environment['stagingLocation']}/template_launches/2026-01-01_00_00_00-1/job_object",
+    ]
+    options = parse(argv).get_all_options()
+    assert options["runner"] == "DataflowRunner"
+    assert options["aggregated_dataset"] == "posthog_aggregated"
+    assert options["template_location"].endswith("job_object")
+
+
+def test_launches_name_every_dataset_that_the_roles_are_given_on(calls: dict[str, str]) -> None:
+    parameters = json.loads(calls["sessions-nightly"])["launchParameter"]["parameters"]
+    defaults = {option.name: option.default for option in OPTIONS if option.name.endswith("_dataset")}
+    assert {name: parameters[name] for name in defaults} == defaults
+    assert parameters["warehouse"] != DEFAULT_WAREHOUSE
+
+
+ALERTS = {
+    "failed_jobs": ("dataflow_job", "dataflow.googleapis.com/job/is_failed"),
+    "failed_launches": ("cloud_scheduler_job", ""),
+    "stale_tables": ("bigquery_dts_config", "bigquerydatatransfer.googleapis.com/transfer_config/completed_runs"),
+}
+
+
+@pytest.mark.parametrize("file", ALERTS)
+def test_an_alert_is_what_monitoring_calls_a_policy(calls: dict[str, str], file: str) -> None:
+    name = re.search(r'"displayName": "(sessions: .*)"', (ROOT / f"deploy/alerts/{file}.json").read_text())
+    assert name
+    policy = monitoring.AlertPolicy.from_json(calls[name[1]], ignore_unknown_fields=False)
+    (condition,) = policy.conditions
+    resource, metric = ALERTS[file]
+    condition_filter = condition.condition_threshold.filter or condition.condition_matched_log.filter
+    assert f'resource.type="{resource}"' in condition_filter
+    if metric:
+        assert f'metric.type="{metric}"' in condition_filter
+        assert condition.condition_threshold.comparison == monitoring.ComparisonType.COMPARISON_GT
+    else:  # Monitoring wants a limit for policies on logs
+        assert policy.alert_strategy.notification_rate_limit.period > timedelta()
+    assert "docs/operate.md" in policy.documentation.content
+    assert "${" not in policy.documentation.content
+
+
+def test_the_alerts_name_jobs_that_exist(calls: dict[str, str]) -> None:
+    assert (
+        'job_name="sessions"'
+        in json.loads(calls["sessions: a Dataflow job failed"])["conditions"][0]["conditionThreshold"]["filter"]
+    )
+    assert 'job_id="sessions-nightly"' in calls["sessions: the nightly launch failed"].replace('\\"', '"')
+
+
+def test_temporary_files_go_and_templates_stay() -> None:
+    rules = json.loads((ROOT / "deploy/bucket_lifecycle.json").read_text())["rule"]
+    (delete,) = [rule["condition"] for rule in rules if rule["action"]["type"] == "Delete"]
+    assert set(delete["matchesPrefix"]) == {"temp/", "staging/", "source/"}
+    assert delete["age"] >= 2  # longer than any run
+    cleanup = json.loads((ROOT / "deploy/image_cleanup.json").read_text())
+    assert {rule["action"]["type"] for rule in cleanup} == {"Keep", "Delete"}
+
+
+def freshness(sent: str, runs: list[dict[str, Any]]) -> str:
+    """What the query that was sent says of these ledger rows; DuckDB understands the same words."""
+    query = json.loads(sent)["query"]
+    assert "`my-project.posthog_aggregated.runs`" in query
+    schema = pa.schema([tables.RUNS.schema.field(name) for name in ("published_at", "watermark")])
+    ledger = pa.Table.from_pylist(runs, schema)
+    with duckdb.connect() as connection:
+        connection.register("ledger", ledger)
+        return str(connection.sql(query.replace("`my-project.posthog_aggregated.runs`", "ledger")).fetchall()[0][0])
+
+
+@pytest.mark.parametrize(
+    ("published", "watermark", "said"),
+    [
+        (1, 3, None),
+        (25, 49, None),
+        (27, 27, "no run was published"),
+        (1, 51, "export brought nothing"),
+        (1, None, None),
+        (None, None, "nothing was ever published"),
+    ],
+)
+def test_the_freshness_query_fails_when_tables_are_stale(
+    calls: dict[str, str], published: float | None, watermark: float | None, said: str | None
+) -> None:
+    now = datetime.now(UTC)
+    old = {"published_at": now - timedelta(days=9), "watermark": now - timedelta(days=9)}
+    new = {
+        "published_at": now - timedelta(hours=published or 0),
+        "watermark": None if watermark is None else now - timedelta(hours=watermark),
+    }
+    runs = [] if published is None else [new] if watermark is None else [old, new]
+    if said is None:
+        assert freshness(calls["freshness"], runs) == "fresh"
+    else:
+        with pytest.raises(duckdb.Error, match=said):
+            freshness(calls["freshness"], runs)
+
+
+def test_no_body_holds_a_placeholder_or_a_path(calls: dict[str, str]) -> None:
+    for name, body in calls.items():
+        assert "${" not in body, name
+        assert str(ROOT) not in body, name
+        assert str(Path.home()) not in shlex.quote(body) or name == "freshness"

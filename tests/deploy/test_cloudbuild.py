@@ -1,0 +1,88 @@
+"""cloudbuild.yaml: what Cloud Build takes, steps that tell the release, and images that the steps can use."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from google.cloud.devtools import cloudbuild_v1 as cloudbuild
+from google.protobuf import json_format
+
+from tests.deploy.dockerfile import ROOT
+
+FILE = ROOT / "cloudbuild.yaml"
+BUILD: dict[str, Any] = yaml.safe_load(FILE.read_text())
+STEPS = {step["id"]: step for step in BUILD["steps"]}
+
+
+def test_it_fits_the_schema_of_cloud_build(tmp_path: Path) -> None:
+    check = [Path(sys.executable).with_name("check-jsonschema"), "--builtin-schema", "vendor.cloudbuild"]
+    assert subprocess.run([*check, FILE], capture_output=True).returncode == 0
+    bad = tmp_path / "cloudbuild.yaml"
+    bad.write_text(FILE.read_text().replace("entrypoint: make", "entry_point: make"))
+    assert subprocess.run([*check, bad], capture_output=True).returncode == 1
+
+
+def test_it_is_what_the_api_calls_a_build() -> None:
+    build = cloudbuild.Build.from_json(json.dumps(BUILD), ignore_unknown_fields=False)
+    assert [step.id for step in build.steps] == list(STEPS)
+    with pytest.raises(json_format.ParseError):
+        cloudbuild.Build.from_json(json.dumps(BUILD | {"step": []}), ignore_unknown_fields=False)
+
+
+def test_the_steps_tell_the_release() -> None:
+    assert list(STEPS) == [
+        "check-and-test",
+        "build-image",
+        "test-inside-the-image",
+        "push-image",
+        "build-template",
+        "update-schedule",
+    ]
+    assert not any("waitFor" in step for step in BUILD["steps"])  # one after the other
+
+
+def test_check_and_test_are_the_commands_of_the_readme() -> None:
+    step = STEPS["check-and-test"]
+    assert [step["entrypoint"], *step["args"]] == ["make", "check", "test"]
+    assert "-slim" not in step["name"]  # a slim image has no make
+    commands = (ROOT / ".ci/run").read_text()
+    assert all(f"make {target}" in commands for target in step["args"])
+
+
+@pytest.mark.parametrize("name", ["push-image", "build-template", "update-schedule"])
+def test_only_released_branches_get_past_the_tests(name: str) -> None:
+    """The last three steps are release.sh, which knows the branches; test_scripts.py tests what it does with each."""
+    step = STEPS[name]
+    assert step["entrypoint"] == "bash"
+    script, what = step["args"]
+    assert script == "deploy/release.sh"
+    assert what == {"push-image": "push", "build-template": "template", "update-schedule": "schedule"}[name]
+
+
+def test_the_scripts_get_what_they_ask_for() -> None:
+    given = dict(pair.split("=", 1) for pair in BUILD["options"]["env"])
+    assert given == {
+        "PROJECT": "$PROJECT_ID",
+        "REGION": "$_REGION",
+        "BUCKET": "$_BUCKET",
+        "BRANCH": "$BRANCH_NAME",
+        "TAG": "$SHORT_SHA",
+    }
+    assert set(BUILD["substitutions"]) == {"_REGION", "_BUCKET"}
+    assert BUILD["options"]["logging"] == "CLOUD_LOGGING_ONLY"  # a service account of one's own needs this
+
+
+def test_the_image_that_is_tested_is_the_one_that_is_pushed() -> None:
+    assert "--tag=sessions:$SHORT_SHA" in STEPS["build-image"]["args"]
+    tested = STEPS["test-inside-the-image"]["args"][1]
+    assert "sessions:$SHORT_SHA" in tested
+    for restriction in ("--network=none", "--read-only", "--user=65534:65534"):
+        assert restriction in tested
+    assert tested.endswith("< deploy/smoke_test.sh")
+    assert 'docker tag "sessions:$TAG"' in (ROOT / "deploy/release.sh").read_text()

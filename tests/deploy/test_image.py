@@ -1,0 +1,157 @@
+"""The image and the package: the Dockerfile's own steps in a clean environment, launched from elsewhere.
+
+There is no Docker here, so the steps are read from the Dockerfile and run below a temporary folder. It takes
+about a minute: the lock is installed anew.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from tests.deploy.dockerfile import ROOT, context, run_steps, stages
+
+STAGES = stages((ROOT / "Dockerfile").read_text())
+BUILD = next(stage for stage in STAGES if stage.name == "build")
+FINAL = STAGES[-1]
+VARIABLES = dict(pair.split("=", 1) for pair in " ".join(FINAL.all("ENV")).split())
+#: What the package must hold: the code of both packages and the metrics.
+SOURCES = {
+    str(path.relative_to(ROOT))
+    for package in ("pipeline", "transforms")
+    for path in [*(ROOT / package).rglob("*.py"), *(ROOT / package).rglob("*.toml")]
+}
+
+
+def _environment(first_on_path: Path) -> dict[str, str]:
+    """The test's own environment without what would let the repository's code be found."""
+    kept = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "VIRTUAL_ENV")}
+    return kept | {"PATH": f"{first_on_path}{os.pathsep}{os.environ['PATH']}"}
+
+
+@pytest.fixture(scope="module")
+def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The root of an image made by the steps of the last two stages."""
+    folder = tmp_path_factory.mktemp("image")
+    run_steps(BUILD, folder, _environment(Path(sys.executable).parent))
+    run_steps(FINAL, folder, {})
+    shutil.rmtree(folder / "src")  # the final stage does not have it
+    return folder
+
+
+@pytest.fixture(scope="module")
+def archives(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """The source archive, and the wheel that was built from it."""
+    source, dist = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("dist")
+    for path in ROOT.iterdir():  # all of the repository that a careless MANIFEST.in could take in
+        if path.is_dir() and path.name in ("pipeline", "transforms", "tests", "benchmarks", "deploy", "docs"):
+            shutil.copytree(path, source / path.name, ignore=shutil.ignore_patterns("__pycache__"))
+        elif path.is_file():
+            shutil.copy(path, source)
+    command = [sys.executable, "-m", "build", "--outdir", str(dist), str(source)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return next(dist.glob("*.tar.gz")), next(dist.glob("*.whl"))
+
+
+def test_the_wheel_and_the_source_archive_hold_the_package_and_nothing_else(archives: tuple[Path, Path]) -> None:
+    archive, wheel = archives
+    with zipfile.ZipFile(wheel) as opened:
+        files = {name for name in opened.namelist() if ".dist-info/" not in name}
+    assert files == SOURCES
+    with tarfile.open(archive) as opened:
+        names = {name.partition("/")[2] for name in opened.getnames() if opened.getmember(name).isfile()}
+    around = {name for name in names - SOURCES if ".egg-info/" not in name}
+    assert names >= SOURCES
+    assert around == {
+        "MANIFEST.in",
+        "PKG-INFO",
+        "README.md",
+        "pyproject.toml",
+        "requirements.in",
+        "setup.cfg",
+        "setup.py",
+    }
+
+
+def test_the_installed_package_answers_from_another_folder(image: Path, tmp_path: Path) -> None:
+    python = image / "opt/venv/bin/python"
+    assert VARIABLES["PATH"].startswith("/opt/venv/bin:")
+    main = image / VARIABLES["FLEX_TEMPLATE_PYTHON_PY_FILE"].lstrip("/")
+    environment = _environment(python.parent)
+    done = subprocess.run([python, main, "--help"], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "--full_load" in done.stdout
+    where = "import pipeline, transforms.metrics as m; print(pipeline.__file__, m.PACKAGED, m.load_metrics().digest)"
+    found = subprocess.run([python, "-c", where], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    module, metrics, digest = found.stdout.split()
+    for path in (module, metrics):
+        assert Path(path).is_relative_to(image / "opt/venv")
+    assert digest
+
+
+def smoke_test(image: Path, temporary: Path) -> subprocess.CompletedProcess[str]:
+    """What Cloud Build runs inside the image."""
+    environment = _environment(image / "opt/venv/bin") | VARIABLES | {"ROOT": str(image), "TMPDIR": str(temporary)}
+    environment["PATH"] = _environment(image / "opt/venv/bin")["PATH"]
+    command = ["bash", ROOT / "deploy/smoke_test.sh"]
+    return subprocess.run(command, cwd=temporary, env=environment, capture_output=True, text=True, check=False)
+
+
+def test_the_smoke_test_misses_what_is_missing_and_runs_the_pipeline_twice(image: Path, tmp_path: Path) -> None:
+    missing = smoke_test(image, tmp_path)
+    assert (missing.returncode, missing.stderr) == (1, "missing in the image: /opt/apache/beam/boot\n")
+    for program in ("opt/apache/beam/boot", "opt/google/dataflow/python_template_launcher"):  # other stages bring these
+        (image / program).parent.mkdir(parents=True)
+        (image / program).touch(mode=0o755)
+    done = smoke_test(image, tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "No broken requirements found." in done.stdout
+    first, second = done.stdout.split("Done in")[:2]
+    assert "full (first run" in first
+    assert "incremental" in second
+
+
+def test_the_final_stage_is_small_and_complete() -> None:
+    copied = FINAL.all("COPY")
+    assert "--from=beam /opt/apache/beam /opt/apache/beam" in copied
+    launcher = "/opt/google/dataflow/python_template_launcher"
+    assert f"--from=launcher {launcher} {launcher}" in copied
+    assert FINAL.all("RUN") == []
+    assert FINAL.all("ENTRYPOINT") == ['["/opt/apache/beam/boot"]']
+    assert BUILD.base == FINAL.base
+    assert FINAL.base.endswith("-slim-bookworm")
+    assert any("pip check" in step for step in BUILD.all("RUN"))
+
+
+def test_no_tag_floats() -> None:
+    for stage in STAGES:
+        _, _, tag = stage.base.rpartition(":")
+        assert any(letter.isdigit() for letter in tag), stage.base
+
+
+def test_the_build_context_is_what_the_steps_copy() -> None:
+    copied = {
+        source.split("/")[0].removeprefix("./")
+        for stage in STAGES
+        for rest in stage.all("COPY")
+        if not rest.startswith("--from=")
+        for source in rest.split()[:-1]
+    }
+    assert context((ROOT / ".dockerignore").read_text()) == copied
+
+
+def test_hadolint_finds_nothing() -> None:
+    hadolint = Path(sys.executable).with_name("hadolint")
+    done = subprocess.run([hadolint, "Dockerfile"], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "")
+    bad = "FROM python\nRUN cd /tmp && pip install x\n"
+    refused = subprocess.run([hadolint, "-"], input=bad, capture_output=True, text=True, check=False)
+    assert "DL3006" in refused.stdout
