@@ -116,7 +116,7 @@ def test_scripts_and_files_that_the_docs_name_exist() -> None:
             assert (ROOT / script).exists(), script
     described = section(DEPLOY, "What the files are")
     for path in (ROOT / "deploy").iterdir():
-        if path.suffix in (".sh", ".sql") or path.is_dir() and path.name != "__pycache__":
+        if path.suffix in (".sh", ".sql") or (path.is_dir() and path.name != "__pycache__"):
             assert f"(../deploy/{path.name})" in described, path
 
 
