@@ -28,14 +28,12 @@ from transforms.metrics import (
     Metrics,
 )
 from transforms.properties import PropertyColumns, PropertyDecoder, TextColumn, lookup, text_column
-from transforms.scope import EVERYTHING, Scope
+from transforms.scope import EVERYTHING, MAX_AHEAD, Scope
 
 #: PostHog cuts distinct ids and session ids far below this; anything longer is no id.
 MAX_ID = 400
 MIN_TIMESTAMP = 1_420_070_400_000_000  # 2015-01-01 UTC in µs: before there was PostHog or React Native
 MAX_TIMESTAMP = 2_524_608_000_000_000  # 2050-01-01
-#: An event can't arrive before it happens; a day is left for wrong clocks, as PostHog's own ingestion does.
-MAX_AHEAD = 24 * 3600 * 1_000_000
 
 REJECTED = (
     "uuid_missing",

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+#: An event can't arrive before it happens; a day is left for wrong clocks, as PostHog's own ingestion does.
+MAX_AHEAD = 24 * 3600 * 1_000_000
+
 
 @dataclass(frozen=True)
 class Scope:
@@ -49,6 +52,8 @@ class Scope:
         inside = self.in_window(stamps) & ~stamp_null
         if self.new_after is None:
             return inside
+        # a time that cannot be lies in every later window: such a row was rejected when it was new, and that is enough
+        inside &= stamps <= arrivals + MAX_AHEAD
         return inside | (stamp_null if self.new_by_timestamp else arrivals > self.new_after)
 
 

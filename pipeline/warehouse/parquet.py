@@ -18,8 +18,7 @@ from pipeline.plan import micros
 from pipeline.tables import Table
 from pipeline.warehouse.batches import BATCH_ROWS, rebatch
 from transforms.elements import flat_map
-from transforms.events import MAX_AHEAD
-from transforms.scope import Scope
+from transforms.scope import MAX_AHEAD, Scope
 
 #: Rows that one element of the read step stands for.
 SHARD_ROWS = 262_144

@@ -220,6 +220,16 @@ def test_rejected_rows_are_kept_once(tmp_path: Path) -> None:
     assert ledger(tmp_path)[-1]["rows_rejected"] == 1
 
 
+def test_a_time_that_cannot_be_is_rejected_when_it_is_new_and_not_every_night(tmp_path: Path) -> None:
+    write_events(tmp_path, [event(1), event(200, seconds=5_000 * DAY, arrives=60)])
+    assert run(tmp_path, "--max_rejected_ratio", "0.5") == 0
+    write_events(tmp_path, [event(2, "later", seconds=10 * DAY)], name="part-1")
+    assert run(tmp_path, "--max_rejected_ratio", "0.5") == 0
+    assert run(tmp_path) == 0
+    assert [row["rows_rejected"] for row in ledger(tmp_path)][::2] == [1, 0]
+    assert published(tmp_path, "rejected_events").num_rows == 1
+
+
 def test_a_backfill_before_any_full_load_is_followed_by_one(tmp_path: Path) -> None:
     write_events(tmp_path, [event(n, f"s{n}", seconds=n * DAY) for n in range(5)])
     assert run(tmp_path, "--start_date", "2025-01-06", "--end_date", "2025-01-08") == 0
