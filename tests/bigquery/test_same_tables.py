@@ -20,7 +20,7 @@ from pipeline.launcher import main
 from pipeline.sample import write_sample
 from pipeline.warehouse.bigquery.schema import fields_of
 from tests.bigquery.emulators import PROJECT, Emulators
-from tests.builders import METRICS, event, ledger, published, run, write_events
+from tests.builders import METRICS, event, ledger, run, write_events
 
 pytestmark = pytest.mark.emulator
 
@@ -43,9 +43,7 @@ def is_json(text: str | None) -> bool:
     return True
 
 
-@pytest.mark.parametrize(
-    ("method", "json_properties"), [("DIRECT_READ", True), ("EXPORT", False), ("ARROW", False), ("ARROW", True)]
-)
+@pytest.mark.parametrize(("method", "json_properties"), [("DIRECT_READ", True), ("EXPORT", False), ("ARROW", True)])
 def test_every_read_method_and_type_of_properties(
     sample: Path,
     tmp_path: Path,
@@ -59,16 +57,6 @@ def test_every_read_method_and_type_of_properties(
     assert run(tmp_path, f"--read_method={method}") == 0
     [row] = ledger(tmp_path)
     assert row["rows_kept"] > 2_900
-
-
-@pytest.mark.usefixtures("bigquery")
-def test_an_empty_day_publishes_and_changes_no_row(tmp_path: Path) -> None:
-    write_events(tmp_path, [event(1)])
-    assert run(tmp_path) == 0
-    before = published(tmp_path, "sessions", run_columns=True)
-    assert run(tmp_path) == 0
-    assert published(tmp_path, "sessions", run_columns=True) == before
-    assert [row["mode"] for row in ledger(tmp_path)] == ["full", "incremental"]
 
 
 def test_tables_are_made_as_declared_and_staging_is_removed(tmp_path: Path, bigquery: Emulators) -> None:

@@ -53,7 +53,6 @@ def test_sample_with_excluded_users(sample: Path) -> None:
     assert_equals(sample, wanted)
 
 
-@pytest.mark.usefixtures("place")
 def test_sample_without_the_optional_tables(sample: Path, tmp_path: Path) -> None:
     warehouse = tmp_path / "events-only"
     shutil.copytree(sample / "posthog_etl" / "events", warehouse / "posthog_etl" / "events")
