@@ -1,0 +1,48 @@
+"""The log line of a published run: on Dataflow it is the only place where a worker tells how it went."""
+
+from __future__ import annotations
+
+import logging
+from datetime import UTC, datetime
+from unittest.mock import Mock
+
+import pytest
+
+from pipeline import tables
+from pipeline.errors import RunError
+from pipeline.plan import Plan
+from pipeline.publish import publish_run
+from pipeline.warehouse.base import Run, Scan
+from tests.builders import METRICS
+from transforms.scope import EVERYTHING
+
+RUN = Run(
+    run_id="run-2",
+    started_at=datetime(2026, 1, 2, tzinfo=UTC),
+    plan=Plan("full", EVERYTHING, "", None),
+    scan=Scan(0, 0, 0, 0),
+    metrics_digest="",
+    excluded_digest="",
+    max_rejected_ratio=0.5,
+    code_version="1",
+    options={},
+    tables=tables.outputs(METRICS),
+)
+COUNTS = [("read", 1_234), ("kept", 1_230), ("rejected.uuid_missing", 4), ("sessions.inserted", 60)]
+
+
+def test_it_is_numbers_and_names(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO, "pipeline"):
+        publish_run(RUN, Mock(), [], COUNTS, None, ["a session's id"])
+    assert caplog.messages == [
+        "published run run-2 (full): rows read 1,234, kept 1,230, duplicate 0, filtered 0, rejected 4; "
+        "sessions inserted 60, updated 0, deleted 0, unchanged 0; persons inserted 0, updated 0, deleted 0, unchanged 0"
+    ]
+
+
+@pytest.mark.parametrize("publish", [None, RunError("no")])
+def test_what_is_not_published_is_not_told(caplog: pytest.LogCaptureFixture, publish: RunError | None) -> None:
+    counts = COUNTS if publish else [("read", 4), ("rejected.uuid_missing", 4)]
+    with caplog.at_level(logging.INFO, "pipeline"), pytest.raises(RunError):
+        publish_run(RUN, Mock(publish=Mock(side_effect=publish)), [], counts, None, [])
+    assert caplog.messages == []
