@@ -187,7 +187,7 @@ def figures(folder: Path, sizes: Sizes) -> list[tuple[str, ...]]:
     ]
 
 
-PARTS = (against_duckdb, against_plain_beam, against_pandas, memory, incremental, figures)
+PARTS = (against_plain_beam, against_pandas, incremental, figures, against_duckdb, memory)
 
 
 def hold_back_one_percent(warehouse: Path) -> Path:
