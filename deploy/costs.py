@@ -21,7 +21,8 @@ PRICES = {
     "BigQuery query on demand, TiB": 6.25,
     "BigQuery active storage, GiB and month": 0.02,
 }
-PRICES_SEEN = "November 2026"
+#: Not read from Google's own price pages, which were out of reach when this was written.
+PRICES_SEEN = "as quoted publicly in 2026"
 
 _DEFAULTS = {option.name: option.default for option in OPTIONS}
 #: A nightly run reads the day that is new, the overlap, the lateness and a session's longest life.

@@ -74,10 +74,11 @@ def choose_workers(options: PipelineOptions, rows: int) -> int:
     running mode decides alone.
     """
     direct = options.view_as(DirectOptions)
-    given = options.get_all_options(drop_default=True)
+    # a value that equals the default is a decision as well, and shows only among the flags
+    given = {flag.split("=")[0].lstrip("-") for flag in options._flags}
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     in_process = options.view_as(StandardOptions).runner == _IN_PROCESS
-    if in_process and rows >= MANY_ROWS and not {"direct_num_workers", "direct_running_mode"} & given.keys():
+    if in_process and rows >= MANY_ROWS and not {"direct_num_workers", "direct_running_mode"} & given:
         direct.direct_num_workers = min(cores, _MOST_WORKERS)
         if direct.direct_num_workers > 1:
             direct.direct_running_mode = "multi_processing"

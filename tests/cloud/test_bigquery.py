@@ -9,16 +9,21 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pytest
 from google.cloud import bigquery
 
 from pipeline.sample import write_sample
 from tests import builders
 from tests.bigquery.place import Place
-from tests.builders import assert_adds_up, ledger, published, run, tables_of
+from tests.builders import assert_adds_up, ledger, run
 
+FUTURE = pa.scalar(datetime(2030, 1, 1, tzinfo=UTC), pa.timestamp("us", "UTC"))
 DAY = 24 * 3_600 * 1_000
 PROJECT, BUCKET = os.environ.get("PROJECT", ""), os.environ.get("BUCKET", "")
 
@@ -47,20 +52,19 @@ def place(tmp_path: Path) -> Iterator[Place]:
 def test_two_runs_equal_those_on_a_local_warehouse(
     tmp_path: Path, place: Place, monkeypatch: pytest.MonkeyPatch, method: str
 ) -> None:
+    monkeypatch.setattr(builders, "PLACE", place)  # `run` compares with the same run on the folder
     write_sample(tmp_path, events=1_000)
-    events = tmp_path / "posthog_etl" / "events"
-    *_, last = sorted(events.glob("*.parquet"))
-    later = tmp_path / last.name
-    shutil.move(last, later)
-    for name in (None, later):
-        if name is not None:
-            shutil.move(name, events / later.name)
-        monkeypatch.setattr(builders, "PLACE", None)
-        assert run(tmp_path) == 0
-        local, dead = tables_of(tmp_path), published(tmp_path, "rejected_events")
-        monkeypatch.setattr(builders, "PLACE", place)
+    folder = tmp_path / "posthog_etl" / "events"
+    events = pq.read_table(folder)
+    # a row of the far future is rejected anew by each run that reads it; a folder may skip its row group
+    events = events.filter(pc.less(events["timestamp"], FUTURE).fill_null(True)).sort_by("bq_ingested_timestamp")
+    shutil.rmtree(folder)
+    folder.mkdir()
+    for name, part in (("part-0", events.slice(0, 700)), ("part-1", events.slice(700))):
+        pq.write_table(part, folder / f"{name}.parquet")
         assert run(tmp_path, f"--read_method={method}") == 0
-        assert tables_of(tmp_path) == local
-        assert published(tmp_path, "rejected_events") == dead
-    for row in ledger(tmp_path):
+    rows = ledger(tmp_path)
+    assert [row["mode"] for row in rows] == ["full", "incremental"]
+    assert rows[1]["sessions_inserted"]
+    for row in rows:
         assert_adds_up(row)
