@@ -20,7 +20,7 @@ POINTS = {
     "while events are decoded": ("transforms.events:EventDecoder.decode", "after"),
     "while sessions are combined": ("transforms.sessions:SessionCombineFn.extract_output", "after"),
     "while a table is written": ("pipeline.warehouse.local:_WriteParquet.process", "after"),
-    "before publishing": ("pipeline.graph:publish_run", "before"),
+    "before publishing": ("pipeline.publish:publish_run", "before"),
     "after the other tables are carried over": (f"{_SNAPSHOTS}carry_over", "after"),
     "before the switch": (f"{_SNAPSHOTS}switch", "before"),
     "in the switch, before the snapshot is renamed": ("os:rename", "before"),
