@@ -43,7 +43,7 @@ ASSUMPTIONS = {
     "CPU seconds for a million events, read with DIRECT_READ": 14,
     "CPU seconds for a million old sessions, joined and compared": 80,
     "Bytes of an event in shuffles, with its part of a session": 25,
-    "Bytes of a session row in shuffles, four joins": 2_400,
+    "Bytes of a session row in shuffles, two joins, packed": 500,
     "Shuffled bytes are written and read: times": 2,
     "Share of a worker's time that is work": 0.6,
     "vCPU hours to start launcher and workers": 0.3,
@@ -107,7 +107,7 @@ class Night:
     def shuffle(self) -> float:
         """Dataflow Shuffle."""
         moved = self.events_read * self._of("Bytes of an event in shuffles, with its part of a session")
-        moved += self.sessions_kept * self._of("Bytes of a session row in shuffles, four joins")
+        moved += self.sessions_kept * self._of("Bytes of a session row in shuffles, two joins, packed")
         times = self._of("Shuffled bytes are written and read: times")
         return moved * times / _GB * PRICES["Dataflow Shuffle, GB"]
 

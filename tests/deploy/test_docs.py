@@ -187,7 +187,7 @@ def test_the_calculation_by_hand() -> None:
     seconds = 5.25 * 14 + 4.5 * 80
     assert night.vcpu_hours == pytest.approx(0.3 + seconds / 3600 / 0.6)
     assert night.workers == pytest.approx(night.vcpu_hours * (0.056 + 4 * 0.003557))
-    assert night.shuffle == pytest.approx((5_250_000 * 25 + 4_500_000 * 2400) * 2 / 1e9 * 0.011)
+    assert night.shuffle == pytest.approx((5_250_000 * 25 + 4_500_000 * 500) * 2 / 1e9 * 0.011)
     assert night.reads == pytest.approx((5_250_000 * 1200 + night.table_bytes) / 2**40 * 1.10)
     assert night.queries == pytest.approx((night.table_bytes + 90e6 * 16) / 2**40 * 6.25)
     assert night.total == pytest.approx(night.workers + night.shuffle + night.reads + night.queries)
