@@ -31,10 +31,16 @@ def assert_equals(warehouse: Path, wanted: Expected) -> None:
 
 
 @pytest.fixture(scope="module")
-def sample(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def generated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     warehouse = tmp_path_factory.mktemp("sample")
     write_sample(warehouse, events=50_000)
     return warehouse
+
+
+@pytest.fixture
+def sample(generated: Path, tmp_path: Path) -> Path:
+    """A copy, so that no test sees what another one has published."""
+    return shutil.copytree(generated, tmp_path / "sample")
 
 
 @pytest.mark.usefixtures("place")
