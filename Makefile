@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 EMULATORS := .venv-emulators
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: run test test-cloud check format bench bench-quick bench-scaling template lock clean
+.PHONY: run test test-cloud check format bench bench-quick template lock clean
 
 run: $(VENV)/run  ## the main job on the sample warehouse
 	$(BIN)/python -m pipeline --runner DirectRunner
@@ -21,14 +21,11 @@ check: $(VENV)/dev  ## format, lint, types
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-bench: $(VENV)/dev $(EMULATORS)/ready  ## the pipeline against its peers; writes benchmarks/results.md (about half an hour)
+bench: $(VENV)/dev $(EMULATORS)/ready  ## the pipeline against its peers; writes benchmarks/results.md and scaling.md (about 25 minutes)
 	$(BIN)/python -m benchmarks.compare
 
 bench-quick: $(VENV)/dev $(EMULATORS)/ready  ## the same on little data, under three minutes
 	$(BIN)/python -m benchmarks.compare --quick
-
-bench-scaling: $(VENV)/dev  ## time and memory against events and workers; writes benchmarks/scaling.md
-	$(BIN)/python -m benchmarks.scaling
 
 format: $(VENV)/dev  ## rewrite the code in the one format
 	$(BIN)/ruff format .

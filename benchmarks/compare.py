@@ -9,22 +9,21 @@ from __future__ import annotations
 import argparse
 import functools
 import os
-import platform
 import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
-from importlib.metadata import version
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 
 import duckdb
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from benchmarks.measure import ONE_WORKER, TWO_WORKERS, Measured, paired, pipeline, run_once
+from benchmarks import scaling
+from benchmarks.measure import ONE_WORKER, TWO_WORKERS, Measured, environment, paired, pipeline, run_once, table
 from benchmarks.read_methods import cpu_per_event
 from benchmarks.shuffle_bytes import shuffle_bytes
 
@@ -37,12 +36,12 @@ class Sizes:
     plain: int
     pandas: int
     history: int
-    memory: tuple[int, ...]
+    scaling: tuple[int, ...]
     reads: int
     runs: int
 
 
-LARGE = Sizes(10_000_000, 2_000_000, 200_000, 10_000_000, (10_000_000, 30_000_000), 100_000, 3)
+LARGE = Sizes(10_000_000, 2_000_000, 200_000, 10_000_000, (1_000_000, 3_000_000, 10_000_000, 30_000_000), 50_000, 3)
 QUICK = Sizes(1_000_000, 300_000, 50_000, 1_000_000, (1_000_000,), 20_000, 1)
 HEAD = ("what", "events", "seconds", "events/s", "CPU µs an event", "peak MB", "result", "target")
 
@@ -152,13 +151,17 @@ def incremental(folder: Path, sizes: Sizes) -> list[tuple[str, ...]]:
 
 
 def memory(folder: Path, sizes: Sizes) -> list[tuple[str, ...]]:
-    """Peak memory of all processes, as a run chooses its workers by itself."""
-    lines = []
+    """Peak memory of all processes of large runs on two workers; the other sizes are on the scaling page."""
+    started = datetime.now()
+    found = scaling.measure(list(sizes.scaling))
+    if sizes is LARGE:
+        scaling.write_page(found, started)
     limits = {10_000_000: "at most 1.5 GB", 30_000_000: "at most 3 GB"}
-    for events in sizes.memory:
-        measured = run_once("full load, workers as chosen", events, pipeline(_sample(folder, events), "--full_load"))
-        lines.append(row(measured, f"{measured.megabytes / 1000:.1f} GB", limits.get(events, "")))
-    return lines
+    largest = [one for one in found[2] if one.events in limits or one is found[2][-1]]
+    return [
+        row(replace(one, name="full load, two workers"), f"{one.megabytes / 1000:.1f} GB", limits.get(one.events, ""))
+        for one in largest
+    ]
 
 
 def figures(folder: Path, sizes: Sizes) -> list[tuple[str, ...]]:
@@ -206,23 +209,6 @@ def hold_back_one_percent(warehouse: Path) -> Path:
             kept = content.filter(pc.invert(new))
             pq.write_table(kept, file, compression="zstd", row_group_size=32_768)
     return later
-
-
-def environment(started: datetime) -> str:
-    """Where the figures come from."""
-    names = ("apache-beam", "pyarrow", "msgspec", "numpy", "duckdb", "pandas")
-    versions = ", ".join(f"{name} {version(name)}" for name in names)
-    took = timedelta(seconds=round((datetime.now() - started).total_seconds()))
-    memory_gb = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    return (
-        f"{started:%Y-%m-%d}, {os.cpu_count()} cores, {memory_gb:.0f} GiB, {platform.machine()}, Python "
-        f"{platform.python_version()}, {versions}; {took} in all"
-    )
-
-
-def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table."""
-    return "\n".join(f"| {' | '.join(line)} |" for line in (head, ["---"] * len(head), *rows))
 
 
 def _sample(folder: Path, events: int) -> Path:

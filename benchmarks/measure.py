@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import platform
 import statistics
 import subprocess
 import sys
@@ -10,6 +12,8 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
+from importlib.metadata import version
 from pathlib import Path
 
 import psutil
@@ -80,6 +84,23 @@ def pipeline(warehouse: Path, *options: str) -> list[str]:
 
 ONE_WORKER = "--direct_num_workers=1"
 TWO_WORKERS = ("--direct_running_mode=multi_processing", "--direct_num_workers=2")
+
+
+def environment(started: datetime) -> str:
+    """Where the figures come from."""
+    names = ("apache-beam", "pyarrow", "msgspec", "numpy", "duckdb", "pandas")
+    versions = ", ".join(f"{name} {version(name)}" for name in names)
+    took = timedelta(seconds=round((datetime.now() - started).total_seconds()))
+    memory_gb = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    return (
+        f"{started:%Y-%m-%d}, {os.cpu_count()} cores, {memory_gb:.0f} GiB, {platform.machine()}, Python "
+        f"{platform.python_version()}, {versions}; {took} in all"
+    )
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table."""
+    return "\n".join(f"| {' | '.join(line)} |" for line in (head, ["---"] * len(head), *rows))
 
 
 def _memory(process: psutil.Process) -> float:

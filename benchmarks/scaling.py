@@ -1,4 +1,7 @@
-"""Time, CPU time and memory against events and workers: `make bench-scaling` writes scaling.md and scaling.svg."""
+"""Time, CPU time and memory against events and workers: a page with a plot, scaling.md and scaling.svg.
+
+`make bench` makes it; alone: `python -m benchmarks.scaling --millions 1 3 10 30`.
+"""
 
 from __future__ import annotations
 
@@ -11,14 +14,15 @@ from pathlib import Path
 
 import matplotlib as mpl
 
-from benchmarks.compare import environment, table
-from benchmarks.measure import ONE_WORKER, TWO_WORKERS, Measured, pipeline, run_once
+from benchmarks.measure import ONE_WORKER, TWO_WORKERS, Measured, environment, pipeline, run_once, table
 
 mpl.use("svg")
 mpl.rcParams["svg.hashsalt"] = "the same file for the same figures"
 import matplotlib.pyplot as plt  # noqa: E402 (after the backend is chosen)
 
 WORKERS = {1: (ONE_WORKER,), 2: TWO_WORKERS}
+#: One worker is measured up to so many events; beyond, it only takes long.
+_MOST_ON_ONE = 10_000_000
 HERE = Path(__file__).parent
 
 
@@ -30,6 +34,8 @@ def measure(sizes: list[int]) -> dict[int, list[Measured]]:
             arguments = [sys.executable, "-m", "pipeline.sample", "--warehouse", folder, "--events", str(events)]
             subprocess.run(arguments, check=True, stdout=subprocess.DEVNULL)
             for workers, options in WORKERS.items():
+                if workers == 1 and events > _MOST_ON_ONE:
+                    continue
                 command = pipeline(Path(folder), "--full_load", *options)
                 found[workers].append(run_once(f"{workers}", events, command))
                 print(found[workers][-1], flush=True)
@@ -54,13 +60,8 @@ def plot(found: dict[int, list[Measured]], path: Path) -> None:
     figure.savefig(path, metadata={"Date": None})
 
 
-def main() -> None:
-    """Measure, write the page and its plot."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--millions", type=int, nargs="+", default=[1, 3, 10, 30], help="sizes (default 1 3 10 30)")
-    sizes = [millions * 1_000_000 for millions in parser.parse_args().millions]
-    started = datetime.now()
-    found = measure(sizes)
+def write_page(found: dict[int, list[Measured]], started: datetime) -> str:
+    """Write the page and its plot; gives the text."""
     plot(found, HERE / "scaling.svg")
     rows = [
         (
@@ -93,7 +94,16 @@ worker of one vCPU so makes about {3600 / cpu:,.0f} million events an hour, befo
 (three to five minutes); a day of 100 million events is about {100 * cpu / 3600:.1f} vCPU hours.
 """
     (HERE / "scaling.md").write_text(text)
-    print(text)
+    return text
+
+
+def main() -> None:
+    """Measure, write the page and its plot."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--millions", type=int, nargs="+", default=[1, 3, 10, 30], help="sizes (default 1 3 10 30)")
+    started = datetime.now()
+    found = measure([millions * 1_000_000 for millions in parser.parse_args().millions])
+    print(write_page(found, started))
 
 
 if __name__ == "__main__":
