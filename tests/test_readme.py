@@ -34,3 +34,10 @@ def test_every_direct_dependency_has_its_line() -> None:
     for line in (ROOT / "requirements.in").read_text().splitlines():
         name = re.split(r"==|\s|#", line)[0]
         assert not name or f"| {name} |" in README
+
+
+def test_the_speed_table_is_that_of_the_last_results() -> None:
+    quoted = README.split("## Speed")[1].split("## Dependencies")[0]
+    measured = (ROOT / "benchmarks" / "results.md").read_text()
+    rows = [line for line in quoted.splitlines() if line.startswith("|")]
+    assert rows == [line for line in measured.splitlines() if line.startswith("|")]
