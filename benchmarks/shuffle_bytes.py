@@ -13,12 +13,12 @@ from pipeline.warehouse.parquet import files_of, read_shard, table_shards
 from transforms.events import EventDecoder
 from transforms.metrics import load_metrics
 from transforms.preaggregate import preaggregate
-from transforms.session_accumulator import SessionAccumulatorCoder
+from transforms.session_accumulator import encode
 
 
 def shuffle_bytes(warehouse: Path) -> tuple[int, int, int]:
     """(bytes of keys and values, kept events, sessions)."""
-    metrics, coder = load_metrics(), SessionAccumulatorCoder()
+    metrics = load_metrics()
     decoder = EventDecoder(metrics)
     total = events = 0
     sessions = set()
@@ -28,7 +28,7 @@ def shuffle_bytes(warehouse: Path) -> tuple[int, int, int]:
             events += len(decoded.timestamps)
             for key, part in preaggregate(decoded, metrics):
                 sessions.add(key)
-                total += len(key.encode()) + len(coder.encode(part))
+                total += len(key.encode()) + len(encode(part))
     return total, events, len(sessions)
 
 

@@ -24,6 +24,7 @@ from transforms.identity import MATCHES, SESSION_IDS, distinct_ids, match_users
 from transforms.metrics import Metrics
 from transforms.persons import PersonCombineFn, person_parts
 from transforms.preaggregate import preaggregate
+from transforms.session_accumulator import encode
 from transforms.sessions import SessionCombineFn, fact_schema
 from transforms.settle import settle
 from transforms.users import IDENTITIES, clean_users, identities, unique_by_phone, unique_by_user_id
@@ -97,7 +98,8 @@ class Model:
         self._count(decoded.counts.items())
         self.too_old += decoded.late_sessions
         combine = SessionCombineFn(self.metrics)
-        rows = [(session_id, *combine.extract_output(part)) for session_id, part in preaggregate(decoded, self.metrics)]
+        parts = preaggregate(decoded, self.metrics)
+        rows = [(session_id, *combine.extract_output(encode(part))) for session_id, part in parts]
         schema = fact_schema(self.metrics, tables.sessions(self.metrics).bare)
         return pa.Table.from_batches([rows_to_batch(rows, schema)]), decoded.latest_arrival
 

@@ -17,7 +17,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from transforms.event_ids import EventIds, event_ids
 from transforms.metrics import (
@@ -27,7 +26,7 @@ from transforms.metrics import (
     Metric,
     Metrics,
 )
-from transforms.properties import PropertyColumns, PropertyDecoder, TextColumn, lookup, text_column
+from transforms.properties import PropertyColumns, PropertyDecoder, TextColumn, lookup, string_buffers, text_column
 from transforms.scope import EVERYTHING, MAX_AHEAD, Scope
 
 #: PostHog cuts distinct ids and session ids far below this; anything longer is no id.
@@ -52,6 +51,7 @@ REJECTED = (
 #: `late`: new, but before the window of an incremental run; its session is listed in the ledger.
 FILTERED = ("library", "excluded_user", "late")
 _BLANK = " \t\r\n\f\v"
+_IS_BLANK = np.isin(np.arange(256), list(_BLANK.encode()))
 
 
 @dataclass(frozen=True)
@@ -238,18 +238,23 @@ def _times(
 
 def _micros(times: pa.Array) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
     """(µs since the epoch, is null) of a timestamp[us] array; 0 where null."""
+    if not times.null_count:
+        return times.view(pa.int64()).to_numpy(), np.zeros(len(times), bool)
     missing = times.is_null().to_numpy(zero_copy_only=False)
-    values = times.cast(pa.int64()).fill_null(0).to_numpy(zero_copy_only=False)
-    return values, missing
+    return times.view(pa.int64()).fill_null(0).to_numpy(), missing
 
 
 def _blank(texts: pa.Array) -> npt.NDArray[np.bool_]:
     """Null, empty or white space only."""
-    trimmed = pc.utf8_ltrim(pc.utf8_slice_codeunits(texts, 0, 16), characters=_BLANK)
-    found = pc.equal(trimmed, pa.scalar("", texts.type)).fill_null(True)
-    blank: npt.NDArray[np.bool_] = found.to_numpy(zero_copy_only=False).copy()
-    for i in np.flatnonzero(blank):  # a text that starts with 16 blanks may still hold something
-        blank[i] = not (texts[i].as_py() or "").strip(_BLANK)
+    blank: npt.NDArray[np.bool_] = np.array(texts.is_null().to_numpy(zero_copy_only=False))
+    offsets, data = string_buffers(texts)
+    sizes = np.diff(offsets)
+    blank |= sizes == 0
+    # most texts start with something else, so only the first byte of each is looked at
+    first = np.zeros(len(texts), np.uint8)
+    first[~blank] = data[offsets[:-1][~blank]]
+    for i in np.flatnonzero(_IS_BLANK[first] & ~blank):
+        blank[i] = not texts[i].as_py().strip(_BLANK)
     return blank
 
 
@@ -259,5 +264,9 @@ def _blank_codes(column: TextColumn) -> npt.NDArray[np.bool_]:
 
 
 def _longer(texts: pa.Array) -> npt.NDArray[np.bool_]:
-    longer = pc.greater(pc.utf8_length(texts), MAX_ID).fill_null(False)
-    return longer.to_numpy(zero_copy_only=False)
+    """More than `MAX_ID` characters; few have as many bytes, so only their characters are counted."""
+    offsets, _ = string_buffers(texts)
+    longer = np.diff(offsets) > MAX_ID
+    for i in np.flatnonzero(longer):
+        longer[i] = len(texts[i].as_py() or "") > MAX_ID
+    return longer

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -31,8 +32,7 @@ def preaggregate(events: DecodedEvents, metrics: Metrics) -> Iterator[tuple[str,
     if not len(events.timestamps):
         return
     codes = events.sessions.codes
-    high, low = events.ids.order
-    by_time = np.lexsort((low, high, events.timestamps, codes))
+    by_time = _by_time(events)
     groups = _Groups(codes[by_time])
     stamps = events.timestamps[by_time]
     ends = groups.ends - 1
@@ -71,6 +71,24 @@ def preaggregate(events: DecodedEvents, metrics: Metrics) -> Iterator[tuple[str,
                 tuple([column[i] for column in edges]),
             ),
         )
+
+
+def _sorted(codes: npt.NDArray[np.int32], values: npt.NDArray[Any]) -> _Ints:
+    """Rows by (code, value): several times as fast as `np.lexsort`, but equal rows are in no certain order."""
+    order = np.argsort(values)
+    return order[np.argsort(codes[order], kind="stable")]
+
+
+def _by_time(events: DecodedEvents) -> _Ints:
+    """Rows by (session, timestamp, uuid); the few that need the uuid are sorted once more."""
+    codes, stamps = events.sessions.codes, events.timestamps
+    order = _sorted(codes, stamps)
+    same = (np.diff(codes[order]) == 0) & (np.diff(stamps[order]) == 0)
+    tied = np.flatnonzero(np.append(same, False) | np.append(False, same))
+    rows = order[tied]
+    high, low = events.ids.order
+    order[tied] = rows[np.lexsort((low[rows], high[rows], stamps[rows], codes[rows]))]
+    return order
 
 
 class _Groups:
@@ -133,7 +151,7 @@ class _PackedEvents:
     """Per group its unique event keys, ascending, and the union of the masks of rows with one key."""
 
     def __init__(self, events: DecodedEvents, groups: _Groups, limit: int) -> None:
-        order = np.lexsort((events.ids.keys, events.sessions.codes))
+        order = _sorted(events.sessions.codes, events.ids.keys)
         keys, codes = events.ids.keys[order], events.sessions.codes[order]
         unique = np.flatnonzero(np.append(True, (np.diff(codes) != 0) | (keys[1:] != keys[:-1])))
         self._masks = np.bitwise_or.reduceat(events.masks[order], unique).astype("<u2", copy=False).tobytes()

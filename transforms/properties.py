@@ -25,6 +25,8 @@ from transforms.metrics import PropertyType
 
 #: Longer property texts are cut here, in characters, so that an accumulator stays bounded.
 MAX_TEXT = 1_024
+#: Rows decoded at once: their objects are read again while they still are in the processor's cache.
+_CHUNK = 1_024
 #: Numbers of this magnitude and above are null: beyond it integers no longer survive every format.
 _MAX_NUMBER = 2.0**63
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -81,17 +83,18 @@ class PropertyDecoder:
 
     def decode(self, texts: pa.Array) -> PropertyColumns:
         """The columns of a string or large_string array of JSON texts (null is not valid)."""
-        rows, valid, not_text, nulled = self._rows(texts)
+        nulled: Counter[str] = Counter()
+        chunks = [self._chunk(texts.slice(i, _CHUNK), nulled) for i in range(0, max(len(texts), 1), _CHUNK)]
+        valid, not_text, *columns = zip(*chunks, strict=True)
         found: dict[str, TextColumn] = {}
         numbers: dict[str, npt.NDArray[np.float64]] = {}
         present: dict[str, npt.NDArray[np.bool_]] = {}
-        for (name, kind), getter in zip(self._types.items(), self._getters, strict=True):
-            column = list(map(getter, rows))
+        for (name, kind), column in zip(self._types.items(), columns, strict=True):
             if kind == "text":
-                found[name] = text_column(pa.array(column, pa.string()))
+                found[name] = text_column(pa.concat_arrays(column))
                 present[name] = found[name].codes >= 0
             elif kind == "number":
-                number = np.array(column, dtype=np.float64)
+                number = np.concatenate(column)
                 with np.errstate(invalid="ignore"):
                     out_of_range = np.abs(number) >= _MAX_NUMBER
                 if out_of_range.any():
@@ -100,26 +103,40 @@ class PropertyDecoder:
                 numbers[name] = number
                 present[name] = ~np.isnan(number)
             else:
-                present[name] = np.array([bytes(raw) not in (b"", b"null") for raw in column], bool)
-        return PropertyColumns(valid, found, numbers, present, not_text, nulled)
+                present[name] = np.concatenate(column)
+        return PropertyColumns(np.concatenate(valid), found, numbers, present, np.concatenate(not_text), nulled)
 
-    def _rows(self, texts: pa.Array) -> tuple[list[Any], npt.NDArray[np.bool_], npt.NDArray[np.bool_], Counter[str]]:
+    def _chunk(self, texts: pa.Array, nulled: Counter[str]) -> list[Any]:
+        """Some rows: valid, not_text, then an array a property."""
+        rows, *found = self._rows(texts, nulled)
+        for kind, getter in zip(self._types.values(), self._getters, strict=True):
+            column = list(map(getter, rows))
+            if kind == "text":
+                found.append(pa.array(column, pa.string()))
+            elif kind == "number":
+                found.append(np.array(column, dtype=np.float64))
+            else:
+                found.append(np.array([bytes(raw) not in (b"", b"null") for raw in column], bool))
+        return found
+
+    def _rows(self, texts: pa.Array, nulled: Counter[str]) -> list[Any]:
+        """The rows, which of them are valid, and which are `not_text`."""
         count = len(texts)
         valid = np.ones(count, bool)
         not_text = np.zeros(count, bool)
-        nulled: Counter[str] = Counter()
-        offsets, data = string_buffers(texts)
+        offsets, content = string_buffers(texts)
+        data, ends = content.data, offsets.tolist()
         decode = self._decode
         rows = [self._empty] * count
-        begin = offsets[0] if count else 0
+        begin = ends[0]
         for i in range(count):
-            end = offsets[i + 1]
+            end = ends[i + 1]
             try:
                 rows[i] = decode(data[begin:end])
             except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
                 rows[i], valid[i], not_text[i] = self._tolerant(bytes(data[begin:end]), nulled)
             begin = end
-        return rows, valid, not_text, nulled
+        return [rows, valid, not_text]
 
     def _tolerant(self, text: bytes, nulled: Counter[str]) -> tuple[Any, bool, bool]:
         """(row, whether it is a JSON object, whether the required text is there as something else)."""
@@ -148,14 +165,14 @@ class PropertyDecoder:
         return self._struct(**fields), True, not_text
 
 
-def string_buffers(texts: pa.Array) -> tuple[list[int], memoryview]:
+def string_buffers(texts: pa.Array) -> tuple[npt.NDArray[Any], npt.NDArray[np.uint8]]:
     """(offsets, bytes) of a string or large_string array: row i is `bytes[offsets[i]:offsets[i + 1]]`."""
     width = np.int64 if pa.types.is_large_string(texts.type) else np.int32
     _, offset_buffer, data = texts.buffers()
     if offset_buffer is None or not len(texts):
-        return [0], memoryview(b"")
+        return np.zeros(1, width), np.zeros(0, np.uint8)
     offsets = np.frombuffer(offset_buffer, width)[texts.offset : texts.offset + len(texts) + 1]
-    return offsets.tolist(), memoryview(data) if data is not None else memoryview(b"")
+    return offsets, np.frombuffer(data, np.uint8) if data is not None else np.zeros(0, np.uint8)
 
 
 def text_column(texts: pa.Array) -> TextColumn:

@@ -20,7 +20,6 @@ import struct
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-import apache_beam as beam
 import msgspec
 import numpy as np
 
@@ -172,89 +171,74 @@ def _union_of_hashes(sets: Sequence[bytes]) -> bytes:
     return np.unique(np.frombuffer(joined, "<u8"))[:MAX_DISTINCT].tobytes()
 
 
-_encode = msgspec.msgpack.Encoder().encode
-_decode = msgspec.msgpack.Decoder().decode
+_pack = msgspec.msgpack.Encoder().encode
+_unpack = msgspec.msgpack.Decoder().decode
 
 
-class SessionAccumulatorCoder(beam.coders.Coder):
-    """`SessionAccumulator` ⇄ MessagePack: about 10 bytes an event and 250 a session; None is the empty one.
+def encode(part: SessionAccumulator) -> bytes:
+    """MessagePack of a part: about 10 bytes an event and 200 a session; equal parts have equal encodings.
 
     Firsts and lasts of a session mostly come from the same one or two events, so (timestamp, uuid) is
-    written once an event.
+    written once an event; the first distinct id is one of all, so its place is.
     """
-
-    def encode(self, value: SessionAccumulator | None) -> bytes:
-        """MessagePack of the part."""
-        if value is None:
-            return b"\xc0"
-        masks = value.masks
-        if not any(masks[1::2]):
-            masks = masks[0::2]  # with up to 8 counts the upper byte is always 0
-        events: dict[tuple[int, bytes], int] = {}
-        edges = [
-            None if edge is None else (events.setdefault(edge[:2], len(events)), edge[2])
-            for edge in (value.first_distinct_id, *value.edges)
-        ]
-        return _encode(
-            (
-                value.rows,
-                value.start,
-                value.end - value.start,
-                value.arrival - value.end,
-                value.flags,
-                value.keys,
-                masks,
-                value.packed,
-                value.oversized,
-                value.distinct_ids,
-                value.distincts,
-                value.maxima,
-                [(stamp - value.start, uid) for stamp, uid in events],
-                edges,
-            )
-        )
-
-    def decode(self, encoded: bytes) -> SessionAccumulator | None:
-        """The part that `encode` was given."""
-        content = _decode(encoded)
-        if content is None:
-            return None
-        (rows, start, length, delay, flags, keys, masks, packed, oversized, *rest) = content
-        distinct_ids, distincts, maxima, events, edges = rest
-        if len(masks) * 8 == len(keys):
-            wide = bytearray(2 * len(masks))
-            wide[0::2] = masks
-            masks = bytes(wide)
-        stamps = [(start + offset, uid) for offset, uid in events]
-        found: list[Any] = [None if edge is None else (*stamps[edge[0]], edge[1]) for edge in edges]
-        return SessionAccumulator(
-            rows,
-            start,
-            start + length,
-            start + length + delay,
-            flags,
-            keys,
+    masks = part.masks
+    if not any(masks[1::2]):
+        masks = masks[0::2]  # with up to 8 counts the upper byte is always 0
+    *first, first_id = part.first_distinct_id
+    events: dict[tuple[Any, ...], int] = {tuple(first): 0}
+    edges = [None if edge is None else (events.setdefault(edge[:2], len(events)), edge[2]) for edge in part.edges]
+    ids = part.distinct_ids
+    return _pack(
+        (
+            part.packed,
+            part.rows,
+            part.start,
+            part.end - part.start,
+            part.arrival - part.end,
+            part.flags,
+            part.keys,
             masks,
-            packed,
-            oversized,
-            tuple(distinct_ids),
-            tuple(distincts),
-            tuple(maxima),
-            found[0],
-            tuple(found[1:]),
+            part.oversized,
+            ids,
+            part.distincts,
+            part.maxima,
+            [(stamp - part.start, uid) for stamp, uid in events],
+            ids.index(first_id) if first_id in ids else first_id,
+            edges,
         )
-
-    def estimate_size(self, value: SessionAccumulator | None) -> int:
-        """About the encoded bytes; Beam samples sizes, by default by encoding once more."""
-        return 250 + 10 * len(value.keys) // 8 if value else 1
-
-    def is_deterministic(self) -> bool:
-        """Equal parts have equal encodings."""
-        return True
-
-    def to_type_hint(self) -> type:
-        """The type that this coder is registered for."""
-        return SessionAccumulator
+    )
 
 
-beam.coders.registry.register_coder(SessionAccumulator, SessionAccumulatorCoder)
+def is_packed(encoded: bytes) -> bool:
+    """Whether the encoded part is packed: the first field, after one byte for their number."""
+    return encoded[1] == _TRUE
+
+
+_TRUE = _pack(True)[0]
+
+
+def decode(encoded: bytes) -> SessionAccumulator:
+    """The part that `encode` was given."""
+    packed, rows, start, length, delay, flags, keys, masks, oversized, *rest = _unpack(encoded)
+    distinct_ids, distincts, maxima, events, first_id, edges = rest
+    if len(masks) * 8 == len(keys):
+        wide = bytearray(2 * len(masks))
+        wide[0::2] = masks
+        masks = bytes(wide)
+    stamps = [(start + offset, uid) for offset, uid in events]
+    return SessionAccumulator(
+        rows,
+        start,
+        start + length,
+        start + length + delay,
+        flags,
+        keys,
+        masks,
+        packed,
+        oversized,
+        tuple(distinct_ids),
+        tuple(distincts),
+        tuple(maxima),
+        (*stamps[0], distinct_ids[first_id] if isinstance(first_id, int) else first_id),
+        tuple([None if edge is None else (*stamps[edge[0]], edge[1]) for edge in edges]),
+    )

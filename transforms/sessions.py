@@ -24,11 +24,13 @@ from transforms.preaggregate import preaggregate
 from transforms.scope import Scope
 from transforms.session_accumulator import (
     SessionAccumulator,
-    SessionAccumulatorCoder,
     Shape,
     compact,
     counts,
+    decode,
+    encode,
     event_count,
+    is_packed,
     merge,
 )
 
@@ -56,49 +58,55 @@ def fact_schema(metrics: Metrics, sessions: pa.Schema) -> pa.Schema:
     return pa.schema([*fields, pa.field(ROWS, pa.int64()), pa.field(ARRIVAL, pa.timestamp("us", "UTC"))])
 
 
-@beam.typehints.with_input_types(SessionAccumulator)
+@beam.typehints.with_input_types(bytes)
 @beam.typehints.with_output_types(tuple[Any, ...])
 class SessionCombineFn(beam.CombineFn):
-    """`SessionAccumulator` parts of one session → its facts (without the session id), in `fact_names` order.
+    """Encoded `SessionAccumulator` parts of one session → its facts (without the session id), in `fact_names` order.
 
-    Commutative, associative and idempotent by event id (`_rows` aside, which counts input rows). The
-    accumulator is a part like its inputs, or None for nothing yet; parts are immutable, so none is ever
-    adopted and changed. Encoded it takes about 10 bytes an event and 250 a session, and never more than
-    `max_events_per_session` events.
+    Commutative, associative and idempotent by event id (`_rows` aside, which counts input rows). The accumulator
+    is an encoded part like its inputs, or nothing yet (`b""`). Encoded, because most sessions have one part: it
+    goes as it is from the batch through the tables of the runner and the shuffle to `extract_output`, and only
+    parts that meet others are ever decoded on the way. It takes about 10 bytes an event and 200 a session, and
+    never more than `max_events_per_session` events.
     """
 
     def __init__(self, metrics: Metrics) -> None:
         self._shape = shape_of(metrics)
         self._facts_of = FactsOf(metrics)
 
-    def create_accumulator(self) -> SessionAccumulator | None:
+    def create_accumulator(self) -> bytes:
         """Nothing known yet."""
-        return None
+        return b""
 
-    def add_input(self, accumulator: SessionAccumulator | None, part: SessionAccumulator) -> SessionAccumulator:
+    def add_input(self, accumulator: bytes, part: bytes) -> bytes:
         """The union of what is known and a part."""
-        return part if accumulator is None else merge((accumulator, part), self._shape)
+        return self._union([accumulator, part]) if accumulator else part
 
-    def merge_accumulators(self, accumulators: Iterable[SessionAccumulator | None]) -> SessionAccumulator | None:
+    def merge_accumulators(self, accumulators: Iterable[bytes]) -> bytes:
         """The union of all."""
-        parts = [part for part in accumulators if part is not None]
+        parts = [part for part in accumulators if part]
         if len(parts) > 1:
             BeamMetrics.distribution(NAMESPACE, "session_merge_width").update(len(parts))
-        return merge(parts, self._shape) if parts else None
+        return self._union(parts) if parts else b""
 
-    def compact(self, accumulator: SessionAccumulator | None) -> SessionAccumulator | None:
+    def compact(self, accumulator: bytes) -> bytes:
         """Events sorted, unique and within the limit, before they are shuffled."""
-        return None if accumulator is None else compact(accumulator, self._shape)
+        if not accumulator or is_packed(accumulator):
+            return accumulator
+        return encode(compact(decode(accumulator), self._shape))
 
-    def extract_output(self, accumulator: SessionAccumulator | None) -> tuple[Any, ...]:
+    def extract_output(self, accumulator: bytes) -> tuple[Any, ...]:
         """The facts; an accumulator that was never fed has none, as no key comes without an input."""
-        if accumulator is None:
+        if not accumulator:
             return ()
-        return self._facts_of(compact(accumulator, self._shape))
+        return self._facts_of(compact(decode(accumulator), self._shape))
 
     def get_accumulator_coder(self) -> beam.coders.Coder:
-        """MessagePack, never pickle."""
-        return SessionAccumulatorCoder()
+        """Bytes as they are."""
+        return beam.coders.BytesCoder()
+
+    def _union(self, parts: list[bytes]) -> bytes:
+        return parts[0] if len(parts) == 1 else encode(merge([decode(part) for part in parts], self._shape))
 
 
 def shape_of(metrics: Metrics) -> Shape:
@@ -144,9 +152,9 @@ class FactsOf:
 
 
 @beam.typehints.with_input_types(pa.RecordBatch)
-@beam.typehints.with_output_types(tuple[str, SessionAccumulator])
+@beam.typehints.with_output_types(tuple[str, bytes])
 class _DecodeBatch(beam.DoFn):
-    """Record batches of `posthog.events` → (session id, part); tags `rejected` and `counts`.
+    """Record batches of `posthog.events` → (session id, encoded part); tags `rejected` and `counts`.
 
     `rejected` are record batches of the source's columns plus `reason`; `counts` are `Count`s of rows by
     outcome. A batch is decoded at once; nothing of a row is ever logged.
@@ -172,10 +180,12 @@ class _DecodeBatch(beam.DoFn):
     def process(self, batch: pa.RecordBatch) -> Iterator[Any]:
         """Decode and pre-aggregate one batch."""
         events = self._decoder.decode(batch)
-        parts = list(preaggregate(events, self._metrics))
-        yield from parts
+        sessions = 0
+        for session_id, part in preaggregate(events, self._metrics):
+            yield session_id, encode(part)
+            sessions += 1
         self._batch_rows.update(batch.num_rows)
-        self._batch_sessions.update(len(parts))
+        self._batch_sessions.update(sessions)
         if events.rejected.num_rows:
             yield TaggedOutput(self.REJECTED, events.rejected)
         for count in events.counts.items():
@@ -189,8 +199,8 @@ class _DecodeBatch(beam.DoFn):
 class Decoded(NamedTuple):
     """The outputs of `DecodeEvents`."""
 
-    parts: PCollection[tuple[str, SessionAccumulator]]
-    """(session id, what a batch knows of it)."""
+    parts: PCollection[tuple[str, bytes]]
+    """(session id, what a batch knows of it: an encoded `SessionAccumulator`)."""
     rejected: PCollection[pa.RecordBatch]
     """The source's columns of rejected rows plus `reason`."""
     counts: PCollection[Count]
@@ -211,7 +221,7 @@ class DecodeEvents(beam.PTransform):
     def expand(self, batches: PCollection[pa.RecordBatch]) -> Decoded:
         """One pass, no shuffle."""
         types = {
-            "parts": tuple[str, SessionAccumulator],
+            "parts": tuple[str, bytes],
             _DecodeBatch.REJECTED: pa.RecordBatch,
             _DecodeBatch.COUNTS: Count,
             _DecodeBatch.ARRIVALS: int,
@@ -221,16 +231,16 @@ class DecodeEvents(beam.PTransform):
 
 
 class AggregateSessions(beam.PTransform):
-    """(session id, part) → record batches of session facts, one row a session; the session id stays the key.
+    """(session id, encoded part) → record batches of session facts, one row a session; the session id stays the key.
 
-    Input: PCollection[tuple[str, SessionAccumulator]]. Output: PCollection[pa.RecordBatch] with `schema`.
+    Input: PCollection[tuple[str, bytes]]. Output: PCollection[pa.RecordBatch] with `schema`.
     """
 
     def __init__(self, metrics: Metrics, schema: pa.Schema) -> None:
         super().__init__()
         self._metrics, self._schema = metrics, schema
 
-    def expand(self, parts: PCollection[tuple[str, SessionAccumulator]]) -> PCollection[pa.RecordBatch]:
+    def expand(self, parts: PCollection[tuple[str, bytes]]) -> PCollection[pa.RecordBatch]:
         """One shuffle by session id."""
         return (
             parts

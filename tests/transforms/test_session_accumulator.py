@@ -16,11 +16,8 @@ from transforms import session_accumulator
 from transforms.events import EventDecoder
 from transforms.metrics import Metrics
 from transforms.preaggregate import preaggregate
-from transforms.session_accumulator import SessionAccumulator, SessionAccumulatorCoder, compact, merge
+from transforms.session_accumulator import SessionAccumulator, compact, decode, encode, is_packed, merge
 from transforms.sessions import SessionCombineFn, fact_names, shape_of
-
-Part = SessionAccumulator
-CODER = SessionAccumulatorCoder()
 
 #: What an event can say; few values, so that ties, repetitions and conflicts are common.
 CHOICES: dict[str, Sequence[Any]] = {
@@ -45,48 +42,42 @@ def any_event(
 EVENTS = st.builds(any_event, **{name: st.sampled_from(values) for name, values in CHOICES.items()})
 
 
-def parts_of(rows: Sequence[dict[str, Any]], metrics: Metrics = SMALL_METRICS) -> list[Part]:
+def parts_of(rows: Sequence[dict[str, Any]], metrics: Metrics = SMALL_METRICS) -> list[bytes]:
     """One part an event."""
-    decoder = EventDecoder(metrics)
-    return [part for row in rows for _, part in preaggregate(decoder.decode(events_batch([row])), metrics)]
+    return [batch_part([row], metrics) for row in rows]
 
 
-def batch_part(rows: Sequence[dict[str, Any]], metrics: Metrics = SMALL_METRICS) -> Part:
+def batch_part(rows: Sequence[dict[str, Any]], metrics: Metrics = SMALL_METRICS) -> bytes:
     """All events of one session as one batch."""
     [(_, part)] = preaggregate(EventDecoder(metrics).decode(events_batch(rows)), metrics)
-    return part
+    return encode(part)
 
 
-def facts(part: Part | None, metrics: Metrics = SMALL_METRICS) -> dict[str, Any]:
+def facts(part: bytes, metrics: Metrics = SMALL_METRICS) -> dict[str, Any]:
     """The facts of a part by name, without the number of input rows."""
     values = SessionCombineFn(metrics).extract_output(part)
     names = fact_names(metrics)[1:]
     return dict(zip(names, values[: len(names)], strict=True)) | {"_arrival": values[-1]}
 
 
-def fold(parts: Sequence[Part], metrics: Metrics = SMALL_METRICS) -> Part:
+def fold(parts: Sequence[bytes], metrics: Metrics = SMALL_METRICS) -> bytes:
     """All parts added one by one."""
     combine = SessionCombineFn(metrics)
     accumulator = combine.create_accumulator()
     for part in parts:
         accumulator = combine.add_input(accumulator, part)
-    assert accumulator is not None
     return accumulator
 
 
-def tree(parts: Sequence[Part], rng: random.Random, metrics: Metrics = SMALL_METRICS) -> Part:
-    """The parts merged in a random order and tree, some compacted or encoded on the way."""
+def tree(parts: Sequence[bytes], rng: random.Random, metrics: Metrics = SMALL_METRICS) -> bytes:
+    """The parts merged in a random order and tree, some compacted on the way."""
     combine = SessionCombineFn(metrics)
-    pool: list[Part | None] = [*parts, combine.create_accumulator()]
+    pool = [*parts, combine.create_accumulator()]
     while len(pool) > 1:
         rng.shuffle(pool)
         width = rng.randint(2, min(4, len(pool)))
         merged = combine.merge_accumulators(pool[:width])
-        step: Callable[[Part | None], Part | None] = rng.choice(
-            [combine.compact, lambda part: CODER.decode(CODER.encode(part)), lambda part: part]
-        )
-        pool = [*pool[width:], step(merged)]
-    assert pool[0] is not None
+        pool = [*pool[width:], rng.choice([combine.compact(merged), merged])]
     return pool[0]
 
 
@@ -112,23 +103,22 @@ def test_any_split_order_tree_and_repetition_gives_the_same_facts(
 
 @settings(max_examples=200, deadline=None)
 @given(st.lists(EVENTS, min_size=1, max_size=14))
-def test_the_empty_accumulator_is_the_identity_and_inputs_are_not_changed(
+def test_the_empty_accumulator_is_the_identity(
     rows: list[dict[str, Any]],
 ) -> None:
     combine = SessionCombineFn(SMALL_METRICS)
     parts = parts_of(rows)
-    before = [CODER.encode(part) for part in parts]
     merged = combine.merge_accumulators([*parts, combine.create_accumulator()])
     assert facts(combine.merge_accumulators([merged, combine.create_accumulator()])) == facts(merged)
     assert facts(combine.add_input(combine.create_accumulator(), parts[0])) == facts(parts[0])
-    assert [CODER.encode(part) for part in parts] == before
+    assert combine.extract_output(combine.create_accumulator()) == ()
 
 
 @settings(max_examples=200, deadline=None)
 @given(st.lists(EVENTS, min_size=1, max_size=14), st.randoms(use_true_random=False))
 def test_the_compacted_encoding_is_canonical(rows: list[dict[str, Any]], rng: random.Random) -> None:
     shape = shape_of(SMALL_METRICS)
-    encodings = {CODER.encode(compact(tree(parts_of(rows), rng), shape)._replace(rows=0)) for _ in range(3)}
+    encodings = {encode(compact(decode(tree(parts_of(rows), rng)), shape)._replace(rows=0)) for _ in range(3)}
     assert len(encodings) == 1
 
 
@@ -136,11 +126,11 @@ def test_the_compacted_encoding_is_canonical(rows: list[dict[str, Any]], rng: ra
 @given(st.lists(EVENTS, min_size=1, max_size=14))
 def test_few_and_many_events_are_compacted_to_the_same_bytes(rows: list[dict[str, Any]]) -> None:
     shape = shape_of(SMALL_METRICS)
-    parts = parts_of(rows)
-    few = CODER.encode(compact(merge(parts, shape), shape))
+    parts = [decode(part) for part in parts_of(rows)]
+    few = encode(compact(merge(parts, shape), shape))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(session_accumulator, "_FEW", 0)
-        assert CODER.encode(compact(merge(parts, shape), shape)) == few
+        assert encode(compact(merge(parts, shape), shape)) == few
 
 
 @pytest.mark.parametrize(
@@ -162,7 +152,9 @@ def test_few_and_many_events_are_compacted_to_the_same_bytes(rows: list[dict[str
         lambda parts, shape: merge(parts, shape)._replace(oversized=parts[0].oversized),
     ],
 )
-def test_a_sabotaged_merge_breaks_the_law(sabotage: Callable[..., Part], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_sabotaged_merge_breaks_the_law(
+    sabotage: Callable[..., SessionAccumulator], monkeypatch: pytest.MonkeyPatch
+) -> None:
     honest = merge
     monkeypatch.setattr(
         "transforms.sessions.merge",
@@ -207,19 +199,34 @@ def test_a_session_of_fifty_events_is_small_when_encoded() -> None:
         )
         for number in range(50)
     ]
-    assert len(CODER.encode(batch_part(rows, METRICS))) < 1_500
+    assert len(batch_part(rows, METRICS)) < 1_500
 
 
 def test_an_accumulator_is_bounded_however_many_events_it_saw() -> None:
     shape = shape_of(SMALL_METRICS)
-    part = fold([batch_part([event(n, distinct_id=f"id-{n}") for n in range(b, b + 40)]) for b in range(0, 4_000, 40)])
+    parts = [batch_part([event(n, distinct_id=f"id-{n}") for n in range(b, b + 40)]) for b in range(0, 4_000, 40)]
+    part = decode(fold(parts))
     assert len(part.keys) <= (16 + 1) * 8 * shape.limit
     assert len(part.distinct_ids) == session_accumulator.MAX_DISTINCT_IDS
 
 
-def test_the_coder_is_the_registered_one_and_never_pickles() -> None:
-    assert isinstance(beam.coders.registry.get_coder(SessionAccumulator), SessionAccumulatorCoder)
-    assert isinstance(SessionCombineFn(METRICS).get_accumulator_coder(), SessionAccumulatorCoder)
-    assert CODER.decode(CODER.encode(None)) is None
-    part = batch_part([event(1), event(2, name="tap")])
-    assert CODER.decode(CODER.encode(part)) == part
+@settings(max_examples=200, deadline=None)
+@given(st.lists(EVENTS, min_size=1, max_size=14))
+def test_decoding_is_the_inverse_of_encoding(rows: list[dict[str, Any]]) -> None:
+    shape = shape_of(SMALL_METRICS)
+    merged = merge([decode(part) for part in parts_of(rows)], shape)
+    for part in (merged, compact(merged, shape)):
+        assert decode(encode(part)) == part
+        assert is_packed(encode(part)) == part.packed
+
+
+def test_the_first_distinct_id_survives_where_the_set_of_ids_is_full() -> None:
+    ids = [f"{number:05d}" for number in range(session_accumulator.MAX_DISTINCT_IDS + 1)]
+    rows = [event(number, seconds=-number, distinct_id=who) for number, who in enumerate(ids)]
+    part = decode(fold(parts_of(rows)))
+    assert part.first_distinct_id[2] == ids[-1]
+    assert ids[-1] not in part.distinct_ids
+
+
+def test_accumulators_travel_as_they_are() -> None:
+    assert isinstance(SessionCombineFn(METRICS).get_accumulator_coder(), beam.coders.BytesCoder)
