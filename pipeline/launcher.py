@@ -31,6 +31,7 @@ from pipeline.sample import write_sample
 from pipeline.summary import plan_text, summary_text
 from pipeline.warehouse.base import Inventory, Run, Warehouse
 from pipeline.warehouse.local import LocalWarehouse
+from transforms.elements import collect_less
 from transforms.metrics import Metrics, MetricsError, load_metrics
 
 _LOG = logging.getLogger("pipeline")
@@ -145,6 +146,7 @@ def _execute(
     workers = choose_workers(options, run.scan.rows)
     if workers > 1:
         print(f"  workers   {workers} processes (from {MANY_ROWS:,} rows on; --direct_num_workers decides otherwise)")
+    collect_less()  # the local runner's shuffles are objects of this process
     warehouse.begin(run)
     try:
         pipeline = beam.Pipeline(options=options)

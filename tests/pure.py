@@ -22,7 +22,7 @@ from transforms.enrich import clean_firebase_events, session_rows
 from transforms.events import EventDecoder
 from transforms.identity import MATCHES, SESSION_IDS, distinct_ids, match_users
 from transforms.metrics import Metrics
-from transforms.persons import PersonCombineFn, person_parts
+from transforms.persons import PersonCombineFn, encoded_parts
 from transforms.preaggregate import preaggregate
 from transforms.session_accumulator import encode
 from transforms.sessions import SessionCombineFn, fact_schema
@@ -124,14 +124,13 @@ class Model:
         return self._collect(settle(plan.scope, self.excluded, facts.schema, sessions)(given))
 
     def _persons(self, rows: pa.Table) -> pa.Table:
-        combine = PersonCombineFn(self.metrics)
         content = tables.persons(self.metrics).content
-        people = [
-            {"person_id": person, **combine.extract_output(part)}
+        combine = PersonCombineFn(self.metrics, content.names[1:])
+        values = [
+            (person.decode(), *combine.extract_output(part))
             for batch in rows.combine_chunks().to_batches()
-            for person, part in person_parts(batch, self.metrics)
+            for person, part in encoded_parts(batch, self.metrics)
         ]
-        values = [[person[name] for name in content.names] for person in people]
         return pa.Table.from_batches([rows_to_batch(values, content)])
 
     def _collect(

@@ -8,17 +8,16 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import apache_beam as beam
 import msgspec
 import numpy as np
 import pyarrow as pa
-from apache_beam.metrics import Metrics as BeamMetrics
 from apache_beam.pvalue import PCollection
 
-from transforms.counts import NAMESPACE
+from transforms.combine import EncodedCombineFn
 from transforms.elements import ToBatches, flat_map
 from transforms.metrics import Metrics
 from transforms.preaggregate import text_hash
@@ -28,6 +27,8 @@ from transforms.users import PROFILE
 MAX_SESSIONS = 100_000
 _DAY = 86_400_000_000
 _MICROS = 1_000_000
+_pack = msgspec.msgpack.Encoder().encode
+_unpack = msgspec.msgpack.Decoder().decode
 _ENGAGED, _ACTIVE = 1, 2  # bits before those of `metrics.person_flags`
 
 #: (start in µs, session id, value) of the latest session with a value.
@@ -70,7 +71,6 @@ def person_parts(batch: pa.RecordBatch, metrics: Metrics) -> Iterator[tuple[str,
     profiles = batch.select(["user_id", *PROFILE]).take(pa.array(starts))
     created = profiles.column("createdAt").cast(pa.int64())
     profiles = profiles.drop_columns(["createdAt"]).append_column("createdAt", created)
-    encode = msgspec.msgpack.Encoder().encode
     names = people.dictionary.to_pylist()
     for begin, end, profile in zip(
         starts.tolist(),
@@ -94,7 +94,7 @@ def person_parts(batch: pa.RecordBatch, metrics: Metrics) -> Iterator[tuple[str,
                     )
                     for column in latest
                 ),
-                encode(profile),
+                _pack(profile),
             ),
         )
 
@@ -149,78 +149,51 @@ def compact(part: PersonAccumulator, size: int) -> PersonAccumulator:
     return part._replace(sessions=b"".join(sorted(unique.values())[:MAX_SESSIONS]), packed=True)
 
 
-class PersonAccumulatorCoder(beam.coders.Coder):
-    """`PersonAccumulator` ⇄ MessagePack: about 45 bytes a session and the profile; None is the empty one."""
-
-    def encode(self, value: PersonAccumulator | None) -> bytes:
-        """MessagePack of the fields."""
-        return msgspec.msgpack.encode(value)
-
-    def decode(self, encoded: bytes) -> PersonAccumulator | None:
-        """The part that `encode` was given."""
-        content = msgspec.msgpack.decode(encoded)
-        if content is None:
-            return None
-        sessions, packed, latest, profile = content
-        edges = tuple(None if edge is None else tuple(edge) for edge in latest)
-        return PersonAccumulator(sessions, packed, edges, profile)
-
-    def estimate_size(self, value: PersonAccumulator | None) -> int:
-        """About the encoded bytes; Beam samples sizes, by default by encoding once more."""
-        return 200 + len(value.sessions) if value else 1
-
-    def is_deterministic(self) -> bool:
-        """Equal parts have equal encodings."""
-        return True
-
-    def to_type_hint(self) -> type:
-        """The type that this coder is registered for."""
-        return PersonAccumulator
+def encode(part: PersonAccumulator) -> bytes:
+    """MessagePack of a part: about 45 bytes a session and the profile; equal parts have equal encodings."""
+    return _pack((part.packed, part.sessions, part.latest, part.profile))
 
 
-beam.coders.registry.register_coder(PersonAccumulator, PersonAccumulatorCoder)
+def decode(encoded: bytes) -> PersonAccumulator:
+    """The part that `encode` was given."""
+    packed, sessions, latest, profile = _unpack(encoded)
+    edges = tuple([None if edge is None else tuple(edge) for edge in latest])
+    return PersonAccumulator(sessions, packed, edges, profile)
 
 
-@beam.typehints.with_input_types(PersonAccumulator)
-@beam.typehints.with_output_types(dict[str, Any])
-class PersonCombineFn(beam.CombineFn):
-    """`PersonAccumulator` parts of one person → its columns (person id aside).
+class PersonCombineFn(EncodedCombineFn[PersonAccumulator]):
+    """Encoded `PersonAccumulator` parts of one person → its row (person id aside), in the order of `names`.
 
     Commutative, associative, idempotent by session; bounded by `MAX_SESSIONS` records of 32 bytes plus 4 a
     count.
     """
 
-    def __init__(self, metrics: Metrics) -> None:
+    width = "person_merge_width"
+
+    def __init__(self, metrics: Metrics, names: Sequence[str]) -> None:
         self._metrics, self._size = metrics, record_type(metrics).itemsize
+        self._names = list(names)
 
-    def create_accumulator(self) -> PersonAccumulator | None:
-        """Nothing known yet."""
-        return None
+    def encode(self, part: PersonAccumulator) -> bytes:
+        """See `encode`."""
+        return encode(part)
 
-    def add_input(self, accumulator: PersonAccumulator | None, part: PersonAccumulator) -> PersonAccumulator:
-        """The union of what is known and a part."""
-        return part if accumulator is None else merge([accumulator, part])
+    def decode(self, encoded: bytes) -> PersonAccumulator:
+        """See `decode`."""
+        return decode(encoded)
 
-    def merge_accumulators(self, accumulators: Iterable[PersonAccumulator | None]) -> PersonAccumulator | None:
-        """The union of all."""
-        parts = [part for part in accumulators if part is not None]
-        if len(parts) > 1:
-            BeamMetrics.distribution(NAMESPACE, "person_merge_width").update(len(parts))
-        return merge(parts) if parts else None
+    def union(self, parts: list[PersonAccumulator]) -> PersonAccumulator:
+        """See `merge`."""
+        return merge(parts)
 
-    def compact(self, accumulator: PersonAccumulator | None) -> PersonAccumulator | None:
-        """Each session once, at most `MAX_SESSIONS`."""
-        return None if accumulator is None else compact(accumulator, self._size)
+    def pack(self, part: PersonAccumulator) -> PersonAccumulator:
+        """See `compact`."""
+        return compact(part, self._size)
 
-    def extract_output(self, accumulator: PersonAccumulator | None) -> dict[str, Any]:
+    def values(self, part: PersonAccumulator) -> tuple[Any, ...]:
         """The person's columns, times in µs."""
-        if accumulator is None:
-            return {}
-        return person_columns(compact(accumulator, self._size), self._metrics)
-
-    def get_accumulator_coder(self) -> beam.coders.Coder:
-        """MessagePack, never pickle."""
-        return PersonAccumulatorCoder()
+        columns = person_columns(part, self._metrics)
+        return tuple([columns[name] for name in self._names])
 
 
 def person_columns(part: PersonAccumulator, metrics: Metrics) -> dict[str, Any]:
@@ -254,7 +227,7 @@ def person_columns(part: PersonAccumulator, metrics: Metrics) -> dict[str, Any]:
         columns[f"max_{entry.person_noun}_per_session"] = max(values)
     for entry, latest in zip(metrics.person_latest, part.latest, strict=True):
         columns[entry.name] = None if latest is None else latest[2]
-    user_id, *profile = msgspec.msgpack.decode(part.profile)
+    user_id, *profile = _unpack(part.profile)
     return columns | {"user_id": user_id} | dict(zip(PROFILE, profile, strict=True))
 
 
@@ -288,17 +261,15 @@ class AggregatePersons(beam.PTransform):
 
     def expand(self, sessions: PCollection[pa.RecordBatch]) -> PCollection[pa.RecordBatch]:
         """One shuffle by person id."""
-        names = self._schema.names
         return (
             sessions
-            | "Key by person" >> flat_map(person_parts, self._metrics, gives=tuple[str, PersonAccumulator])
-            | "Combine per person" >> beam.CombinePerKey(PersonCombineFn(self._metrics))
-            | "Order columns" >> beam.Map(_in_order, names).with_output_types(tuple[Any, ...])
+            | "Key by person" >> flat_map(encoded_parts, self._metrics, gives=tuple[bytes, bytes])
+            | "Combine per person" >> beam.CombinePerKey(PersonCombineFn(self._metrics, self._schema.names[1:]))
             | "Batch persons" >> beam.ParDo(ToBatches(self._schema))
         )
 
 
-def _in_order(person: tuple[str, dict[str, Any]], names: list[str]) -> tuple[Any, ...]:
-    person_id, columns = person
-    row = {"person_id": person_id, **columns}
-    return tuple([row[name] for name in names])
+def encoded_parts(batch: pa.RecordBatch, metrics: Metrics) -> Iterator[tuple[bytes, bytes]]:
+    """`person_parts`, encoded."""
+    for person_id, part in person_parts(batch, metrics):
+        yield person_id.encode(), encode(part)

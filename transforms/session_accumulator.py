@@ -209,14 +209,6 @@ def encode(part: SessionAccumulator) -> bytes:
     )
 
 
-def is_packed(encoded: bytes) -> bool:
-    """Whether the encoded part is packed: the first field, after one byte for their number."""
-    return encoded[1] == _TRUE
-
-
-_TRUE = _pack(True)[0]
-
-
 def decode(encoded: bytes) -> SessionAccumulator:
     """The part that `encode` was given."""
     packed, rows, start, length, delay, flags, keys, masks, oversized, *rest = _unpack(encoded)

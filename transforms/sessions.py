@@ -6,9 +6,8 @@ memory: an incremental run takes the facts of untouched sessions from the publis
 
 from __future__ import annotations
 
-import gc
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import apache_beam as beam
@@ -16,8 +15,9 @@ import pyarrow as pa
 from apache_beam.metrics import Metrics as BeamMetrics
 from apache_beam.pvalue import PCollection, TaggedOutput
 
+from transforms.combine import EncodedCombineFn
 from transforms.counts import NAMESPACE, Count
-from transforms.elements import ToBatches, split
+from transforms.elements import ToBatches, collect_less, split
 from transforms.events import EventDecoder
 from transforms.metrics import Metrics
 from transforms.preaggregate import preaggregate
@@ -30,7 +30,6 @@ from transforms.session_accumulator import (
     decode,
     encode,
     event_count,
-    is_packed,
     merge,
 )
 
@@ -58,55 +57,38 @@ def fact_schema(metrics: Metrics, sessions: pa.Schema) -> pa.Schema:
     return pa.schema([*fields, pa.field(ROWS, pa.int64()), pa.field(ARRIVAL, pa.timestamp("us", "UTC"))])
 
 
-@beam.typehints.with_input_types(bytes)
-@beam.typehints.with_output_types(tuple[Any, ...])
-class SessionCombineFn(beam.CombineFn):
+class SessionCombineFn(EncodedCombineFn[SessionAccumulator]):
     """Encoded `SessionAccumulator` parts of one session → its facts (without the session id), in `fact_names` order.
 
-    Commutative, associative and idempotent by event id (`_rows` aside, which counts input rows). The accumulator
-    is an encoded part like its inputs, or nothing yet (`b""`). Encoded, because most sessions have one part: it
-    goes as it is from the batch through the tables of the runner and the shuffle to `extract_output`, and only
-    parts that meet others are ever decoded on the way. It takes about 10 bytes an event and 200 a session, and
-    never more than `max_events_per_session` events.
+    Commutative, associative and idempotent by event id (`_rows` aside, which counts input rows). An accumulator
+    takes about 10 bytes an event and 200 a session, and never holds more than `max_events_per_session` events.
     """
+
+    width = "session_merge_width"
 
     def __init__(self, metrics: Metrics) -> None:
         self._shape = shape_of(metrics)
         self._facts_of = FactsOf(metrics)
 
-    def create_accumulator(self) -> bytes:
-        """Nothing known yet."""
-        return b""
+    def encode(self, part: SessionAccumulator) -> bytes:
+        """See `session_accumulator.encode`."""
+        return encode(part)
 
-    def add_input(self, accumulator: bytes, part: bytes) -> bytes:
-        """The union of what is known and a part."""
-        return self._union([accumulator, part]) if accumulator else part
+    def decode(self, encoded: bytes) -> SessionAccumulator:
+        """See `session_accumulator.decode`."""
+        return decode(encoded)
 
-    def merge_accumulators(self, accumulators: Iterable[bytes]) -> bytes:
-        """The union of all."""
-        parts = [part for part in accumulators if part]
-        if len(parts) > 1:
-            BeamMetrics.distribution(NAMESPACE, "session_merge_width").update(len(parts))
-        return self._union(parts) if parts else b""
+    def union(self, parts: list[SessionAccumulator]) -> SessionAccumulator:
+        """See `session_accumulator.merge`."""
+        return merge(parts, self._shape)
 
-    def compact(self, accumulator: bytes) -> bytes:
-        """Events sorted, unique and within the limit, before they are shuffled."""
-        if not accumulator or is_packed(accumulator):
-            return accumulator
-        return encode(compact(decode(accumulator), self._shape))
+    def pack(self, part: SessionAccumulator) -> SessionAccumulator:
+        """See `session_accumulator.compact`."""
+        return compact(part, self._shape)
 
-    def extract_output(self, accumulator: bytes) -> tuple[Any, ...]:
-        """The facts; an accumulator that was never fed has none, as no key comes without an input."""
-        if not accumulator:
-            return ()
-        return self._facts_of(compact(decode(accumulator), self._shape))
-
-    def get_accumulator_coder(self) -> beam.coders.Coder:
-        """Bytes as they are."""
-        return beam.coders.BytesCoder()
-
-    def _union(self, parts: list[bytes]) -> bytes:
-        return parts[0] if len(parts) == 1 else encode(merge([decode(part) for part in parts], self._shape))
+    def values(self, part: SessionAccumulator) -> tuple[Any, ...]:
+        """The facts."""
+        return self._facts_of(part)
 
 
 def shape_of(metrics: Metrics) -> Shape:
@@ -152,7 +134,7 @@ class FactsOf:
 
 
 @beam.typehints.with_input_types(pa.RecordBatch)
-@beam.typehints.with_output_types(tuple[str, bytes])
+@beam.typehints.with_output_types(tuple[bytes, bytes])
 class _DecodeBatch(beam.DoFn):
     """Record batches of `posthog.events` → (session id, encoded part); tags `rejected` and `counts`.
 
@@ -168,13 +150,8 @@ class _DecodeBatch(beam.DoFn):
         self._batch_sessions = BeamMetrics.distribution(NAMESPACE, "event_batch_sessions")
 
     def setup(self) -> None:
-        """Build the typed decoder once a worker.
-
-        A batch makes tens of thousands of objects that live until its end and hold no cycles; Python's collector
-        would walk them again and again (about a tenth of the time), so it is told to look less often.
-        """
-        gc.freeze()
-        gc.set_threshold(200_000, 50, 1_000)
+        """Build the typed decoder once a worker."""
+        collect_less()
         self._decoder = EventDecoder(self._metrics, self._excluded, self._scope)
 
     def process(self, batch: pa.RecordBatch) -> Iterator[Any]:
@@ -182,7 +159,7 @@ class _DecodeBatch(beam.DoFn):
         events = self._decoder.decode(batch)
         sessions = 0
         for session_id, part in preaggregate(events, self._metrics):
-            yield session_id, encode(part)
+            yield session_id.encode(), encode(part)
             sessions += 1
         self._batch_rows.update(batch.num_rows)
         self._batch_sessions.update(sessions)
@@ -199,7 +176,7 @@ class _DecodeBatch(beam.DoFn):
 class Decoded(NamedTuple):
     """The outputs of `DecodeEvents`."""
 
-    parts: PCollection[tuple[str, bytes]]
+    parts: PCollection[tuple[bytes, bytes]]
     """(session id, what a batch knows of it: an encoded `SessionAccumulator`)."""
     rejected: PCollection[pa.RecordBatch]
     """The source's columns of rejected rows plus `reason`."""
@@ -221,7 +198,7 @@ class DecodeEvents(beam.PTransform):
     def expand(self, batches: PCollection[pa.RecordBatch]) -> Decoded:
         """One pass, no shuffle."""
         types = {
-            "parts": tuple[str, bytes],
+            "parts": tuple[bytes, bytes],
             _DecodeBatch.REJECTED: pa.RecordBatch,
             _DecodeBatch.COUNTS: Count,
             _DecodeBatch.ARRIVALS: int,
@@ -233,22 +210,17 @@ class DecodeEvents(beam.PTransform):
 class AggregateSessions(beam.PTransform):
     """(session id, encoded part) → record batches of session facts, one row a session; the session id stays the key.
 
-    Input: PCollection[tuple[str, bytes]]. Output: PCollection[pa.RecordBatch] with `schema`.
+    Input: PCollection[tuple[bytes, bytes]]. Output: PCollection[pa.RecordBatch] with `schema`.
     """
 
     def __init__(self, metrics: Metrics, schema: pa.Schema) -> None:
         super().__init__()
         self._metrics, self._schema = metrics, schema
 
-    def expand(self, parts: PCollection[tuple[str, bytes]]) -> PCollection[pa.RecordBatch]:
+    def expand(self, parts: PCollection[tuple[bytes, bytes]]) -> PCollection[pa.RecordBatch]:
         """One shuffle by session id."""
         return (
             parts
             | "Combine per session" >> beam.CombinePerKey(SessionCombineFn(self._metrics))
-            | "Flatten facts" >> beam.MapTuple(_prepend).with_output_types(tuple[Any, ...])
             | "Batch facts" >> beam.ParDo(ToBatches(self._schema))
         )
-
-
-def _prepend(key: str, values: tuple[Any, ...]) -> tuple[Any, ...]:
-    return (key, *values)

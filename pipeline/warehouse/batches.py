@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 #: Rows of the batches that a read step gives.
-BATCH_ROWS = 65_536
+BATCH_ROWS = 16_384
 
 
 def rebatch(source: Iterable[pa.RecordBatch], schema: pa.Schema) -> Iterator[pa.RecordBatch]:

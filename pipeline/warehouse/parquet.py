@@ -178,7 +178,7 @@ def _raw_batches(shard: Shard, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
     for path, indices in shard.pieces:
         file = open_file(path)
         names = [name for name in schema.names if name in file.schema_arrow.names]
-        for raw in file.iter_batches(BATCH_ROWS, row_groups=list(indices), columns=names):
+        for raw in file.iter_batches(BATCH_ROWS, row_groups=list(indices), columns=names, use_threads=False):
             if left is not None:
                 raw = raw.slice(0, left)
                 left -= raw.num_rows

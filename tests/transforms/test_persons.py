@@ -18,16 +18,18 @@ from tests.builders import SMALL_METRICS, at
 from transforms import persons
 from transforms.persons import (
     PersonAccumulator,
-    PersonAccumulatorCoder,
     PersonCombineFn,
     compact,
+    decode,
+    encode,
+    encoded_parts,
     merge,
-    person_parts,
     record_type,
 )
 
-CODER = PersonAccumulatorCoder()
 SCHEMA = tables.sessions(SMALL_METRICS).content
+NAMES = tables.persons(SMALL_METRICS).content.names[1:]
+COMBINE = PersonCombineFn(SMALL_METRICS, NAMES)
 
 
 def session(number: int, **values: Any) -> dict[str, Any]:
@@ -40,36 +42,31 @@ def session(number: int, **values: Any) -> dict[str, Any]:
     return row | {"start_timestamp": at(start), "end_timestamp": at(start + seconds)} | values
 
 
-def parts_of(rows: list[dict[str, Any]]) -> list[PersonAccumulator]:
-    return [part for row in rows for _, part in person_parts(batch([row]), SMALL_METRICS)]
+def parts_of(rows: list[dict[str, Any]]) -> list[bytes]:
+    return [part for row in rows for _, part in encoded_parts(batch([row]), SMALL_METRICS)]
 
 
 def batch(rows: list[dict[str, Any]]) -> pa.RecordBatch:
     return pa.RecordBatch.from_pylist(rows, schema=SCHEMA)
 
 
-def columns(part: PersonAccumulator | None) -> dict[str, Any]:
-    return PersonCombineFn(SMALL_METRICS).extract_output(part)
+def columns(part: bytes) -> dict[str, Any]:
+    return dict(zip(NAMES, COMBINE.extract_output(part), strict=True))
 
 
 def of(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    [(person, part)] = person_parts(batch(rows), SMALL_METRICS)
-    assert person == "p"
+    [(person, part)] = encoded_parts(batch(rows), SMALL_METRICS)
+    assert person == b"p"
     return columns(part)
 
 
-def tree(parts: list[PersonAccumulator], rng: random.Random) -> PersonAccumulator:
-    combine = PersonCombineFn(SMALL_METRICS)
-    pool: list[PersonAccumulator | None] = [*parts, combine.create_accumulator()]
+def tree(parts: list[bytes], rng: random.Random) -> bytes:
+    pool = [*parts, COMBINE.create_accumulator()]
     while len(pool) > 1:
         rng.shuffle(pool)
         width = rng.randint(2, min(4, len(pool)))
-        merged = combine.merge_accumulators(pool[:width])
-        step: Callable[..., PersonAccumulator | None] = rng.choice(
-            [combine.compact, lambda part: CODER.decode(CODER.encode(part)), lambda part: part]
-        )
-        pool = [*pool[width:], step(merged)]
-    assert pool[0] is not None
+        merged = COMBINE.merge_accumulators(pool[:width])
+        pool = [*pool[width:], rng.choice([COMBINE.compact(merged), merged])]
     return pool[0]
 
 
@@ -94,10 +91,9 @@ SESSIONS = st.builds(
 def check_law(rows: list[dict[str, Any]], rng: random.Random) -> None:
     expected = of(rows)
     parts = parts_of(rows)
-    combine = PersonCombineFn(SMALL_METRICS)
-    folded = combine.create_accumulator()
+    folded = COMBINE.create_accumulator()
     for part in parts:
-        folded = combine.add_input(folded, part)
+        folded = COMBINE.add_input(folded, part)
     assert columns(folded) == expected
     assert columns(tree(parts + rng.choices(parts, k=3), rng)) == expected
 
@@ -112,7 +108,7 @@ def test_any_split_order_tree_and_repetition_gives_the_same_person(
 ) -> None:
     check_law(rows, rng)
     part = tree(parts_of(rows), rng)
-    again = PersonCombineFn(SMALL_METRICS).merge_accumulators([part, None])
+    again = COMBINE.merge_accumulators([part, COMBINE.create_accumulator()])
     assert columns(again) == columns(part)
 
 
@@ -181,17 +177,18 @@ def test_the_profile_travels_with_the_person() -> None:
 
 def test_a_person_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(persons, "MAX_SESSIONS", 10)
-    parts = parts_of([session(number) for number in range(40)])
+    parts = [decode(part) for part in parts_of([session(number) for number in range(40)])]
     seen = {
         compact(merge(random.Random(seed).sample(parts, 40)), record_type(SMALL_METRICS).itemsize).sessions
         for seed in range(5)
     }
     assert len(seen) == 1
-    assert columns(merge(parts))["total_sessions"] == 10
+    assert columns(encode(merge(parts)))["total_sessions"] == 10
 
 
 def test_several_persons_in_one_batch() -> None:
     rows = [session(1), session(2, person_id="q"), session(3)]
-    found = dict(person_parts(batch(rows), SMALL_METRICS))
-    assert {person: columns(part)["total_sessions"] for person, part in found.items()} == {"p": 2, "q": 1}
-    assert list(person_parts(batch([]), SMALL_METRICS)) == []
+    found = dict(encoded_parts(batch(rows), SMALL_METRICS))
+    assert {person: columns(part)["total_sessions"] for person, part in found.items()} == {b"p": 2, b"q": 1}
+    assert list(encoded_parts(batch([]), SMALL_METRICS)) == []
+    assert all(encode(decode(part)) == part for part in found.values())

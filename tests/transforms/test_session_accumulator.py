@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 
 from tests.builders import METRICS, SMALL_METRICS, event, events_batch
 from transforms import session_accumulator
+from transforms.combine import is_packed
 from transforms.events import EventDecoder
 from transforms.metrics import Metrics
 from transforms.preaggregate import preaggregate
-from transforms.session_accumulator import SessionAccumulator, compact, decode, encode, is_packed, merge
+from transforms.session_accumulator import SessionAccumulator, compact, decode, encode, merge
 from transforms.sessions import SessionCombineFn, fact_names, shape_of
 
 #: What an event can say; few values, so that ties, repetitions and conflicts are common.
