@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import apache_beam as beam
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 from apache_beam.pvalue import PCollection
 from apache_beam.transforms.window import GlobalWindow
@@ -86,6 +88,16 @@ def rows_to_batch(rows: Sequence[Sequence[Any]], schema: pa.Schema) -> pa.Record
         [pa.array(column, field.type) for column, field in zip(columns, schema, strict=True)],
         schema=schema,
     )
+
+
+def string_buffers(texts: pa.Array) -> tuple[npt.NDArray[Any], npt.NDArray[np.uint8]]:
+    """(offsets, bytes) of a string or large_string array: row i is `bytes[offsets[i]:offsets[i + 1]]`."""
+    width = np.int64 if pa.types.is_large_string(texts.type) else np.int32
+    _, offset_buffer, data = texts.buffers()
+    if offset_buffer is None or not len(texts):
+        return np.zeros(1, width), np.zeros(0, np.uint8)
+    offsets = np.frombuffer(offset_buffer, width)[texts.offset : texts.offset + len(texts) + 1]
+    return offsets, np.frombuffer(data, np.uint8) if data is not None else np.zeros(0, np.uint8)
 
 
 def flat_map(

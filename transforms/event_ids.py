@@ -43,7 +43,7 @@ def event_ids(texts: pa.Array) -> EventIds:
     raw = _canonical_bytes(texts)
     if raw is not None:
         high, low = _halves(raw)
-        return EventIds(_mix(high, low), (high, low), raw.tobytes())
+        return EventIds(mix(high, low), (high, low), raw.tobytes())
     # ids of other forms (or a mixture) are rare: one by one
     values = texts.to_pylist()
     packed = [pack_id(value) for value in values]
@@ -57,6 +57,16 @@ def pack_id(text: str) -> bytes:
     """A canonical UUID as its 16 bytes, anything else as UTF-8: bytes order like texts of one form."""
     raw = _canonical_bytes(pa.array([text], pa.string()))
     return text.encode() if raw is None else raw.tobytes()
+
+
+def mix(high: npt.NDArray[np.uint64], low: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
+    """A 64-bit mixture of 128 bits (multiply and xor-shift, as in SplitMix64), wrapping."""
+    x = high * np.uint64(0x9E3779B97F4A7C15)
+    x ^= x >> np.uint64(32)
+    x = (x + low) * np.uint64(0xBF58476D1CE4E5B9)
+    x ^= x >> np.uint64(29)
+    x = x * np.uint64(0x94D049BB133111EB)
+    return x ^ (x >> np.uint64(32))
 
 
 def _canonical_bytes(texts: pa.Array) -> npt.NDArray[np.uint8] | None:
@@ -81,7 +91,7 @@ def _key(text: str) -> int:
     if raw is None:
         digest = hashlib.blake2b(text.encode(), digest_size=8).digest()
         return int.from_bytes(digest, "little")
-    return int(_mix(*_halves(raw))[0])
+    return int(mix(*_halves(raw))[0])
 
 
 def _halves(
@@ -90,13 +100,3 @@ def _halves(
     """16 bytes a row → the upper and lower 64 bits."""
     halves = raw.view(">u8").astype(np.uint64)
     return np.ascontiguousarray(halves[:, 0]), np.ascontiguousarray(halves[:, 1])
-
-
-def _mix(high: npt.NDArray[np.uint64], low: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
-    """A 64-bit mixture of 128 bits (multiply and xor-shift, as in SplitMix64), wrapping."""
-    x = high * np.uint64(0x9E3779B97F4A7C15)
-    x ^= x >> np.uint64(32)
-    x = (x + low) * np.uint64(0xBF58476D1CE4E5B9)
-    x ^= x >> np.uint64(29)
-    x = x * np.uint64(0x94D049BB133111EB)
-    return x ^ (x >> np.uint64(32))

@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from transforms.elements import string_buffers
 from transforms.event_ids import EventIds, event_ids
 from transforms.metrics import (
     LIBRARY_PROPERTY,
@@ -26,7 +27,7 @@ from transforms.metrics import (
     Metric,
     Metrics,
 )
-from transforms.properties import PropertyColumns, PropertyDecoder, TextColumn, lookup, string_buffers, text_column
+from transforms.properties import PropertyColumns, PropertyDecoder, TextColumn, lookup, text_column
 from transforms.scope import EVERYTHING, MAX_AHEAD, Scope
 
 #: PostHog cuts distinct ids and session ids far below this; anything longer is no id.

@@ -6,19 +6,20 @@ rows of all inputs with those keys. Batches go through the shuffle, not rows.
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeAlias
 
 import apache_beam as beam
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 from apache_beam.pvalue import PCollection, TaggedOutput
 
 from transforms.counts import Count
-from transforms.elements import as_batch, flat_map, pack, split, unpack
+from transforms.elements import as_batch, flat_map, pack, split, string_buffers, unpack
+from transforms.event_ids import mix
 
 #: What a function on tables may yield: rows, rows for another output, numbers for the ledger, ids for the ledger.
 Result: TypeAlias = pa.Table | tuple[str, pa.Table] | Count | str
@@ -36,12 +37,9 @@ class Side:
 
 def partition_batch(batch: pa.RecordBatch, key: str, partitions: int) -> Iterator[tuple[str, bytes]]:
     """(partition name, the packed rows whose key falls into it); rows with a null key have no partition."""
-    encoded = batch.column(key).dictionary_encode()
-    table = [
-        zlib.crc32(value.encode()) % partitions if value is not None else -1 for value in encoded.dictionary.to_pylist()
-    ]
-    codes = encoded.indices.fill_null(len(table)).to_numpy(zero_copy_only=False)
-    numbers = np.array([*table, -1])[codes]
+    if not batch.num_rows:
+        return
+    numbers = _partition_of(batch.column(key), partitions)
     order = np.argsort(numbers, kind="stable")
     numbers = numbers[order]
     batch = batch.take(pa.array(order))
@@ -49,6 +47,28 @@ def partition_batch(batch: pa.RecordBatch, key: str, partitions: int) -> Iterato
     for begin, end in zip(starts, [*starts[1:], len(numbers)], strict=True):
         if numbers[begin] >= 0:
             yield f"partition-{numbers[begin]:05d}", pack(batch.slice(begin, end - begin))
+
+
+def _partition_of(keys: pa.Array, partitions: int) -> npt.NDArray[Any]:
+    """The partition of each key, −1 for null: from its length and its first, middle and last eight bytes.
+
+    All keys at once, which takes a fifth of the time of a hash of each whole text. Keys that differ nowhere else
+    share a partition, which costs balance, never a row.
+    """
+    offsets, data = string_buffers(keys)
+    begin = offsets[:-1].astype(np.int64)
+    length = np.diff(offsets).astype(np.int64)
+    inside = np.arange(8) < length[:, None]  # of a shorter key, not the bytes of the next
+    padded = np.append(data, np.zeros(8, np.uint8))
+    spare = np.maximum(length - 8, 0)
+    mixed = length.astype(np.uint64)
+    for at in (begin, begin + spare // 2, begin + spare):
+        word = padded[at[:, None] + np.arange(8)] * inside
+        mixed = mix(mixed, word.view("<u8")[:, 0])
+    numbers = (mixed % np.uint64(partitions)).astype(np.min_scalar_type(-partitions))
+    if keys.null_count:
+        numbers[keys.is_null().to_numpy(zero_copy_only=False)] = -1
+    return numbers
 
 
 def lookup(table: pa.Table, key: str, wanted: pa.ChunkedArray, columns: list[str]) -> pa.Table:

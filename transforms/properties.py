@@ -21,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from transforms.elements import string_buffers
 from transforms.metrics import PropertyType
 
 #: Longer property texts are cut here, in characters, so that an accumulator stays bounded.
@@ -163,16 +164,6 @@ class PropertyDecoder:
                 nulled[name] += 1
                 not_text = not_text or name == self._required
         return self._struct(**fields), True, not_text
-
-
-def string_buffers(texts: pa.Array) -> tuple[npt.NDArray[Any], npt.NDArray[np.uint8]]:
-    """(offsets, bytes) of a string or large_string array: row i is `bytes[offsets[i]:offsets[i + 1]]`."""
-    width = np.int64 if pa.types.is_large_string(texts.type) else np.int32
-    _, offset_buffer, data = texts.buffers()
-    if offset_buffer is None or not len(texts):
-        return np.zeros(1, width), np.zeros(0, np.uint8)
-    offsets = np.frombuffer(offset_buffer, width)[texts.offset : texts.offset + len(texts) + 1]
-    return offsets, np.frombuffer(data, np.uint8) if data is not None else np.zeros(0, np.uint8)
 
 
 def text_column(texts: pa.Array) -> TextColumn:
