@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import platform
+import shutil
 import statistics
 import subprocess
 import sys
@@ -80,6 +81,13 @@ def paired(number: int, *commands: Callable[[], Measured]) -> list[Measured]:
 def pipeline(warehouse: Path, *options: str) -> list[str]:
     """The pipeline's command on a warehouse."""
     return ["pipeline", "--runner", "DirectRunner", "--quiet", "--warehouse", str(warehouse), *options]
+
+
+def first_load(name: str, warehouse: Path, events: int, *options: str) -> Measured:
+    """A full load where nothing is published yet, as nothing is for a peer."""
+    shutil.rmtree(warehouse / ".posthog_aggregated", ignore_errors=True)
+    (warehouse / "posthog_aggregated").unlink(missing_ok=True)
+    return run_once(name, events, pipeline(warehouse, "--full_load", *options))
 
 
 ONE_WORKER = "--direct_num_workers=1"

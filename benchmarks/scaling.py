@@ -14,15 +14,13 @@ from pathlib import Path
 
 import matplotlib as mpl
 
-from benchmarks.measure import ONE_WORKER, TWO_WORKERS, Measured, environment, pipeline, run_once, table
+from benchmarks.measure import ONE_WORKER, TWO_WORKERS, Measured, environment, first_load, table
 
 mpl.use("svg")
 mpl.rcParams["svg.hashsalt"] = "the same file for the same figures"
 import matplotlib.pyplot as plt  # noqa: E402 (after the backend is chosen)
 
 WORKERS = {1: (ONE_WORKER,), 2: TWO_WORKERS}
-#: One worker is measured up to so many events; beyond, it only takes long.
-_MOST_ON_ONE = 10_000_000
 HERE = Path(__file__).parent
 
 
@@ -34,10 +32,7 @@ def measure(sizes: list[int]) -> dict[int, list[Measured]]:
             arguments = [sys.executable, "-m", "pipeline.sample", "--warehouse", folder, "--events", str(events)]
             subprocess.run(arguments, check=True, stdout=subprocess.DEVNULL)
             for workers, options in WORKERS.items():
-                if workers == 1 and events > _MOST_ON_ONE:
-                    continue
-                command = pipeline(Path(folder), "--full_load", *options)
-                found[workers].append(run_once(f"{workers}", events, command))
+                found[workers].append(first_load(f"{workers}", Path(folder), events, *options))
                 print(found[workers][-1], flush=True)
     return found
 

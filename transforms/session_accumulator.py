@@ -16,8 +16,10 @@ never need, because `transforms.preaggregate` makes them sorted and unique alrea
 
 from __future__ import annotations
 
+import functools
+import operator
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -68,26 +70,29 @@ def merge(parts: Sequence[SessionAccumulator], shape: Shape) -> SessionAccumulat
     """The union of one or more parts of a session; no part is changed."""
     if len(parts) == 1:
         return parts[0]
+    # by field, all parts at once
+    rows, start, end, arrival, flags, keys, masks, _, oversized, ids, distincts, maxima, first_id, edges = zip(
+        *parts, strict=True
+    )
     merged = SessionAccumulator(
-        rows=sum(part.rows for part in parts),
-        start=min(part.start for part in parts),
-        end=max(part.end for part in parts),
-        arrival=max(part.arrival for part in parts),
-        flags=_union_of_bits([part.flags for part in parts]),
-        keys=b"".join([part.keys for part in parts]),
-        masks=b"".join([part.masks for part in parts]),
+        rows=sum(rows),
+        start=min(start),
+        end=max(end),
+        arrival=max(arrival),
+        flags=functools.reduce(operator.or_, flags),
+        keys=b"".join(keys),
+        masks=b"".join(masks),
         packed=False,
-        oversized=any(part.oversized for part in parts),
-        distinct_ids=_union_of_texts([part.distinct_ids for part in parts]),
-        distincts=tuple(_union_of_hashes(sets) for sets in zip(*[part.distincts for part in parts], strict=True)),
-        maxima=tuple(
-            max((value for value in values if value is not None), default=None)
-            for values in zip(*[part.maxima for part in parts], strict=True)
-        ),
-        first_distinct_id=min(part.first_distinct_id for part in parts),
+        oversized=any(oversized),
+        distinct_ids=_union_of_texts(ids),
+        distincts=tuple([_union_of_hashes(sets) for sets in zip(*distincts, strict=True)]),
+        maxima=tuple([_best(values, max) for values in zip(*maxima, strict=True)]),
+        first_distinct_id=min(first_id),
         edges=tuple(
-            (max if last else min)((edge for edge in edges if edge is not None), default=None)
-            for last, edges in zip(shape.lasts, zip(*[part.edges for part in parts], strict=True), strict=True)
+            [
+                _best(values, max if last else min)
+                for last, values in zip(shape.lasts, zip(*edges, strict=True), strict=True)
+            ]
         ),
     )
     # a session far above the limit must not grow with its events between compactions
@@ -146,14 +151,12 @@ def counts(part: SessionAccumulator, number: int) -> list[int]:
 _HAS_BIT = [bytes(value >> bit & 1 for value in range(256)) for bit in range(8)]
 
 
-def _union_of_bits(values: list[int]) -> int:
-    union = 0
-    for value in values:
-        union |= value
-    return union
+def _best(values: Sequence[Any], choose: Callable[..., Any]) -> Any:
+    """The smallest or greatest that is not None."""
+    return choose([value for value in values if value is not None], default=None)
 
 
-def _union_of_texts(sets: list[tuple[str, ...]]) -> tuple[str, ...]:
+def _union_of_texts(sets: Sequence[tuple[str, ...]]) -> tuple[str, ...]:
     first = sets[0]
     if all(other == first for other in sets):
         return first
