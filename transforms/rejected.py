@@ -20,6 +20,7 @@ from transforms.elements import flat_map, rows_to_batch
 
 #: Texts of an original row are cut here, in characters.
 MAX_ROW_TEXT = 10_000
+_as_json = json.JSONEncoder(ensure_ascii=False, sort_keys=True).encode
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MIN_MICROS = (datetime(1, 1, 1, tzinfo=UTC) - _EPOCH) // timedelta(microseconds=1)
 _MAX_MICROS = (datetime(9999, 12, 31, tzinfo=UTC) - _EPOCH) // timedelta(microseconds=1)
@@ -36,12 +37,13 @@ def rejected_rows(batch: pa.RecordBatch, schema: pa.Schema) -> Iterator[pa.Recor
         times = {name: row[name] for name in ("timestamp", "bq_ingested_timestamp")}
         row |= {name: _iso(value) for name, value in times.items()}
         whole = _as_json(row)
+        cut = {name: _cut(value) for name, value in row.items()}
         values = {
             "row_key": hashlib.sha256(f"{reason}\n{whole}".encode()).hexdigest(),
             "reason": reason,
             "uuid": _cut(row["uuid"]),
             **{name: _in_range(value) for name, value in times.items()},
-            "row": _as_json({name: _cut(value) for name, value in row.items()}),
+            "row": whole if cut == row else _as_json(cut),
         }
         rows.append([values[name] for name in schema.names])
     yield rows_to_batch(rows, schema)
@@ -57,10 +59,6 @@ class MakeRejectedRows(beam.PTransform):
     def expand(self, batches: PCollection[pa.RecordBatch]) -> PCollection[pa.RecordBatch]:
         """One pass, no shuffle."""
         return batches | "Rows" >> flat_map(rejected_rows, self._schema)
-
-
-def _as_json(row: dict[str, Any]) -> str:
-    return json.dumps(row, ensure_ascii=False, sort_keys=True)
 
 
 def _cut(value: Any) -> Any:
