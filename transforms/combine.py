@@ -13,9 +13,7 @@ from typing import Any, Generic, TypeVar
 
 import apache_beam as beam
 import msgspec
-from apache_beam.metrics import Metrics as BeamMetrics
-
-from transforms.counts import NAMESPACE
+from apache_beam.metrics.metric import Distribution
 
 Part = TypeVar("Part")
 #: The first field of an encoded part tells whether it is packed; one byte before it says how many fields follow.
@@ -36,8 +34,8 @@ class EncodedCombineFn(beam.CombineFn, abc.ABC, Generic[Part]):
     most 15 fields, the first of which is whether the part is packed.
     """
 
-    #: The Beam distribution of how many accumulators met in a merge.
-    width: str
+    #: How many accumulators met in a merge.
+    width: Distribution
 
     @abc.abstractmethod
     def encode(self, part: Part) -> bytes:
@@ -71,7 +69,7 @@ class EncodedCombineFn(beam.CombineFn, abc.ABC, Generic[Part]):
         """The union of all."""
         parts = [part for part in accumulators if part]
         if len(parts) > 1:
-            BeamMetrics.distribution(NAMESPACE, self.width).update(len(parts))
+            self.width.update(len(parts))
         return self._union(parts) if parts else b""
 
     def compact(self, accumulator: bytes) -> bytes:

@@ -15,9 +15,11 @@ import apache_beam as beam
 import msgspec
 import numpy as np
 import pyarrow as pa
+from apache_beam.metrics import Metrics as BeamMetrics
 from apache_beam.pvalue import PCollection
 
 from transforms.combine import EncodedCombineFn
+from transforms.counts import NAMESPACE
 from transforms.elements import ToBatches, flat_map
 from transforms.metrics import Metrics
 from transforms.preaggregate import text_hash
@@ -168,7 +170,7 @@ class PersonCombineFn(EncodedCombineFn[PersonAccumulator]):
     count.
     """
 
-    width = "person_merge_width"
+    width = BeamMetrics.distribution(NAMESPACE, "person_merge_width")
 
     def __init__(self, metrics: Metrics, names: Sequence[str]) -> None:
         self._metrics, self._size = metrics, record_type(metrics).itemsize

@@ -64,7 +64,7 @@ class SessionCombineFn(EncodedCombineFn[SessionAccumulator]):
     takes about 10 bytes an event and 200 a session, and never holds more than `max_events_per_session` events.
     """
 
-    width = "session_merge_width"
+    width = BeamMetrics.distribution(NAMESPACE, "session_merge_width")
 
     def __init__(self, metrics: Metrics) -> None:
         self._shape = shape_of(metrics)
