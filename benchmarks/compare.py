@@ -34,7 +34,6 @@ from benchmarks.measure import (
     run_once,
     table,
 )
-from benchmarks.read_methods import cpu_per_event
 from benchmarks.shuffle_bytes import shuffle_bytes
 
 
@@ -139,29 +138,30 @@ def against_pandas(folder: Path, sizes: Sizes) -> list[tuple[str, ...]]:
 
 
 def incremental(folder: Path, sizes: Sizes) -> list[tuple[str, ...]]:
-    """A full load of 100 days on one worker, and the run after one night, 1 %, more; from the same state each time."""
+    """One night, 1 %, after 99 % of 100 days, from the same state each time, and the full load of all; one worker."""
     warehouse = _sample(folder, sizes.history, "--days", "100")
     later = hold_back_one_percent(warehouse)
-    full = full_load("full load of 100 days", warehouse, sizes.history, ONE_WORKER)()
+    full = full_load("full load of 100 days", warehouse, sizes.history, ONE_WORKER)
+    full()
     for file in later.glob("*.parquet"):
         shutil.move(str(file), warehouse / "posthog_etl" / "events" / file.name)
-    kept = folder / "kept"
-    shutil.copytree(warehouse / ".posthog_aggregated", kept, symlinks=True)
+    published, kept = warehouse / ".posthog_aggregated", folder / "kept"
+    shutil.copytree(published, kept, symlinks=True)
     link = os.readlink(warehouse / "posthog_aggregated")
 
     def daily() -> Measured:
-        shutil.rmtree(warehouse / ".posthog_aggregated")
-        shutil.copytree(kept, warehouse / ".posthog_aggregated", symlinks=True)
+        shutil.rmtree(published)
+        shutil.copytree(kept, published, symlinks=True)
         (warehouse / "posthog_aggregated").unlink()
         (warehouse / "posthog_aggregated").symlink_to(link)
         return run_once("incremental, 1 % new", sizes.history, pipeline(warehouse, ONE_WORKER))
 
-    [new] = paired(sizes.runs, daily)
+    whole, new = paired(sizes.runs, full, daily)
     runs = pq.read_table(warehouse / "posthog_aggregated" / "runs").sort_by("run_id").to_pylist()
     share = runs[-1]["bytes_read"] / runs[-1]["bytes_total"]
     return [
-        row(full),
-        row(new, f"{new.seconds / full.seconds:.0%} of its time, {share:.0%} of the bytes read", "at most 10 %"),
+        row(whole),
+        row(new, f"{new.seconds / whole.seconds:.0%} of its time, {share:.0%} of the bytes read", "at most 10 %"),
     ]
 
 
@@ -188,7 +188,7 @@ def figures(folder: Path, sizes: Sizes) -> list[tuple[str, ...]]:
     allowed = 12 * events + 250 * sessions
     first = command("start-up to the first event", 1, "benchmarks.first_event", str(warehouse))
     [start] = paired(max(3, sizes.runs), first)
-    micros = cpu_per_event(_sample(folder, sizes.reads))
+    micros = _read_methods(_sample(folder, sizes.reads))
     rows, arrow = micros["DIRECT_READ"], micros["ARROW"]
     return [
         note(
@@ -235,6 +235,13 @@ def _sample(folder: Path, events: int, *options: str) -> Path:
         arguments = ["pipeline.sample", "--warehouse", str(warehouse), "--events", str(events), *options]
         subprocess.run([sys.executable, "-m", *arguments], check=True, stdout=subprocess.DEVNULL)
     return warehouse
+
+
+def _read_methods(warehouse: Path) -> dict[str, float]:
+    """What `benchmarks.read_methods` prints; a process of its own, as ours is large by now, which costs CPU time."""
+    arguments = [sys.executable, "-m", "benchmarks.read_methods", str(warehouse)]
+    printed = subprocess.run(arguments, check=True, stdout=subprocess.PIPE, text=True).stdout
+    return {name: float(micros) for name, micros in map(str.split, printed.splitlines())}
 
 
 def _check_same(ours: Path, peer: Path) -> None:
