@@ -84,7 +84,7 @@ events and PostHog's sessions; whole processes, memory as the proportional set s
 ## What that means on Dataflow
 
 The largest run on one worker takes {cpu:.1f} CPU seconds a million events, reading included. Out of BigQuery, reading
-costs what the row "CPU of an event out of BigQuery" in [results.md](results.md) says, instead of Parquet's 0.5 µs. A
+costs what the row "CPU of an event out of BigQuery" in [results.md](results.md) says, instead of Parquet's 0.6 µs. A
 worker of one vCPU so makes about {3600 / cpu:,.0f} million events an hour, before Dataflow's own shuffle and start-up
 (three to five minutes); a day of 100 million events is about {100 * cpu / 3600:.1f} vCPU hours.
 """
