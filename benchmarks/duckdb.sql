@@ -2,11 +2,16 @@
 -- Placeholders: $warehouse, $out.
 
 create temp table used as
-with decoded as materialized (  -- or the JSON would be parsed once for every property
+with read as (  -- DuckDB takes no lone surrogates in JSON: they are left out, pairs stay
+    select * exclude (properties), case when contains(properties, '\ud')
+        then regexp_replace(properties, '(\\ud[89ab]..\\ud[c-f]..)|\\ud[89a-f]..', '\1', 'g')
+        else properties end as properties
+    from read_parquet('$warehouse/posthog_etl/events/*.parquet')
+), decoded as materialized (  -- or the JSON would be parsed once for every property
     select uuid, event, distinct_id, epoch_us(timestamp) as us, json_extract_string(properties, [
         '$."$session_id"', '$."$lib"', '$."$screen_name"', '$."$touch_y"', '$."$screen_height"', '$."$geoip_city_name"',
         '$."$geoip_country_name"', '$."$os_name"', '$."$app_version"']) as p
-    from read_parquet('$warehouse/posthog_etl/events/*.parquet')
+    from read
     where json_valid(properties) and uuid <> '' and event <> '' and trim(distinct_id) <> ''
         and timestamp between '2015-01-01' and '2049-12-31'
         and timestamp <= coalesce(bq_ingested_timestamp, timestamp) + interval 24 hour
@@ -16,7 +21,8 @@ select
     nullif(p[3], '') as screen, try_cast(p[4] as double) as touch_y, try_cast(p[5] as double) as height,
     nullif(p[6], '') as city, nullif(p[7], '') as country, nullif(p[8], '') as os_name, nullif(p[9], '') as app_version
 from decoded
-where p[2] = 'posthog-react-native' and trim(p[1]) <> '' and length(p[1]) <= 400 and p[1][1] not in ('[', '{');
+where p[2] = 'posthog-react-native' and trim(p[1]) <> '' and length(p[1]) <= 400 and p[1][1] not in ('[', '{')
+    and try_cast(p[1] as double) is null;  -- a number is no session id
 
 create temp table facts as
 select
@@ -32,7 +38,8 @@ select
     arg_max(screen, (us, uuid)) filter (screen is not null) as exit_screen,
     count(touch_y) as scroll_event_count,
     count(touch_y) > 0 as scrolled,
-    max(least(greatest(touch_y / height, 0), 1)) filter (height > 0) as scroll_depth,
+    max(least(greatest(touch_y / height, 0), 1))
+        filter (touch_y is not null and height > 0 and isfinite(height)) as scroll_depth,
     bool_or(event = 'view_event') as viewed_event,
     bool_or(event = 'join_event') as joined_event,
     bool_or(event = 'click_invite_to_event') as clicked_invite,
@@ -82,8 +89,10 @@ with created as (
     where epoch_us(s.createdAt) between f.start_us and f.end_us
     group by f.session_id
 ), acquisition as (
-    select session_id, arg_max(channel_type, end_timestamp) as channel_type, arg_max(is_bounce, end_timestamp) as is_bounce
-    from read_parquet('$warehouse/posthog_etl/sessions/*.parquet') group by session_id
+    select session_id, channel_type, is_bounce from read_parquet('$warehouse/posthog_etl/sessions/*.parquet')
+    qualify row_number() over (
+        partition by session_id order by end_timestamp desc nulls last, channel_type, is_bounce
+    ) = 1
 )
 select
     f.* exclude (start_us, end_us),
