@@ -1,111 +1,344 @@
-"""Peer: the plain Beam pipeline that one would write first. Dict rows, `json.loads`, a dict accumulator.
+"""Peer: the plain Beam pipeline that one would write first. Dict rows, `json.loads`, a dict accumulator, side inputs.
 
-`python -m benchmarks.plain_beam WAREHOUSE`: sessions by key, then persons, with a part of the columns only (which
-favours this peer), written as Parquet.
+`python -m benchmarks.plain_beam WAREHOUSE OUT` writes OUT/sessions*.parquet and OUT/persons*.parquet. All times are
+integers, microseconds: Arrow makes datetimes slowly, and Beam's coders fall to pickle for them.
 """
 
 from __future__ import annotations
 
-import json
+import statistics
 import sys
-import tempfile
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import apache_beam as beam
+import pyarrow as pa
 import pyarrow.parquet as pq
 from apache_beam.io.filesystems import FileSystems
 from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.pvalue import AsSingleton
 
-COLUMNS = ["uuid", "event", "properties", "distinct_id", "timestamp"]
+from benchmarks.plain_rows import (
+    ACQUISITION,
+    ACTIVE_FLAGS,
+    EVENT_COLUMNS,
+    FIRST,
+    FLAG_EVENTS,
+    PERSON_COUNTS,
+    PERSON_FLAGS,
+    PROFILE,
+    blank_to_null,
+    enables_contacts,
+    match,
+    number_within,
+    parse,
+    reach,
+    session_id,
+    text,
+    touch,
+)
+
+Row = dict[str, Any]
+DAY = 86_400_000_000
+MIN_TIMESTAMP, MAX_TIMESTAMP = 1_420_070_400_000_000, 2_524_608_000_000_000  # 2015 and 2050
+#: Columns of the first event that has a value; an accumulator keeps ((time, uuid), value) of each.
+FIRSTS = ("distinct_id", "entry_screen", *FIRST)
+SETS = ("uuids", "autocaptures", "screens", "touches", "names", "screen_names", "distinct_ids")
+
+TIME = pa.timestamp("us", "UTC")
+PROFILE_TYPES = {
+    **dict.fromkeys(PROFILE, pa.string()),
+    **dict.fromkeys(["contactAccessGranted", "businessUser"], pa.bool_()),
+    "createdAt": TIME,
+}
+SESSIONS = pa.schema(
+    {
+        **dict.fromkeys(["session_id", "person_id", "user_id", "distinct_id"], pa.string()),
+        "distinct_ids": pa.list_(pa.string()),
+        **dict.fromkeys(["start_timestamp", "end_timestamp"], TIME),
+        "session_duration": pa.float64(),
+        **dict.fromkeys(["event_count", *PERSON_COUNTS, "unique_screen_count", "events_created_count"], pa.int64()),
+        **dict.fromkeys(["entry_screen", "exit_screen", *FIRST], pa.string()),
+        "scroll_depth": pa.float64(),
+        **dict.fromkeys([*PERSON_FLAGS, "is_engaged"], pa.bool_()),
+        **PROFILE_TYPES,
+        "channel_type": pa.string(),
+        "is_bounce": pa.bool_(),
+    }
+)
+PERSONS = pa.schema(
+    {
+        **dict.fromkeys(["person_id", "user_id"], pa.string()),
+        **dict.fromkeys(["total_sessions", "engaged_sessions"], pa.int64()),
+        **{f"{name}_session_duration": pa.float64() for name in ("avg", "median", "total", "min", "max", "std")},
+        **{f"{flag}_sum": pa.int64() for flag in PERSON_FLAGS},
+        **{f"total_{noun}": pa.int64() for noun in PERSON_COUNTS.values()},
+        **{f"avg_{noun}_per_session": pa.float64() for noun in PERSON_COUNTS.values()},
+        **{f"max_{noun}_per_session": pa.int64() for noun in PERSON_COUNTS.values()},
+        **dict.fromkeys(["first_session_date", "last_session_date"], TIME),
+        **dict.fromkeys(["days_since_first_session", "sessions_per_day", "engagement_score"], pa.float64()),
+        **PROFILE_TYPES,
+        **dict.fromkeys(["city", "country"], pa.string()),
+    }
+)
 
 
-def rows_of(path: str) -> Any:
+def rows_of(path: str, columns: list[str]) -> Iterator[Row]:
     """A file's rows as dicts."""
-    for batch in pq.ParquetFile(path).iter_batches(columns=COLUMNS):
-        yield from batch.to_pylist()
+    for batch in pq.ParquetFile(path).iter_batches(columns=columns):
+        types = [(field.name, pa.int64() if field.type == TIME else field.type) for field in batch.schema]
+        yield from batch.cast(pa.schema(types)).to_pylist()
 
 
-def parse(row: dict[str, Any]) -> Any:
-    """(session id, event) of a usable row."""
-    try:
-        properties = json.loads(row["properties"])
-        session = properties["$session_id"]
-    except (TypeError, ValueError, KeyError):
+def by_session(row: Row) -> Iterator[tuple[str, Row]]:
+    """(session id, what counts of the event) of a usable row."""
+    uuid, event, distinct_id = row["uuid"], row["event"], row["distinct_id"]
+    moment, arrival = row["timestamp"], row["bq_ingested_timestamp"]
+    if not (uuid and event and distinct_id and uuid.strip() and event.strip() and distinct_id.strip()):
         return
-    if properties.get("$lib") == "posthog-react-native" and session and row["timestamp"] and row["distinct_id"]:
-        yield str(session), {**row, "properties": properties}
+    if moment is None or not MIN_TIMESTAMP <= moment < MAX_TIMESTAMP or moment - (arrival or moment) > DAY:
+        return
+    properties = parse(row["properties"])
+    session = session_id(properties)
+    if not session:
+        return
+    position = touch(properties)
+    found = {
+        "uuid": uuid,
+        "event": event,
+        "timestamp": moment,
+        "touch": position,
+        "reach": None if position is None else reach(properties),
+        "distinct_id": distinct_id,
+        "entry_screen": text(properties.get("$screen_name")),
+    }
+    for column, name in FIRST.items():
+        found[column] = text(properties.get(name))
+    yield session, found
 
 
 class Sessions(beam.CombineFn):
-    """Events of a session → a dict of its columns."""
+    """Events of a session → a dict of its columns. Counts are of sets, as an event can come twice."""
 
-    def create_accumulator(self) -> dict[str, Any]:
+    def create_accumulator(self) -> Row:
         """Nothing yet."""
-        return {"ids": set(), "taps": set(), "screens": set(), "start": None, "end": None, "who": None, "reach": 0.0}
+        return {
+            **{name: set() for name in SETS},
+            **dict.fromkeys(FIRSTS),
+            "exit_screen": None,
+            "end": MIN_TIMESTAMP,
+            "reach": -1.0,
+        }
 
-    def add_input(self, found: dict[str, Any], row: dict[str, Any]) -> dict[str, Any]:
+    def add_input(self, found: Row, event: Row) -> Row:
         """One event."""
-        properties = row["properties"]
-        found["ids"].add(row["uuid"])
-        if row["event"] == "$autocapture":
-            found["taps"].add(row["uuid"])
-        # without this a lone surrogate in one event crashes the whole pipeline in a coder
-        found["screens"].add(str(properties.get("$screen_name")).encode("utf-8", "replace"))
-        key = (row["timestamp"], row["uuid"] or "", row["distinct_id"])
-        found["start"] = min(found["start"] or key, key)
-        found["end"] = max(found["end"] or key, key)
-        touch, height = properties.get("$touch_y"), properties.get("$screen_height")
-        if isinstance(touch, (int, float)) and isinstance(height, (int, float)) and height:
-            found["reach"] = max(found["reach"], min(max(touch / height, 0), 1))
+        uuid, name, screen = event["uuid"], event["event"], event["entry_screen"]
+        if uuid in found["uuids"]:
+            return found
+        found["uuids"].add(uuid)
+        found["names"].add(name)
+        found["distinct_ids"].add(event["distinct_id"])
+        if name == "$autocapture":
+            found["autocaptures"].add(uuid)
+        elif name == "$screen":
+            found["screens"].add(uuid)
+        if event["touch"] is not None:
+            found["touches"].add(uuid)
+        if event["reach"] is not None:
+            found["reach"] = max(found["reach"], event["reach"])
+        at = (event["timestamp"], uuid)
+        found["end"] = max(found["end"], event["timestamp"])
+        for column in FIRSTS:
+            value = event[column]
+            if value is not None and (found[column] is None or at < found[column][0]):
+                found[column] = (at, value)
+        if screen is not None:
+            found["screen_names"].add(screen)
+            if found["exit_screen"] is None or at > found["exit_screen"][0]:
+                found["exit_screen"] = (at, screen)
         return found
 
-    def merge_accumulators(self, accumulators: Any) -> dict[str, Any]:
+    def merge_accumulators(self, accumulators: Iterable[Row]) -> Row:
         """The union of all."""
         merged, *others = accumulators
         for other in others:
-            for name in ("ids", "taps", "screens"):
+            for name in SETS:
                 merged[name] |= other[name]
-            for name, choose in (("start", min), ("end", max)):
-                merged[name] = choose(value for value in (merged[name], other[name]) if value is not None)
+            for column in FIRSTS:
+                merged[column] = min(filter(None, (merged[column], other[column])), default=None)
+            merged["exit_screen"] = max(filter(None, (merged["exit_screen"], other["exit_screen"])), default=None)
+            merged["end"] = max(merged["end"], other["end"])
             merged["reach"] = max(merged["reach"], other["reach"])
         return merged
 
-    def extract_output(self, found: dict[str, Any]) -> dict[str, Any]:
+    def extract_output(self, found: Row) -> Row:
         """The session's columns."""
-        seconds = (found["end"][0] - found["start"][0]).total_seconds()
-        counts = {name: len(found[name]) for name in ("ids", "taps", "screens")}
-        return {"person": found["start"][2], "seconds": seconds, "reach": found["reach"], **counts}
+        start, end = found["distinct_id"][0][0], found["end"]
+        names = found["names"]
+        return {
+            "start_timestamp": start,
+            "end_timestamp": end,
+            "session_duration": (end - start) / 1e6,
+            "distinct_ids": sorted(found["distinct_ids"]),
+            "event_count": len(found["uuids"]),
+            "autocapture_count": len(found["autocaptures"]),
+            "screen_count": len(found["screens"]),
+            "unique_screen_count": len(found["screen_names"]),
+            "scroll_event_count": len(found["touches"]),
+            "scrolled": bool(found["touches"]),
+            "scroll_depth": found["reach"] if found["reach"] >= 0 else None,
+            "visited_discover": "Discover" in found["screen_names"],
+            "enabled_contacts": any(map(enables_contacts, names)),
+            "is_engaged": end > start or bool(found["autocaptures"]),
+            **{flag: not events.isdisjoint(names) for flag, events in FLAG_EVENTS.items()},
+            **{column: found[column] and found[column][1] for column in (*FIRSTS, "exit_screen")},
+        }
 
 
-def by_person(item: tuple[str, dict[str, Any]]) -> tuple[str, dict[str, Any]]:
-    """Sessions keyed by person."""
-    return item[1]["person"], item[1]
+def unique_users(rows: list[Row]) -> dict[str, Row]:
+    """Users by id: of a user id or phone number the most complete row, then the smallest id."""
+    cleaned = [{name: blank_to_null(value) for name, value in row.items()} for row in rows]
+    known = [row for row in cleaned if row["user_id"]]
+    users: dict[str, Row] = {}
+    phones: dict[str, str] = {}
+    for row in sorted(known, key=lambda row: (sum(row[name] is None for name in PROFILE), row["user_id"])):
+        users.setdefault(row["user_id"], row)
+    for user, row in users.items():
+        if row["phoneNumber"]:
+            phones.setdefault(row["phoneNumber"], user)
+    return {user: row for user, row in users.items() if phones.get(row["phoneNumber"], user) == user}
 
 
-def person(sessions: Any) -> dict[str, Any]:
-    """The person's columns."""
-    rows = list(sessions)
-    seconds = sorted(row["seconds"] for row in rows)
-    return {"sessions": len(rows), "median": seconds[len(seconds) // 2], "taps": sum(row["taps"] for row in rows)}
+def ids_by_phone(users: dict[str, Row]) -> dict[str, str]:
+    """Phone number → user id."""
+    return {row["phoneNumber"]: user for user, row in users.items() if row["phoneNumber"]}
 
 
-def main(warehouse: str) -> None:
-    """Read, aggregate twice, write."""
-    files = [match.path for match in FileSystems.match([f"{warehouse}/posthog_etl/events/*.parquet"])[0].metadata_list]
-    with tempfile.TemporaryDirectory() as folder, beam.Pipeline(options=PipelineOptions(["--runner=FnApiRunner"])) as p:
+def moments_by_user(rows: list[Row]) -> dict[str, list[int]]:
+    """User id → times of the user's Firebase events, ascending."""
+    moments = defaultdict(list)
+    for row in rows:
+        if row["user_id"] and row["createdAt"] is not None:
+            moments[row["user_id"]].append(row["createdAt"])
+    return {user: sorted(found) for user, found in moments.items()}
+
+
+def latest_by_session(rows: list[Row]) -> dict[str, Row]:
+    """Session id → PostHog's own row of it: the latest of several, then the first channel, then no bounce."""
+    latest: dict[str, Row] = {}
+    for row in sorted(rows, key=lambda r: (-(r["end_timestamp"] or 0), r["channel_type"] or "~", bool(r["is_bounce"]))):
+        latest.setdefault(row["session_id"], row)
+    return latest
+
+
+def join(
+    item: tuple[str, Row],
+    users: dict[str, Row],
+    by_phone: dict[str, str],
+    created: dict[str, list[int]],
+    acquisition: dict[str, Row],
+) -> Row:
+    """A session with its user, the user's Firebase events, and what PostHog's own sessions say."""
+    session, row = item
+    user = match(row["distinct_ids"], by_phone, users)
+    profile = users.get(user, {})
+    known = acquisition.get(session, {})
+    number = number_within(created.get(user, []), row["start_timestamp"], row["end_timestamp"])
+    return {
+        **row,
+        "session_id": session,
+        "person_id": user or row["distinct_id"],
+        "user_id": user,
+        "events_created_count": number,
+        "created_event": number > 0,
+        **{name: profile.get(name) for name in PROFILE},
+        **{name: known.get(name) for name in ACQUISITION},
+    }
+
+
+def person(key: str, sessions: Iterable[Row]) -> Row:
+    """The columns of a person."""
+    rows = sorted(sessions, key=lambda row: (row["start_timestamp"], row["session_id"]))
+    total = len(rows)
+    seconds = [row["session_duration"] for row in rows]
+    first, last = rows[0]["start_timestamp"], rows[-1]["start_timestamp"]
+    days = (last - first) / DAY
+    found: Row = {
+        "person_id": key,
+        "user_id": rows[0]["user_id"],
+        "total_sessions": total,
+        "engaged_sessions": sum(row["is_engaged"] for row in rows),
+        "avg_session_duration": sum(seconds) / total,
+        "median_session_duration": statistics.median(seconds),
+        "total_session_duration": sum(seconds),
+        "min_session_duration": min(seconds),
+        "max_session_duration": max(seconds),
+        "std_session_duration": statistics.stdev(seconds) if total > 1 else None,
+        "first_session_date": first,
+        "last_session_date": last,
+        "days_since_first_session": days,
+        "sessions_per_day": total / (days + 1),
+        "engagement_score": sum(any(row[flag] for flag in ACTIVE_FLAGS) for row in rows) / total,
+        **{f"{flag}_sum": sum(row[flag] for row in rows) for flag in PERSON_FLAGS},
+        **{name: rows[0][name] for name in PROFILE},
+    }
+    for column, noun in PERSON_COUNTS.items():
+        counts = [row[column] for row in rows]
+        found[f"total_{noun}"] = sum(counts)
+        found[f"avg_{noun}_per_session"] = sum(counts) / total
+        found[f"max_{noun}_per_session"] = max(counts)
+    for column in ("city", "country"):
+        found[column] = next((row[column] for row in reversed(rows) if row[column] is not None), None)
+    return found
+
+
+def read(p: beam.Pipeline, table: str, columns: list[str]) -> beam.PCollection[Row]:
+    """The rows of a table, a folder of Parquet files."""
+    [matched] = FileSystems.match([f"{table}/*.parquet"])
+    paths = [found.path for found in matched.metadata_list]
+    return p | f"Files of {table}" >> beam.Create(paths) | f"Read {table}" >> beam.FlatMap(rows_of, columns)
+
+
+def in_memory(rows: beam.PCollection[Row], function: Callable[[list[Row]], Any]) -> beam.PCollection[Any]:
+    """All rows of a small table, through a function: one element, to be a side input."""
+    name = function.__name__
+    return rows | f"List: {name}" >> beam.combiners.ToList() | name >> beam.Map(function)
+
+
+def main(warehouse: str, out: str) -> None:
+    """Read, aggregate, join, aggregate, write."""
+    posthog, firebase = f"{warehouse}/posthog_etl", f"{warehouse}/firebase_etl_prod"
+    with beam.Pipeline(options=PipelineOptions(["--runner=FnApiRunner"])) as p:
+        users = in_memory(read(p, f"{firebase}/users", ["user_id", *PROFILE]), unique_users)
+        created = in_memory(read(p, f"{firebase}/events", ["user_id", "createdAt"]), moments_by_user)
+        acquisition = in_memory(
+            read(p, f"{posthog}/sessions", ["session_id", "end_timestamp", *ACQUISITION]), latest_by_session
+        )
         sessions = (
-            p
-            | beam.Create(files)
-            | "Read" >> beam.FlatMap(rows_of)
-            | "Parse" >> beam.FlatMap(parse)
+            read(p, f"{posthog}/events", EVENT_COLUMNS)
+            | "By session" >> beam.FlatMap(by_session)
             | "Sessions" >> beam.CombinePerKey(Sessions())
+            | "Join"
+            >> beam.Map(
+                join,
+                users=AsSingleton(users),
+                by_phone=AsSingleton(users | "By phone" >> beam.Map(ids_by_phone)),
+                created=AsSingleton(created),
+                acquisition=AsSingleton(acquisition),
+            )
         )
-        sessions | "Write sessions" >> beam.io.WriteToText(f"{folder}/sessions")
         persons = (
-            sessions | beam.Map(by_person) | beam.GroupByKey() | beam.MapTuple(lambda key, rows: (key, person(rows)))
+            sessions
+            | "By person" >> beam.Map(lambda row: (row["person_id"], row))
+            | "Of a person" >> beam.GroupByKey()
+            | "Persons" >> beam.MapTuple(person)
         )
-        persons | "Write persons" >> beam.io.WriteToText(f"{folder}/persons")
+        for name, rows, schema in (("sessions", sessions, SESSIONS), ("persons", persons, PERSONS)):
+            rows | f"Write {name}" >> beam.io.WriteToParquet(
+                f"{out}/{name}", schema, codec="zstd", file_name_suffix=".parquet"
+            )
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[1:])
