@@ -20,6 +20,9 @@ _IN_PROCESS = "FnApiRunner"
 #: Rows to read from which on several worker processes are faster than one: see benchmarks/README.md.
 MANY_ROWS = 3_000_000
 _MOST_WORKERS = 8
+#: Events (of 200,000 sessions) of which an in-process run shuffles the sessions at once.
+_SLICE_ROWS = 4_000_000
+_MOST_SLICES = 16
 _EPILOG = """\
 examples:
   python -m pipeline --runner DirectRunner
@@ -77,12 +80,24 @@ def choose_workers(options: PipelineOptions, rows: int) -> int:
     # a value that equals the default is a decision as well, and shows only among the flags
     given = {flag.split("=")[0].lstrip("-") for flag in options._flags}
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    in_process = options.view_as(StandardOptions).runner == _IN_PROCESS
-    if in_process and rows >= MANY_ROWS and not {"direct_num_workers", "direct_running_mode"} & given:
+    if _in_process(options) and rows >= MANY_ROWS and not {"direct_num_workers", "direct_running_mode"} & given:
         direct.direct_num_workers = min(cores, _MOST_WORKERS)
         if direct.direct_num_workers > 1:
             direct.direct_running_mode = "multi_processing"
     return int(direct.direct_num_workers or 1)
+
+
+def choose_slices(options: PipelineOptions, rows: int) -> int:
+    """Into how many slices the session shuffle of a run is cut.
+
+    An in-process run holds every shuffle in memory, several copies of it while it is handed over; slices are handed
+    over one by one. Dataflow's shuffle is a service and needs none.
+    """
+    return min(_MOST_SLICES, 1 + rows // _SLICE_ROWS) if _in_process(options) else 1
+
+
+def _in_process(options: PipelineOptions) -> bool:
+    return bool(options.view_as(StandardOptions).runner == _IN_PROCESS)
 
 
 def _plain(values: dict[str, Any]) -> dict[str, Any]:

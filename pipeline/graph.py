@@ -34,8 +34,13 @@ from transforms.settle import SettleSessions
 from transforms.users import UniqueUsers
 
 
-def build(p: beam.Pipeline, warehouse: Warehouse, run: Run, metrics: Metrics, excluded: frozenset[str]) -> None:
-    """Add the graph of a run to a pipeline: read, aggregate twice, compare, stage, publish."""
+def build(
+    p: beam.Pipeline, warehouse: Warehouse, run: Run, metrics: Metrics, excluded: frozenset[str], slices: int = 1
+) -> None:
+    """Add the graph of a run to a pipeline: read, aggregate twice, compare, stage, publish.
+
+    The session shuffle is cut into `slices`, which bounds the memory of a runner that holds shuffles in memory.
+    """
     sessions, persons, rejected = tables.outputs(metrics)
     facts = fact_schema(metrics, sessions.bare)
     users, acquisition, social = tables.USERS, tables.POSTHOG_SESSIONS, tables.FIREBASE_EVENTS
@@ -43,7 +48,7 @@ def build(p: beam.Pipeline, warehouse: Warehouse, run: Run, metrics: Metrics, ex
 
     events = p | "Read events" >> warehouse.read_events(run.plan)
     decoded = events | "Decode events" >> DecodeEvents(metrics, excluded, run.plan.scope)
-    fresh = decoded.parts | "Aggregate sessions" >> AggregateSessions(metrics, facts)
+    fresh = decoded.parts | "Aggregate sessions" >> AggregateSessions(metrics, facts, slices)
 
     published = {
         table: p | f"Read published {table.name}" >> warehouse.read_published(run, table)

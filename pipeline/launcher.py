@@ -18,7 +18,7 @@ import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions, SetupOptions
 
 from pipeline import __version__, tables
-from pipeline.command_line import MANY_ROWS, choose_workers, parse
+from pipeline.command_line import MANY_ROWS, choose_slices, choose_workers, parse
 from pipeline.credentials import credentials
 from pipeline.dataflow import is_dataflow, submission_told, submitted_text
 from pipeline.errors import UsageError, cause_of
@@ -150,7 +150,7 @@ def _execute(
     warehouse.begin(run)
     try:
         pipeline = beam.Pipeline(options=options)
-        build(pipeline, warehouse, run, metrics, excluded)
+        build(pipeline, warehouse, run, metrics, excluded, choose_slices(options, run.scan.rows))
         with Progress(warehouse.rows_read, run.scan.rows, enabled=not quiet), submission_told(options):
             result = pipeline.run()
         if is_dataflow(options):

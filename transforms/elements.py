@@ -144,13 +144,16 @@ class ToBatches(beam.DoFn):
         key, values = row
         self._rows.append((key.decode(), *values))
         if len(self._rows) >= self._size:
-            rows, self._rows = self._rows, []
-            yield rows_to_batch(rows, self._schema)
+            yield self._batch()
 
     def finish_bundle(self) -> Iterator[WindowedValue]:
         """Give what is left."""
         if self._rows:
-            yield at_bundle_end(rows_to_batch(self._rows, self._schema))
+            yield at_bundle_end(self._batch())
+
+    def _batch(self) -> pa.RecordBatch:
+        rows, self._rows = self._rows, []  # a worker keeps the DoFn after its bundles
+        return rows_to_batch(rows, self._schema)
 
 
 def at_bundle_end(value: Any) -> WindowedValue:

@@ -7,6 +7,7 @@ memory: an incremental run takes the facts of untouched sessions from the publis
 from __future__ import annotations
 
 import itertools
+import zlib
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -210,17 +211,29 @@ class DecodeEvents(beam.PTransform):
 class AggregateSessions(beam.PTransform):
     """(session id, encoded part) → record batches of session facts, one row a session; the session id stays the key.
 
-    Input: PCollection[tuple[bytes, bytes]]. Output: PCollection[pa.RecordBatch] with `schema`.
+    Input: PCollection[tuple[bytes, bytes]]. Output: PCollection[pa.RecordBatch] with `schema`. The shuffle can be cut
+    into `slices` by session id, each combined on its own: a runner in memory hands one over at a time, several copies
+    of it, and frees it before the next.
     """
 
-    def __init__(self, metrics: Metrics, schema: pa.Schema) -> None:
+    def __init__(self, metrics: Metrics, schema: pa.Schema, slices: int = 1) -> None:
         super().__init__()
-        self._metrics, self._schema = metrics, schema
+        self._metrics, self._schema, self._slices = metrics, schema, slices
 
     def expand(self, parts: PCollection[tuple[bytes, bytes]]) -> PCollection[pa.RecordBatch]:
-        """One shuffle by session id."""
+        """One shuffle by session id, in slices."""
+        if self._slices == 1:
+            return self._combined(parts)
+        slices = parts | "Slice" >> beam.Partition(_slice_of, self._slices)
+        return [self._combined(part, f" {i}") for i, part in enumerate(slices)] | "All slices" >> beam.Flatten()
+
+    def _combined(self, parts: PCollection[tuple[bytes, bytes]], name: str = "") -> PCollection[pa.RecordBatch]:
         return (
             parts
-            | "Combine per session" >> beam.CombinePerKey(SessionCombineFn(self._metrics))
-            | "Batch facts" >> beam.ParDo(ToBatches(self._schema))
+            | f"Combine per session{name}" >> beam.CombinePerKey(SessionCombineFn(self._metrics))
+            | f"Batch facts{name}" >> beam.ParDo(ToBatches(self._schema))
         )
+
+
+def _slice_of(part: tuple[bytes, bytes], slices: int) -> int:
+    return zlib.crc32(part[0]) % slices
