@@ -1,8 +1,10 @@
-# One command each; all use a virtual environment of their own in .venv, the emulators one in .venv-emulators.
+# One command each; all use a virtual environment in .venv, the emulators one in .venv-emulators, a peer of the
+# benchmarks one in .venv-peers.
 PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 EMULATORS := .venv-emulators
+PEERS := .venv-peers
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .PHONY: run test test-cloud check format bench bench-quick template lock clean
@@ -21,10 +23,10 @@ check: $(VENV)/dev  ## format, lint, types
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-bench: $(VENV)/dev $(EMULATORS)/ready  ## the pipeline against its peers; writes benchmarks/results.md and scaling.md (about 25 minutes)
+bench: $(VENV)/dev $(EMULATORS)/ready $(PEERS)/ready  ## the pipeline against its peers; writes benchmarks/results.md and scaling.md (about 25 minutes)
 	$(BIN)/python -m benchmarks.compare
 
-bench-quick: $(VENV)/dev $(EMULATORS)/ready  ## the same on little data, under three minutes
+bench-quick: $(VENV)/dev $(EMULATORS)/ready $(PEERS)/ready  ## the same on little data, under three minutes
 	$(BIN)/python -m benchmarks.compare --quick
 
 format: $(VENV)/dev  ## rewrite the code in the one format
@@ -39,9 +41,10 @@ lock: $(VENV)/dev  ## compile the lock files from requirements*.in
 	$(BIN)/pip-compile --quiet --upgrade --strip-extras --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --output-file requirements.txt requirements.in
 	$(BIN)/pip-compile --quiet --upgrade --strip-extras --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --output-file requirements-dev.txt requirements-dev.in
 	$(BIN)/pip-compile --quiet --upgrade --strip-extras --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --output-file requirements-emulators.txt requirements-emulators.in
+	$(BIN)/pip-compile --quiet --upgrade --strip-extras --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --output-file requirements-peers.txt requirements-peers.in
 
 clean:  ## remove what make and the default run have made
-	rm -rf $(VENV) $(EMULATORS) warehouse .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(EMULATORS) $(PEERS) warehouse .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 $(VENV)/run: requirements.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -56,4 +59,9 @@ $(EMULATORS)/ready: requirements-emulators.txt tests/bigquery/prepare_emulators.
 	test -x $(EMULATORS)/bin/python || $(PYTHON) -m venv $(EMULATORS)
 	$(EMULATORS)/bin/pip install --quiet --requirement requirements-emulators.txt
 	$(EMULATORS)/bin/python tests/bigquery/prepare_emulators.py
+	touch $@
+
+$(PEERS)/ready: requirements-peers.txt
+	test -x $(PEERS)/bin/python || $(PYTHON) -m venv $(PEERS)
+	$(PEERS)/bin/pip install --quiet --requirement requirements-peers.txt
 	touch $@

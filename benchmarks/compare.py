@@ -25,6 +25,7 @@ import pyarrow.parquet as pq
 from benchmarks import scaling
 from benchmarks.measure import (
     ONE_WORKER,
+    PEERS_PYTHON,
     TWO_WORKERS,
     Measured,
     environment,
@@ -131,7 +132,13 @@ def against_pandas(folder: Path, sizes: Sizes) -> list[tuple[str, ...]]:
     lines = against(
         sizes.runs,
         full_load("full load, one worker", warehouse, sizes.pandas, ONE_WORKER),
-        command("row-wise pandas", sizes.pandas, "benchmarks.rowwise_pandas", str(warehouse), str(out)),
+        functools.partial(
+            run_once,
+            "row-wise pandas",
+            sizes.pandas,
+            ("benchmarks.rowwise_pandas", str(warehouse), str(out)),
+            PEERS_PYTHON,
+        ),
         lambda ours, peer: (
             f"{peer.seconds / ours.seconds:.0f} × faster, {ours.megabytes / peer.megabytes:.0%} of its memory"
         ),

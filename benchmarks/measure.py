@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import platform
+import re
 import shutil
 import statistics
 import subprocess
@@ -40,10 +41,10 @@ class Measured:
         return self.events / self.seconds
 
 
-def run_once(name: str, events: int, arguments: Sequence[str]) -> Measured:
+def run_once(name: str, events: int, arguments: Sequence[str], python: str = sys.executable) -> Measured:
     """Run `python -m` with these arguments to its end; SystemExit when it fails."""
     started = time.monotonic()
-    process = psutil.Popen([sys.executable, "-m", *arguments], stdout=subprocess.DEVNULL)
+    process = psutil.Popen([python, "-m", *arguments], stdout=subprocess.DEVNULL)
     peaks = [0.0]
     done = threading.Event()
 
@@ -90,14 +91,17 @@ def first_load(name: str, warehouse: Path, events: int, *options: str) -> Measur
     return run_once(name, events, pipeline(warehouse, "--full_load", *options))
 
 
+#: The Python of the pandas peer: where pandas is installed, every process of ours would import it.
+PEERS_PYTHON = ".venv-peers/bin/python"
 ONE_WORKER = "--direct_num_workers=1"
 TWO_WORKERS = ("--direct_running_mode=multi_processing", "--direct_num_workers=2")
 
 
 def environment(started: datetime) -> str:
     """Where the figures come from."""
-    names = ("apache-beam", "pyarrow", "msgspec", "numpy", "duckdb", "pandas")
-    versions = ", ".join(f"{name} {version(name)}" for name in names)
+    names = ("apache-beam", "pyarrow", "msgspec", "numpy", "duckdb")
+    pandas = re.findall(r"^(pandas)==(.+)$", Path("requirements-peers.txt").read_text(), re.MULTILINE)
+    versions = ", ".join(f"{name} {number}" for name, number in [*((name, version(name)) for name in names), *pandas])
     took = timedelta(seconds=round((datetime.now() - started).total_seconds()))
     memory_gb = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     return (
