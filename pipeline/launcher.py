@@ -24,6 +24,7 @@ from pipeline.dataflow import is_dataflow, submission_told, submitted_text
 from pipeline.errors import UsageError, cause_of
 from pipeline.excluded import digest, load_excluded
 from pipeline.graph import build
+from pipeline.malloc import share_heaps
 from pipeline.options import BIGQUERY, Settings, settings_of
 from pipeline.plan import make_plan
 from pipeline.progress import Progress
@@ -146,6 +147,7 @@ def _execute(
     workers = choose_workers(options, run.scan.rows)
     if workers > 1:
         print(f"  workers   {workers} processes (from {MANY_ROWS:,} rows on; --direct_num_workers decides otherwise)")
+        share_heaps()
     collect_less()  # the local runner's shuffles are objects of this process
     warehouse.begin(run)
     try:
