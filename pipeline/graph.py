@@ -47,8 +47,8 @@ def build(
     n = run.partitions
 
     events = p | "Read events" >> warehouse.read_events(run.plan)
-    decoded = events | "Decode events" >> DecodeEvents(metrics, excluded, run.plan.scope)
-    fresh = decoded.parts | "Aggregate sessions" >> AggregateSessions(metrics, facts, slices)
+    decoded = events | "Decode events" >> DecodeEvents(metrics, excluded, run.plan.scope, slices)
+    fresh = decoded.parts | "Aggregate sessions" >> AggregateSessions(metrics, facts)
 
     published = {
         table: p | f"Read published {table.name}" >> warehouse.read_published(run, table)

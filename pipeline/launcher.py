@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import secrets
 import sys
 from collections.abc import Sequence
@@ -24,7 +25,6 @@ from pipeline.dataflow import is_dataflow, submission_told, submitted_text
 from pipeline.errors import UsageError, cause_of
 from pipeline.excluded import digest, load_excluded
 from pipeline.graph import build
-from pipeline.malloc import share_heaps
 from pipeline.options import BIGQUERY, Settings, settings_of
 from pipeline.plan import make_plan
 from pipeline.progress import Progress
@@ -35,6 +35,9 @@ from pipeline.warehouse.local import LocalWarehouse
 from transforms.elements import collect_less
 from transforms.metrics import Metrics, MetricsError, load_metrics
 
+#: By default glibc's malloc keeps what a thread frees in a heap of that thread, and a worker process has many threads:
+#: they would hold a fifth more memory. The processes inherit the variable.
+_WORKER_MALLOC = ("MALLOC_ARENA_MAX", "1")
 _LOG = logging.getLogger("pipeline")
 
 
@@ -147,7 +150,7 @@ def _execute(
     workers = choose_workers(options, run.scan.rows)
     if workers > 1:
         print(f"  workers   {workers} processes (from {MANY_ROWS:,} rows on; --direct_num_workers decides otherwise)")
-        share_heaps()
+        os.environ.setdefault(*_WORKER_MALLOC)
     collect_less()  # the local runner's shuffles are objects of this process
     warehouse.begin(run)
     try:

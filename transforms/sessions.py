@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import apache_beam as beam
@@ -137,16 +137,17 @@ class FactsOf:
 @beam.typehints.with_input_types(pa.RecordBatch)
 @beam.typehints.with_output_types(tuple[bytes, bytes])
 class _DecodeBatch(beam.DoFn):
-    """Record batches of `posthog.events` → (session id, encoded part); tags `rejected` and `counts`.
+    """Record batches of `posthog.events` → (session id, encoded part); tags `rejected` and `counts`, and more slices.
 
     `rejected` are record batches of the source's columns plus `reason`; `counts` are `Count`s of rows by
-    outcome. A batch is decoded at once; nothing of a row is ever logged.
+    outcome. A session's parts all go to the main output or all to the tag of one other slice. A batch is decoded at
+    once; nothing of a row is ever logged.
     """
 
     REJECTED, COUNTS, ARRIVALS, LATE = "rejected", "counts", "arrivals", "texts"
 
-    def __init__(self, metrics: Metrics, excluded: frozenset[str], scope: Scope) -> None:
-        self._metrics, self._excluded, self._scope = metrics, excluded, scope
+    def __init__(self, metrics: Metrics, excluded: frozenset[str], scope: Scope, slices: Sequence[str]) -> None:
+        self._metrics, self._excluded, self._scope, self._slices = metrics, excluded, scope, slices
         self._batch_rows = BeamMetrics.distribution(NAMESPACE, "event_batch_rows")
         self._batch_sessions = BeamMetrics.distribution(NAMESPACE, "event_batch_sessions")
 
@@ -158,9 +159,11 @@ class _DecodeBatch(beam.DoFn):
     def process(self, batch: pa.RecordBatch) -> Iterator[Any]:
         """Decode and pre-aggregate one batch."""
         events = self._decoder.decode(batch)
-        sessions = 0
+        slices, sessions = self._slices, 0
         for session_id, part in preaggregate(events, self._metrics):
-            yield session_id.encode(), encode(part)
+            key = session_id.encode()
+            number = zlib.crc32(key) % len(slices)
+            yield TaggedOutput(slices[number], (key, encode(part))) if number else (key, encode(part))
             sessions += 1
         self._batch_rows.update(batch.num_rows)
         self._batch_sessions.update(sessions)
@@ -177,8 +180,8 @@ class _DecodeBatch(beam.DoFn):
 class Decoded(NamedTuple):
     """The outputs of `DecodeEvents`."""
 
-    parts: PCollection[tuple[bytes, bytes]]
-    """(session id, what a batch knows of it: an encoded `SessionAccumulator`)."""
+    parts: tuple[PCollection[tuple[bytes, bytes]], ...]
+    """(session id, what a batch knows of it: an encoded `SessionAccumulator`), in slices by session id."""
     rejected: PCollection[pa.RecordBatch]
     """The source's columns of rejected rows plus `reason`."""
     counts: PCollection[Count]
@@ -190,50 +193,47 @@ class Decoded(NamedTuple):
 
 
 class DecodeEvents(beam.PTransform):
-    """PCollection[pa.RecordBatch] of `posthog.events` → `Decoded`."""
+    """PCollection[pa.RecordBatch] of `posthog.events` → `Decoded`, its parts in so many slices."""
 
-    def __init__(self, metrics: Metrics, excluded: frozenset[str], scope: Scope) -> None:
+    def __init__(self, metrics: Metrics, excluded: frozenset[str], scope: Scope, slices: int = 1) -> None:
         super().__init__()
-        self._decode = _DecodeBatch(metrics, excluded, scope)
+        self._slices = [f"parts_{i}" for i in range(slices)]
+        self._decode = _DecodeBatch(metrics, excluded, scope, self._slices)
 
     def expand(self, batches: PCollection[pa.RecordBatch]) -> Decoded:
         """One pass, no shuffle."""
-        types = {
-            "parts": tuple[bytes, bytes],
+        types = dict.fromkeys(self._slices, tuple[bytes, bytes]) | {
             _DecodeBatch.REJECTED: pa.RecordBatch,
             _DecodeBatch.COUNTS: Count,
             _DecodeBatch.ARRIVALS: int,
             _DecodeBatch.LATE: str,
         }
-        return Decoded(**split(batches, self._decode, **types))
+        outputs = split(batches, self._decode, **types)
+        return Decoded(tuple([outputs.pop(name) for name in self._slices]), **outputs)
 
 
 class AggregateSessions(beam.PTransform):
-    """(session id, encoded part) → record batches of session facts, one row a session; the session id stays the key.
+    """Slices of (session id, encoded part) → record batches of session facts, one row a session.
 
-    Input: PCollection[tuple[bytes, bytes]]. Output: PCollection[pa.RecordBatch] with `schema`. The shuffle can be cut
-    into `slices` by session id, each combined on its own: a runner in memory hands one over at a time, several copies
-    of it, and frees it before the next.
+    Input: a tuple of PCollection[tuple[bytes, bytes]]; the parts of a session are in one of them. Output:
+    PCollection[pa.RecordBatch] with `schema`; the session id stays the key. Each slice is a shuffle of its own: a
+    runner in memory makes several copies of a shuffle while it hands it over, and frees them before the next.
     """
 
-    def __init__(self, metrics: Metrics, schema: pa.Schema, slices: int = 1) -> None:
+    def __init__(self, metrics: Metrics, schema: pa.Schema) -> None:
         super().__init__()
-        self._metrics, self._schema, self._slices = metrics, schema, slices
+        self._metrics, self._schema = metrics, schema
 
-    def expand(self, parts: PCollection[tuple[bytes, bytes]]) -> PCollection[pa.RecordBatch]:
-        """One shuffle by session id, in slices."""
-        if self._slices == 1:
-            return self._combined(parts)
-        slices = parts | "Slice" >> beam.Partition(_slice_of, self._slices)
-        return [self._combined(part, f" {i}") for i, part in enumerate(slices)] | "All slices" >> beam.Flatten()
-
-    def _combined(self, parts: PCollection[tuple[bytes, bytes]], name: str = "") -> PCollection[pa.RecordBatch]:
-        return (
+    def expand(self, slices: tuple[PCollection[tuple[bytes, bytes]], ...]) -> PCollection[pa.RecordBatch]:
+        """A shuffle by session id a slice."""
+        facts = [
             parts
             | f"Combine per session{name}" >> beam.CombinePerKey(SessionCombineFn(self._metrics))
             | f"Batch facts{name}" >> beam.ParDo(ToBatches(self._schema))
-        )
+            for parts, name in zip(slices, self._names(len(slices)), strict=True)
+        ]
+        return facts | "All facts" >> beam.Flatten()
 
-
-def _slice_of(part: tuple[bytes, bytes], slices: int) -> int:
-    return zlib.crc32(part[0]) % slices
+    @staticmethod
+    def _names(slices: int) -> list[str]:
+        return [f" {i}" for i in range(slices)] if slices > 1 else [""]
