@@ -23,7 +23,7 @@ check: $(VENV)/dev  ## format, lint, types
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-bench: $(VENV)/dev $(EMULATORS)/ready $(PEERS)/ready  ## the pipeline against its peers; writes benchmarks/results.md and scaling.md (about 25 minutes)
+bench: $(VENV)/dev $(EMULATORS)/ready $(PEERS)/ready  ## the pipeline against its peers; writes benchmarks/results.md and scaling.md (25 to 40 minutes)
 	$(BIN)/python -m benchmarks.compare
 
 bench-quick: $(VENV)/dev $(EMULATORS)/ready $(PEERS)/ready  ## the same on little data, under three minutes

@@ -6,6 +6,7 @@ integers, microseconds: Arrow makes datetimes slowly, and Beam's coders fall to 
 
 from __future__ import annotations
 
+import logging
 import statistics
 import sys
 from collections import defaultdict
@@ -308,6 +309,7 @@ def in_memory(rows: beam.PCollection[Row], function: Callable[[list[Row]], Any])
 
 def main(warehouse: str, out: str) -> None:
     """Read, aggregate, join, aggregate, write."""
+    logging.getLogger("apache_beam").setLevel(logging.ERROR)  # it warns of an earlier run's files, which it replaces
     posthog, firebase = f"{warehouse}/posthog_etl", f"{warehouse}/firebase_etl_prod"
     with beam.Pipeline(options=PipelineOptions(["--runner=FnApiRunner"])) as p:
         users = in_memory(read(p, f"{firebase}/users", ["user_id", *PROFILE]), unique_users)

@@ -226,14 +226,11 @@ class AggregateSessions(beam.PTransform):
 
     def expand(self, slices: tuple[PCollection[tuple[bytes, bytes]], ...]) -> PCollection[pa.RecordBatch]:
         """A shuffle by session id a slice."""
-        facts = [
+        first, *others = [
             parts
             | f"Combine per session{name}" >> beam.CombinePerKey(SessionCombineFn(self._metrics))
             | f"Batch facts{name}" >> beam.ParDo(ToBatches(self._schema))
-            for parts, name in zip(slices, self._names(len(slices)), strict=True)
+            for parts, name in zip(slices, ["", *(f" {i}" for i in range(1, len(slices)))], strict=True)
         ]
-        return facts | "All facts" >> beam.Flatten()
-
-    @staticmethod
-    def _names(slices: int) -> list[str]:
-        return [f" {i}" for i in range(slices)] if slices > 1 else [""]
+        # a Flatten, even of one input, would keep the steps after it from being fused with those before
+        return (first, *others) | "All facts" >> beam.Flatten() if others else first
