@@ -83,10 +83,10 @@ events and PostHog's sessions; whole processes, memory as the proportional set s
 
 ## What that means on Dataflow
 
-The largest run on one worker takes {cpu:.1f} CPU seconds a million events, a seventh of it for reading Parquet: {3600 / cpu:,.0f}
-million events a vCPU hour, {100 * cpu / 3600:.1f} vCPU hours for 100 million. Out of BigQuery, reading costs what the row "CPU of an event
-out of BigQuery" in [results.md](results.md) says instead; [docs/deploy.md](../docs/deploy.md) calculates nights on
-Dataflow from both, with its shuffle and start-up.
+The largest run on one worker takes {cpu:.1f} CPU seconds a million events, a seventh of it for reading Parquet:
+{3600 / cpu:,.0f} million events a vCPU hour. Out of BigQuery, reading costs what the row "CPU of an event out of BigQuery" in
+[results.md](results.md) says instead; [docs/deploy.md](../docs/deploy.md) calculates nights on Dataflow from both, with
+its shuffle and start-up.
 """
     (HERE / "scaling.md").write_text(text)
     return text
