@@ -72,6 +72,7 @@ def write_page(found: dict[int, list[Measured]], started: datetime) -> str:
     ]
     head = ("events", "workers", "seconds", "events/s", "CPU seconds a million", "peak GB")
     cpu = found[1][-1].cpu_seconds / found[1][-1].events * 1e6
+    an_hour, a_day = 3600 / cpu, 100 * cpu / 3600
     text = f"""# How it scales
 
 {environment(started)}. Full loads of sample data (about 1.1 KB an event, 20 events a session) with users, Firebase
@@ -83,10 +84,10 @@ events and PostHog's sessions; whole processes, memory as the proportional set s
 
 ## What that means on Dataflow
 
-The largest run on one worker takes {cpu:.1f} CPU seconds a million events, a seventh of it for reading Parquet:
-{3600 / cpu:,.0f} million events a vCPU hour. Out of BigQuery, reading costs what the row "CPU of an event out of BigQuery" in
-[results.md](results.md) says instead; [docs/deploy.md](../docs/deploy.md) calculates nights on Dataflow from both, with
-its shuffle and start-up.
+The largest run on one worker takes {cpu:.1f} CPU seconds a million events, a seventh of it for reading Parquet.
+A vCPU so makes about {an_hour:,.0f} million events an hour, and a day of 100 million events takes {a_day:.1f} vCPU hours. Out of
+BigQuery, reading costs what the row "CPU of an event out of BigQuery" in [results.md](results.md) says instead;
+[docs/deploy.md](../docs/deploy.md) calculates nights on Dataflow from both, with its shuffle and start-up.
 """
     (HERE / "scaling.md").write_text(text)
     return text
