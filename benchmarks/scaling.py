@@ -85,7 +85,7 @@ events and PostHog's sessions; whole processes, memory as the proportional set s
 ## What that means on Dataflow
 
 The largest run on one worker takes {cpu:.1f} CPU seconds a million events, a seventh of it for reading Parquet.
-A vCPU so makes about {an_hour:,.0f} million events an hour, and a day of 100 million events takes {a_day:.1f} vCPU hours. Out of
+A vCPU so makes about {an_hour:,.0f} million events an hour: {a_day:.1f} vCPU hours for a day of 100 million. Out of
 BigQuery, reading costs what the row "CPU of an event out of BigQuery" in [results.md](results.md) says instead;
 [docs/deploy.md](../docs/deploy.md) calculates nights on Dataflow from both, with its shuffle and start-up.
 """

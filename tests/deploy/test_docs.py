@@ -184,7 +184,7 @@ def test_the_calculation_by_hand() -> None:
     assert night.events_read == 5_250_000
     assert night.sessions_kept == 4_500_000
     assert night.table_bytes == 4_500_000 * 600 + 450_000 * 400
-    seconds = 5.25 * 17 + 4.5 * 20
+    seconds = 5.25 * 28 + 4.5 * 30
     assert night.vcpu_hours == pytest.approx(0.3 + seconds / 3600 / 0.6)
     assert night.workers == pytest.approx(night.vcpu_hours * (0.056 + 4 * 0.003557))
     assert night.shuffle == pytest.approx((5_250_000 * 25 + 4_500_000 * 500) * 2 / 1e9 * 0.011)
