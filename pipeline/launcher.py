@@ -36,7 +36,7 @@ from transforms.elements import collect_less
 from transforms.metrics import Metrics, MetricsError, load_metrics
 
 #: By default glibc's malloc keeps what a thread frees in a heap of that thread, and a worker process has many threads:
-#: they would hold a fifth more memory. The processes inherit the variable.
+#: all together would hold an eighth more memory. The processes inherit the variable.
 _WORKER_MALLOC = ("MALLOC_ARENA_MAX", "1")
 _LOG = logging.getLogger("pipeline")
 
