@@ -78,19 +78,21 @@ def note(name: str, events: int, result: str, target: str) -> tuple[str, ...]:
 
 def against(
     runs: int,
+    tables: tuple[Path, Path],
     ours: Callable[[], Measured],
     peer: Callable[[], Measured],
     tell: Callable[[Measured, Measured], str],
     target: str,
 ) -> list[tuple[str, ...]]:
-    """Two lines: us and a peer, run in turns."""
+    """Two lines: us and a peer, run in turns; `tables` are where our warehouse is and where the peer's tables are."""
     mine, other = paired(runs, ours, peer)
+    _check_same(*tables)
     return [row(mine, tell(mine, other), target), row(other)]
 
 
-def command(name: str, events: int, *arguments: str) -> Callable[[], Measured]:
+def command(name: str, events: int, *arguments: str, python: str = sys.executable) -> Callable[[], Measured]:
     """A command that can be measured."""
-    return functools.partial(run_once, name, events, arguments)
+    return functools.partial(run_once, name, events, arguments, python)
 
 
 def full_load(name: str, warehouse: Path, events: int, *options: str) -> Callable[[], Measured]:
@@ -101,51 +103,49 @@ def full_load(name: str, warehouse: Path, events: int, *options: str) -> Callabl
 def against_duckdb(folder: Path, sizes: Sizes) -> list[tuple[str, ...]]:
     """Full load on two workers and DuckDB's SQL on two threads."""
     warehouse, out = _sample(folder, sizes.duckdb), folder / "duckdb"
-    lines = against(
+    return against(
         sizes.runs,
+        (warehouse, out),
         full_load("full load, two workers", warehouse, sizes.duckdb, *TWO_WORKERS),
         command("DuckDB, two threads", sizes.duckdb, "benchmarks.duckdb_sql", str(warehouse), str(out)),
         lambda ours, peer: f"{ours.seconds / peer.seconds:.2f} × its time",
         "at most 1.5 ×",
     )
-    _check_same(warehouse, out)
-    return lines
 
 
 def against_plain_beam(folder: Path, sizes: Sizes) -> list[tuple[str, ...]]:
     """Full load on one worker and the usual Beam pipeline of dict rows, on the same runner."""
     warehouse, out = _sample(folder, sizes.plain), folder / "plain"
-    lines = against(
+    return against(
         sizes.runs,
+        (warehouse, out),
         full_load("full load, one worker", warehouse, sizes.plain, ONE_WORKER),
         command("plain dict-rows Beam", sizes.plain, "benchmarks.plain_beam", str(warehouse), str(out)),
         lambda ours, peer: f"{peer.seconds / ours.seconds:.1f} × faster",
         "at least 5 ×",
     )
-    _check_same(warehouse, out)
-    return lines
 
 
 def against_pandas(folder: Path, sizes: Sizes) -> list[tuple[str, ...]]:
     """Full load on one worker and row-wise pandas."""
     warehouse, out = _sample(folder, sizes.pandas), folder / "pandas"
-    lines = against(
+    return against(
         sizes.runs,
+        (warehouse, out),
         full_load("full load, one worker", warehouse, sizes.pandas, ONE_WORKER),
-        functools.partial(
-            run_once,
+        command(
             "row-wise pandas",
             sizes.pandas,
-            ("benchmarks.rowwise_pandas", str(warehouse), str(out)),
-            PEERS_PYTHON,
+            "benchmarks.rowwise_pandas",
+            str(warehouse),
+            str(out),
+            python=PEERS_PYTHON,
         ),
         lambda ours, peer: (
             f"{peer.seconds / ours.seconds:.0f} × faster, {ours.megabytes / peer.megabytes:.0%} of its memory"
         ),
         "at least 50 ×, a tenth of its memory",
     )
-    _check_same(warehouse, out)
-    return lines
 
 
 def incremental(folder: Path, sizes: Sizes) -> list[tuple[str, ...]]:
