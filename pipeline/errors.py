@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import re
 
 
@@ -13,8 +15,12 @@ class RunError(Exception):
     """The run cannot go on: exit code 1, nothing published. One line of cause, no row content."""
 
 
-_SYSTEM = re.compile(r"\[Errno \d+\] ([A-Z][a-z ]+)")
-_RAISED = re.compile(r"RunError: ([^\n]*?)(?: \[while running [^\n]*)?$", re.MULTILINE)
+#: What runners append to a message: no user knows the steps.
+_STEP = re.compile(r" \[while running [^\n]*$", re.MULTILINE)
+_RAISED = re.compile(r"\bRunError: ([^\n]*)$", re.MULTILINE)
+#: The number says what happened; the text beside it is that of the library which met it, and may name a file.
+_SYSTEM = re.compile(r"\[Errno (\d+)\][^\n']*(?:'(/[^'\n]*)')?")
+_MEMORY = re.compile(r"^(?:\w+\.)*(?:Arrow)?MemoryError\b", re.MULTILINE)
 
 
 def cause_of(error: BaseException) -> str | None:
@@ -24,13 +30,28 @@ def cause_of(error: BaseException) -> str | None:
     """
     seen: BaseException | None = error
     while seen is not None:
-        if isinstance(seen, RunError):
-            return str(seen)
-        found = _RAISED.findall(str(seen))
-        if found:
-            return str(found[-1])
-        system = _SYSTEM.search(str(seen))
-        if system:
-            return f"{system.group(1)}; nothing is published"
+        found = _cause_in(seen)
+        if found is not None:
+            return " ".join(found.split())
         seen = seen.__cause__ or seen.__context__
     return None
+
+
+def _cause_in(error: BaseException) -> str | None:
+    text = _STEP.sub("", str(error))
+    if isinstance(error, RunError):
+        return text
+    raised = _RAISED.findall(text)
+    if raised:
+        return str(raised[-1])
+    if isinstance(error, MemoryError) or _MEMORY.search(text):
+        return "not enough memory; nothing is published"
+    system = _SYSTEM.search(text)
+    return None if system is None else f"{_system_text(int(system[1]), system[2])}; nothing is published"
+
+
+def _system_text(number: int, path: str | None) -> str:
+    text = os.strerror(number)
+    if number == errno.ENOSPC:
+        text = f"the disk is full: {text}"
+    return f"{text}: {path}" if path else text

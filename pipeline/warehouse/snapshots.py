@@ -8,7 +8,10 @@
 
 A run writes everything into its staging folder. Publishing renames that folder (nobody reads it yet) and then
 replaces the link, which the file system does atomically: readers see the old tables or the new ones. The
-snapshot before stays until the next run, for readers that have just followed the old link.
+snapshot before stays until the next switch, for readers that have followed the old link: who resolves the link
+once reads one run, however many files that takes.
+
+`DIR/.posthog_aggregated` may be a link to a folder on another disk; `DIR/posthog_aggregated` is always made here.
 """
 
 from __future__ import annotations
@@ -42,8 +45,7 @@ class Snapshots:
         Raises:
           RunError: another run is at work, or the folder cannot be written.
         """
-        if self.link.exists() and not self.link.is_symlink():
-            raise RunError(f"{self.link} is a folder, not a link made by this pipeline: move it away, then run again")
+        self._check_link()
         try:
             self.home.mkdir(parents=True, exist_ok=True)
             self._lock = (self.home / "lock").open("a")
@@ -55,6 +57,17 @@ class Snapshots:
             self._lock.close()
             self._lock = None
             raise RunError(f"another run is at work on {self.link}: wait for it to end, then run again") from error
+
+    def _check_link(self) -> None:
+        """Whatever is in the place of the link and was not made here is somebody's, and stays."""
+        if self.link.is_symlink():
+            if self.link.resolve().parent != self.home.resolve():
+                raise RunError(
+                    f"{self.link} is a link to {self.link.readlink()} that this pipeline did not make: move it away "
+                    f"(for tables on another disk, link {self.home} there), then run again"
+                )
+        elif self.link.exists():
+            raise RunError(f"{self.link} is a folder, not a link made by this pipeline: move it away, then run again")
 
     def unlock(self) -> None:
         """Let others run."""
@@ -72,15 +85,21 @@ class Snapshots:
 
     def begin(self, run_id: str) -> None:
         """Make the staging folder, and remove what killed runs have left."""
-        self._remove(path for path in self._folders() if _is_staging(path))
+        self._remove([path for path in self._folders() if _is_staging(path)] + [self._next_link])
         try:
             self.staging(run_id).mkdir()
         except OSError as error:
             raise RunError(f"cannot write to {self.home}: {error.strerror}") from error
 
     def abandon(self, run_id: str) -> None:
-        """Remove the staging folder of a run that failed."""
-        self._remove([self.staging(run_id)])
+        """Remove what a run that failed has made; one that is published stays."""
+        if not self.is_published(run_id):
+            self._remove([self.staging(run_id), self.home / run_id, self._next_link])
+
+    def is_published(self, run_id: str) -> bool:
+        """Whether readers see this run."""
+        current = self.current()
+        return current is not None and current.name == run_id
 
     def carry_over(self, run_id: str, tables: Iterable[str]) -> None:
         """Take files of published tables into the new snapshot, as hard links (copies where impossible)."""
@@ -100,17 +119,21 @@ class Snapshots:
     def switch(self, run_id: str) -> None:
         """Publish the staging folder; a kill at any point leaves the old tables or the new ones."""
         before = self.current()
+        kept = {run_id, before.name} if before else {run_id}  # names: the same folder has many paths
         snapshot = self.home / run_id
         for path in self.staging(run_id).rglob("*"):
             _sync(path)
         os.rename(self.staging(run_id), snapshot)
         _sync(self.home)
-        link = self.home / f"link-{run_id}"
-        link.symlink_to(os.path.relpath(snapshot, self.link.parent))
-        # the symlink was made for the parent of `self.link`; renaming it there is the switch
-        os.replace(link, self.link)
+        # made beside the link, because a rename ends at the border of a disk; renaming it is the switch
+        self._next_link.symlink_to(os.path.relpath(snapshot, self.link.parent))
+        os.replace(self._next_link, self.link)
         _sync(self.link.parent)
-        self._remove(path for path in self._folders() if path not in (snapshot, before))
+        self._remove(path for path in self._folders() if path.name not in kept)
+
+    @property
+    def _next_link(self) -> Path:
+        return self.link.parent / f"{self.home.name}-link"
 
     def _folders(self) -> list[Path]:
         return [path for path in self.home.iterdir() if path.name != "lock"]

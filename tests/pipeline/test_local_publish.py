@@ -1,0 +1,90 @@
+"""The last step of a local run: what it compares before the switch, and that it switches nothing when that differs."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from pipeline import tables
+from pipeline.errors import RunError
+from pipeline.ledger import ledger_row
+from pipeline.plan import LastRun, Plan
+from pipeline.warehouse.base import Run, Scan, Staged
+from pipeline.warehouse.local import LocalWarehouse
+from tests.builders import METRICS
+from transforms.counts import Count
+from transforms.scope import EVERYTHING
+
+NOW = datetime(2026, 1, 2, tzinfo=UTC)
+SESSIONS = tables.outputs(METRICS)[0]
+
+
+def run_of(run_id: str, previous: str | None = None) -> Run:
+    last = LastRun(previous, NOW, "", "") if previous else None
+    return Run(run_id, NOW, Plan("full", EVERYTHING, "", last), Scan(0, 0, 0, 0), "", "", 0.5, "1", {}, (SESSIONS,))
+
+
+@pytest.fixture
+def warehouse(tmp_path: Path) -> Iterator[LocalWarehouse]:
+    found = LocalWarehouse(tmp_path, "posthog", "firebase", "out")
+    found.acquire()
+    yield found
+    found.close()
+
+
+def stage(warehouse: LocalWarehouse, run: Run, rows: int) -> list[Staged]:
+    """A staged table of so many rows."""
+    warehouse.begin(run)
+    path = warehouse.snapshots.staging(run.run_id) / "sessions" / "part.parquet"
+    pq.write_table(pa.table({"session_id": [f"s{n}" for n in range(rows)]}), path)
+    return [("sessions", str(path), rows)]
+
+
+def publish(warehouse: LocalWarehouse, run: Run, staged: list[Staged], counts: dict[str, int]) -> None:
+    numbers: list[Count] = list(counts.items())
+    warehouse.publish(run, staged, numbers, ledger_row(run, numbers, None, [], NOW))
+
+
+def state(warehouse: LocalWarehouse) -> tuple[list[Any], Path | None]:
+    return warehouse.ledger(), warehouse.snapshots.current()
+
+
+def test_a_run_that_was_overtaken_publishes_nothing(warehouse: LocalWarehouse) -> None:
+    slow = run_of("run-1")  # planned before anything was published
+    quick = run_of("run-2")
+    publish(warehouse, quick, stage(warehouse, quick, 2), {"sessions.inserted": 2})
+    before, staged = state(warehouse), stage(warehouse, slow, 1)
+    with pytest.raises(RunError, match="published meanwhile"):
+        publish(warehouse, slow, staged, {"sessions.inserted": 1})
+    assert state(warehouse) == before
+    third = run_of("run-3", previous="run-2")
+    publish(warehouse, third, stage(warehouse, third, 2), {"sessions.unchanged": 2})
+    assert [row["run_id"] for row in warehouse.ledger()] == ["run-2", "run-3"]
+
+
+@pytest.mark.parametrize("counted", [1, 3])
+def test_what_is_staged_is_what_the_graph_counted(warehouse: LocalWarehouse, counted: int) -> None:
+    run = run_of("run-1")
+    staged = stage(warehouse, run, 2)
+    with pytest.raises(RunError, match=rf"sessions: 2 rows were staged, the graph counted {counted}"):
+        publish(warehouse, run, staged, {"sessions.inserted": counted, "sessions.deleted": 2})
+    assert state(warehouse) == ([], None)
+    publish(warehouse, run, staged, {"sessions.inserted": 1, "sessions.unchanged": 1, "sessions.deleted": 9})
+    assert len(warehouse.ledger()) == 1
+
+
+def test_a_sample_has_no_row_in_the_ledger_and_takes_nobodys_turn(warehouse: LocalWarehouse) -> None:
+    sample = dataclasses.replace(run_of("sample"), plan=Plan("sample", EVERYTHING, "", None, limit=1))
+    warehouse.begin(sample)
+    publish(warehouse, sample, [], {})
+    assert warehouse.ledger() == []
+    run = run_of("run-1")
+    publish(warehouse, run, stage(warehouse, run, 1), {"sessions.inserted": 1})
+    assert len(warehouse.ledger()) == 1
