@@ -32,7 +32,7 @@ from pipeline.sample import write_sample
 from pipeline.summary import plan_text, summary_text
 from pipeline.warehouse.base import Inventory, Run, Warehouse
 from pipeline.warehouse.local import LocalWarehouse
-from transforms.elements import collect_less
+from transforms.elements import collecting_less
 from transforms.metrics import Metrics, MetricsError, load_metrics
 
 #: By default glibc's malloc keeps what a thread frees in a heap of that thread, and a worker process has many threads:
@@ -80,6 +80,7 @@ def _run(settings: Settings, options: PipelineOptions) -> None:
             warehouse.acquire()
         run = _plan(settings, warehouse, metrics, excluded)
         if not settings.plan_only:
+            stack.enter_context(collecting_less())  # the local runner's shuffles are objects of this process
             _execute(run, warehouse, metrics, excluded, options, quiet=settings.quiet)
 
 
@@ -151,7 +152,6 @@ def _execute(
     if workers > 1:
         print(f"  workers   {workers} processes (from {MANY_ROWS:,} rows on; --direct_num_workers decides otherwise)")
         os.environ.setdefault(*_WORKER_MALLOC)
-    collect_less()  # the local runner's shuffles are objects of this process
     warehouse.begin(run)
     try:
         pipeline = beam.Pipeline(options=options)
