@@ -9,7 +9,7 @@ WORKDIR /src
 COPY requirements.txt ./
 # the lock in its own layer: a change of the code alone downloads nothing
 RUN python -m venv /opt/venv \
-    && /opt/venv/bin/pip install --no-cache-dir --requirement requirements.txt
+    && /opt/venv/bin/pip install --no-cache-dir --require-hashes --no-deps --requirement requirements.txt
 COPY pyproject.toml setup.py requirements.in ./
 COPY pipeline ./pipeline
 COPY transforms ./transforms
@@ -23,8 +23,10 @@ COPY --from=build /opt/venv /opt/venv
 # what the launcher runs is the package's own entry point, outside the package: one import identity
 COPY pipeline/__main__.py /template/main.py
 WORKDIR /template
+# MALLOC_ARENA_MAX: glibc keeps what a thread frees in a heap of that thread, and a worker has many threads.
 # RUN_PYTHON_SDK_IN_DEFAULT_ENVIRONMENT: boot makes no environment of its own, everything is installed already
 ENV PATH=/opt/venv/bin:$PATH \
+    MALLOC_ARENA_MAX=1 \
     FLEX_TEMPLATE_PYTHON_PY_FILE=/template/main.py \
     RUN_PYTHON_SDK_IN_DEFAULT_ENVIRONMENT=1 \
     PYTHONUNBUFFERED=1

@@ -36,32 +36,32 @@ format: $(VENV)/dev  ## rewrite the code in the one format
 template: $(VENV)/run  ## flex_template.json from the options
 	$(BIN)/python -m deploy.template
 
-lock: $(VENV)/dev  ## compile the lock files from requirements*.in
-	$(BIN)/pip install --quiet pip-tools
-	$(BIN)/pip-compile --quiet --upgrade --strip-extras --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --output-file requirements.txt requirements.in
-	$(BIN)/pip-compile --quiet --upgrade --strip-extras --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --output-file requirements-dev.txt requirements-dev.in
-	$(BIN)/pip-compile --quiet --upgrade --strip-extras --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --output-file requirements-emulators.txt requirements-emulators.in
-	$(BIN)/pip-compile --quiet --upgrade --strip-extras --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --output-file requirements-peers.txt requirements-peers.in
+lock: $(VENV)/dev  ## compile the lock files from requirements*.in, for Python 3.11 and later
+	for name in requirements requirements-dev requirements-emulators requirements-peers; do \
+		$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --strip-extras \
+			--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock (Python 3.11 and later)" \
+			--output-file $$name.txt $$name.in || exit 1; \
+	done
 
 clean:  ## remove what make and the default run have made
 	rm -rf $(VENV) $(EMULATORS) $(PEERS) warehouse .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 $(VENV)/run: requirements.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --requirement requirements.txt
+	$(BIN)/pip install --quiet --require-hashes --no-deps --requirement requirements.txt
 	touch $@
 
 $(VENV)/dev: $(VENV)/run requirements-dev.txt
-	$(BIN)/pip install --quiet --requirement requirements-dev.txt
+	$(BIN)/pip install --quiet --require-hashes --no-deps --requirement requirements-dev.txt
 	touch $@
 
 $(EMULATORS)/ready: requirements-emulators.txt tests/bigquery/prepare_emulators.py
 	test -x $(EMULATORS)/bin/python || $(PYTHON) -m venv $(EMULATORS)
-	$(EMULATORS)/bin/pip install --quiet --requirement requirements-emulators.txt
+	$(EMULATORS)/bin/pip install --quiet --require-hashes --no-deps --requirement requirements-emulators.txt
 	$(EMULATORS)/bin/python tests/bigquery/prepare_emulators.py
 	touch $@
 
 $(PEERS)/ready: requirements-peers.txt
 	test -x $(PEERS)/bin/python || $(PYTHON) -m venv $(PEERS)
-	$(PEERS)/bin/pip install --quiet --requirement requirements-peers.txt
+	$(PEERS)/bin/pip install --quiet --require-hashes --no-deps --requirement requirements-peers.txt
 	touch $@

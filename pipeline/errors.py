@@ -6,18 +6,22 @@ import errno
 import os
 import re
 
+from transforms.guard import TellableError, UnexpectedError
+
 
 class UsageError(Exception):
     """An option is wrong: exit code 2. The message names the bad and the allowed value."""
 
 
-class RunError(Exception):
+class RunError(TellableError):
     """The run cannot go on: exit code 1, nothing published. One line of cause, no row content."""
 
 
 #: What runners append to a message: no user knows the steps.
 _STEP = re.compile(r" \[while running [^\n]*$", re.MULTILINE)
 _RAISED = re.compile(r"\bRunError: ([^\n]*)$", re.MULTILINE)
+#: What is left of an error that nobody foresaw; see `transforms.guard`.
+_UNEXPECTED = re.compile(r"\bUnexpectedError: ([^\n]*)$", re.MULTILINE)
 #: The number says what happened; the text beside it is that of the library which met it, and may name a file.
 _SYSTEM = re.compile(r"\[Errno (\d+)\][^\n']*(?:'(/[^'\n]*)')?")
 _MEMORY = re.compile(r"^(?:\w+\.)*(?:Arrow)?MemoryError\b", re.MULTILINE)
@@ -47,7 +51,10 @@ def _cause_in(error: BaseException) -> str | None:
     if isinstance(error, MemoryError) or _MEMORY.search(text):
         return "not enough memory; nothing is published"
     system = _SYSTEM.search(text)
-    return None if system is None else f"{_system_text(int(system[1]), system[2])}; nothing is published"
+    if system is not None:
+        return f"{_system_text(int(system[1]), system[2])}; nothing is published"
+    unexpected = [text] if isinstance(error, UnexpectedError) else _UNEXPECTED.findall(text)
+    return f"{unexpected[-1]}; nothing is published" if unexpected else None
 
 
 def _system_text(number: int, path: str | None) -> str:

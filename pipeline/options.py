@@ -23,7 +23,8 @@ from pipeline.plan import Request
 
 DEFAULT_WAREHOUSE = "./warehouse"
 BIGQUERY = "bigquery"
-DATASET = re.compile(r"[A-Za-z0-9_]{1,1024}")
+#: BigQuery allows 1,024, but the form of a launch is checked by RE2, which counts to 1,000.
+DATASET = re.compile(r"[A-Za-z0-9_]{1,1000}")
 
 
 @dataclass(frozen=True)

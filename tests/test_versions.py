@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import re
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
 import apache_beam
+import pytest
+from packaging.markers import Marker
 
 ROOT = Path(__file__).parents[1]
 FILES = ("*.py", "*.toml", "*.in", "*.txt", "*.yaml", "*.json", "Makefile", "Dockerfile", ".ci/run")
 FOLDERS = ("pipeline", "transforms", "deploy", "docs", "benchmarks")
 
+LOCKS = ("requirements.txt", "requirements-dev.txt", "requirements-emulators.txt", "requirements-peers.txt")
+#: A pin of a lock: package, version, for which Pythons and systems.
+PIN = re.compile(r"^([a-z0-9._-]+)==(\S+)(?: ; ([^\\\n]+?))?(?= \\$|$)", re.MULTILINE)
 #: Ways in which a Beam version is written.
 BEAM = (
     r"apache[-_]beam(?:\[\w+\])?==(\d+(?:\.\d+)+)",
@@ -86,7 +92,51 @@ def test_the_image_and_the_build_use_one_patch_version() -> None:
 
 
 def test_a_lock_has_the_pins_of_the_other() -> None:
-    pins = {}
+    pins: dict[tuple[str, str], str] = {}
     for name in ("requirements.txt", "requirements-dev.txt"):
-        for package, version in re.findall(r"^([a-z0-9._-]+)==(\S+)", (ROOT / name).read_text(), re.MULTILINE):
-            assert pins.setdefault(package, version) == version, f"{name}: {package}"
+        for package, version, marker in PIN.findall((ROOT / name).read_text()):
+            # the other lock may leave a marker away: it is compiled for what both need
+            known = {pins.get((package, marker)), pins.get((package, ""))} - {None}
+            assert known <= {version}, f"{name}: {package}"
+            pins[package, marker] = version
+
+
+@pytest.mark.parametrize("lock", LOCKS)
+def test_every_pin_has_its_hashes_and_no_address(lock: str) -> None:
+    text = (ROOT / lock).read_text()
+    assert "://" not in text
+    assert not re.search(r"^-", text, re.MULTILINE)
+    entries = re.split(r"\n(?=\S)", re.sub(r"^ *#.*\n", "", text, flags=re.MULTILINE))
+    assert entries
+    for entry in entries:
+        pin, *hashes = entry.rstrip().split(" \\\n")
+        assert PIN.fullmatch(pin.removesuffix(" \\")), pin
+        assert hashes, pin
+        assert all(re.fullmatch(r" +--hash=sha256:[0-9a-f]{64}", line) for line in hashes), pin
+
+
+@pytest.mark.parametrize("lock", LOCKS)
+@pytest.mark.parametrize("python", ["3.11", "3.12", "3.13"])
+def test_a_lock_has_one_version_of_a_package_for_each_python(lock: str, python: str) -> None:
+    environment = {"python_version": python, "python_full_version": f"{python}.0"}
+    seen: dict[str, str] = {}
+    for package, version, marker in PIN.findall((ROOT / lock).read_text()):
+        if not marker or Marker(marker).evaluate(environment):
+            assert package not in seen, f"{package}: {seen.get(package)} and {version}"
+            seen[package] = version
+    if lock == "requirements.txt":
+        assert seen["apache-beam"] == apache_beam.__version__
+        assert "google-apitools" in seen
+
+
+def test_the_build_backend_is_pinned() -> None:
+    (backend,) = tomllib.loads((ROOT / "pyproject.toml").read_text())["build-system"]["requires"]
+    assert re.fullmatch(r"setuptools==[\d.]+", backend)
+
+
+def test_what_is_installed_is_what_the_lock_names() -> None:
+    for name in ("Makefile", "Dockerfile"):
+        installs = [line for line in (ROOT / name).read_text().splitlines() if "--requirement" in line]
+        assert installs
+        # a lock is complete; pip's own look at the dependencies finds pins without their extras
+        assert all("--require-hashes --no-deps" in line for line in installs), name

@@ -58,6 +58,8 @@ def test_a_launch_body_is_what_dataflow_calls_a_launch(calls: dict[str, str], na
     assert environment.ip_configuration == dataflow.WorkerIPAddressConfiguration.WORKER_IP_PRIVATE
     assert environment.temp_location == "gs://my-project-sessions/temp"
     assert environment.staging_location == "gs://my-project-sessions/staging"
+    # by default Dataflow writes the rows that a step failed on to temp_location, and shows them in the console
+    assert list(environment.additional_experiments) == ["disable_always_on_exception_sampling"]
     assert environment.max_workers == (100 if "full" in name else 10)
 
 
@@ -114,6 +116,7 @@ def test_launches_name_every_dataset_that_the_roles_are_given_on(calls: dict[str
 ALERTS = {
     "failed_jobs": ("dataflow_job", "dataflow.googleapis.com/job/is_failed"),
     "failed_launches": ("cloud_scheduler_job", ""),
+    "failed_launchers": ("dataflow_step", ""),
     "stale_tables": ("bigquery_dts_config", "bigquerydatatransfer.googleapis.com/transfer_config/completed_runs"),
 }
 
@@ -141,6 +144,9 @@ def test_the_alerts_name_jobs_that_exist(calls: dict[str, str]) -> None:
         'job_name="sessions"'
         in json.loads(calls["sessions: a Dataflow job failed"])["conditions"][0]["conditionThreshold"]["filter"]
     )
+    launcher = json.loads(calls["sessions: the launcher failed"])["conditions"][0]["conditionMatchedLog"]["filter"]
+    assert launcher.startswith('resource.type="dataflow_step" AND log_id("dataflow.googleapis.com/launcher")')
+    assert 'job_name="sessions"' in launcher
     assert 'job_id="sessions-nightly"' in calls["sessions: the nightly launch failed"].replace('\\"', '"')
 
 

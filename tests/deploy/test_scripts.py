@@ -62,7 +62,7 @@ def test_a_new_project_gets_everything(cloud: Cloud) -> None:
         "builds triggers create github": 1,
         "scheduler jobs create http": 4,
         "beta monitoring channels create": 1,
-        "alpha monitoring policies create": 3,
+        "alpha monitoring policies create": 4,
     }.items():
         assert sum(found.startswith(kind) for found in kinds) == number, kind
 

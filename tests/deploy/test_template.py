@@ -9,6 +9,7 @@ import subprocess
 from typing import Any
 
 import pytest
+import re2
 from google.cloud import dataflow_v1beta3 as dataflow
 from google.protobuf import json_format
 from hypothesis import given, settings
@@ -100,11 +101,20 @@ def test_the_example_in_the_help_is_a_good_value(option: Option) -> None:
 
 @pytest.mark.parametrize("option", LAUNCH, ids=lambda option: option.name)
 def test_an_expression_is_portable(option: Option) -> None:
-    """Dataflow does not say whose engine it uses: no look-around, no flags, no class that depends on Unicode."""
+    """Dataflow checks launches with RE2: no look-around, no flags, no class that depends on Unicode."""
     (regex,) = PARAMETERS[option.name]["regexes"]
+    re2.compile(regex)
     assert regex.startswith("^")
     assert regex.endswith("$")
     assert not re.search(r"\(\?|\\[dwsb]", regex)
+
+
+def test_the_engine_of_the_template_service_refuses_a_thousand_and_one() -> None:
+    re2.compile("^a{1,1000}$")
+    options = re2.Options()
+    options.log_errors = False
+    with pytest.raises(re2.error, match="invalid repetition size"):
+        re2.compile("^a{1,1001}$", options)
 
 
 @settings(max_examples=150, deadline=None)
@@ -113,7 +123,7 @@ def test_an_expression_is_portable(option: Option) -> None:
 def test_an_expression_takes_what_the_parser_takes(option: Option, data: st.DataObject) -> None:
     (regex,) = PARAMETERS[option.name]["regexes"]
     value = data.draw(_values(option, regex))
-    takes = re.fullmatch(regex, value) is not None
+    takes = re2.fullmatch(regex, value) is not None
     if option.name in template.REQUIRED:
         assert takes == (value in template.REQUIRED[option.name]), value
     else:
