@@ -91,7 +91,6 @@ def _plan(settings: Settings, warehouse: Warehouse, metrics: Metrics, excluded: 
     plan = make_plan(
         settings.request,
         last,
-        has_arrival=inventory.has_arrival,
         metrics_digest=metrics.digest,
         reach_back_to=_reach_back(warehouse, inventory, excluded),
     )

@@ -47,7 +47,7 @@ def ledger_row(
         "mode": run.plan.mode,
         "scan_start": _moment(scope.scan_start),
         "scan_end": _moment(scope.scan_end),
-        "new_after": _moment(scope.new_after),
+        "new_after": _moment(scope.new_from),
         "watermark": next_watermark(run.plan, latest_arrival, run.started_at),
         "rows_read": known.get("read", 0),
         "rows_kept": known.get("kept", 0),

@@ -67,7 +67,6 @@ def make_plan(
     request: Request,
     previous: LastRun | None,
     *,
-    has_arrival: bool,
     metrics_digest: str,
     reach_back_to: datetime | None = None,
 ) -> Plan:
@@ -76,7 +75,6 @@ def make_plan(
     Args:
       request: the user's options.
       previous: the latest published run, None before the first.
-      has_arrival: whether the events have `bq_ingested_timestamp`.
       metrics_digest: of the metric definitions this run uses.
       reach_back_to: start of the earliest published session that must be aggregated again whatever
         arrived (one of its distinct ids was excluded since).
@@ -101,14 +99,13 @@ def make_plan(
         return Plan("backfill", scope, reason, previous)
     if previous is None or previous.watermark is None:
         return Plan("full", Scope(), "first run: nothing is published yet", previous)
-    new_after = previous.watermark - request.overlap
-    start = new_after - request.lateness - MAX_SESSION
-    if not has_arrival:
-        new_after = previous.watermark - request.lateness
+    new_from = previous.watermark - request.overlap
+    undated_from = min(new_from, previous.watermark - request.lateness)
+    start = new_from - request.lateness - MAX_SESSION
     if reach_back_to is not None:
         start = min(start, reach_back_to)
-    scope = Scope(scan_start=micros(start), new_after=micros(new_after), new_by_timestamp=not has_arrival)
-    reason = f"what arrived after {new_after:%Y-%m-%d %H:%M} UTC, in whole sessions"
+    scope = Scope(scan_start=micros(start), new_from=micros(new_from), undated_from=micros(undated_from))
+    reason = f"what arrived from {new_from:%Y-%m-%d %H:%M} UTC on, in whole sessions"
     return Plan("incremental", scope, reason, previous)
 
 

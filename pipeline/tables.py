@@ -232,7 +232,7 @@ RUNS = Table(
             _column("mode", TEXT, "full, incremental, backfill or sample.", required=True),
             _column("scan_start", TIMESTAMP, "Events before were not read."),
             _column("scan_end", TIMESTAMP, "Events from here on were not read."),
-            _column("new_after", TIMESTAMP, "What arrived after this was new."),
+            _column("new_after", TIMESTAMP, "What arrived then or later was new."),
             _column("watermark", TIMESTAMP, "Greatest arrival read so far."),
             _column("rows_read", INTEGER, "Event rows read.", required=True),
             _column("rows_kept", INTEGER, "Of them distinct and used.", required=True),

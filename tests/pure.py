@@ -50,7 +50,6 @@ class Model:
         plan = make_plan(
             request or Request(),
             self.last,
-            has_arrival=True,
             metrics_digest=self.metrics.digest,
             reach_back_to=self._reach_back(),
         )

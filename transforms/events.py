@@ -28,7 +28,7 @@ from transforms.metrics import (
     Metrics,
 )
 from transforms.properties import PropertyColumns, PropertyDecoder, TextColumn, lookup, text_column
-from transforms.scope import EVERYTHING, MAX_AHEAD, Scope
+from transforms.scope import ARRIVAL_TIME, EVENT_TIME, EVERYTHING, MAX_AHEAD, Scope
 
 #: PostHog cuts distinct ids and session ids far below this; anything longer is no id.
 MAX_ID = 400
@@ -65,7 +65,7 @@ class DecodedEvents:
     timestamps: npt.NDArray[np.int64]
     """Microseconds since the epoch, UTC."""
     arrivals: npt.NDArray[np.int64]
-    """The same for `bq_ingested_timestamp`; the event's own timestamp where it is null."""
+    """The same for `bq_ingested_timestamp`; where it is null, what `Scope.as_arrivals` makes of the timestamp."""
     flags: npt.NDArray[np.int64]
     """Bit i: the event sets `metrics.event_flags[i]`."""
     masks: npt.NDArray[np.uint16]
@@ -94,12 +94,14 @@ class EventDecoder:
 
     def decode(self, batch: pa.RecordBatch) -> DecodedEvents:
         """Decode a batch with the columns of `tables.EVENTS`, times in µs."""
-        stamps, stamp_null, arrivals = _times(batch)
-        concerned = self._scope.concerns(stamps, stamp_null, arrivals)
+        concerned = self._scope.concerns(_micros(batch.column(EVENT_TIME)), _micros(batch.column(ARRIVAL_TIME)))
         outside = int((~concerned).sum())
         if outside:
             batch = batch.filter(pa.array(concerned))
-            stamps, stamp_null, arrivals = _times(batch)
+        stamps, stamp_null = _micros(batch.column(EVENT_TIME))
+        dated = _micros(batch.column(ARRIVAL_TIME))
+        # without an arrival the event's own time stands for it
+        arrivals = np.where(dated[1], stamps, dated[0])
         size = batch.num_rows
         reason = np.zeros(size, np.int8)  # 0: none, i + 1: _REASONS[i]
         names = text_column(batch.column("event"))
@@ -144,7 +146,7 @@ class EventDecoder:
             distinct_ids=_take(people, kept),
             ids=event_ids(uuids.take(pa.array(kept))),
             timestamps=stamps[kept],
-            arrivals=arrivals[kept],
+            arrivals=self._scope.as_arrivals(stamps, dated)[kept],
             flags=self._flags(names, columns)[kept],
             masks=self._masks(names, columns)[kept],
             texts={name: _take(column, kept) for name, column in columns.texts.items()},
@@ -226,15 +228,6 @@ def _name_bits(entries: tuple[Metric, ...], names: TextColumn, screens: TextColu
 
 def _take(column: TextColumn, rows: npt.NDArray[np.int64]) -> TextColumn:
     return TextColumn(column.codes[rows], column.values)
-
-
-def _times(
-    batch: pa.RecordBatch,
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_], npt.NDArray[np.int64]]:
-    """(time, is null, arrival) of each row; without an arrival the event's own time stands for it."""
-    stamps, stamp_null = _micros(batch.column("timestamp"))
-    arrivals, unknown = _micros(batch.column("bq_ingested_timestamp"))
-    return stamps, stamp_null, np.where(unknown, stamps, arrivals)
 
 
 def _micros(times: pa.Array) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:

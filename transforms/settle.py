@@ -182,10 +182,9 @@ def _touched(
     scope: Scope, facts: pa.Table, start: npt.NDArray[np.int64], before: npt.NDArray[np.int64]
 ) -> tuple[_Bools, _Bools]:
     """(use the fresh facts, touched but too old) for an incremental run."""
-    assert scope.new_after is not None
+    assert scope.new_from is not None
     assert scope.scan_start is not None
-    news = "end_timestamp" if scope.new_by_timestamp else ARRIVAL
-    touched = _micros(facts.column(news)) > scope.new_after
+    touched = _micros(facts.column(ARRIVAL)) >= scope.new_from
     unknown = before == 2**62
     whole = (before >= scope.scan_start) & (start >= scope.scan_start)
     return (touched | unknown) & whole, touched & ~whole

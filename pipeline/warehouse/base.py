@@ -19,8 +19,6 @@ from transforms.counts import Count
 class Inventory:
     """What is there before a run, from metadata only."""
 
-    has_arrival: bool
-    """Whether the events have `bq_ingested_timestamp`."""
     absent: tuple[str, ...]
     """Optional input tables that do not exist, as dataset.table."""
     last_run: LastRun | None

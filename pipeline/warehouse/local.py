@@ -69,7 +69,7 @@ class LocalWarehouse:
         files = files_of(events)
         if not files:
             raise RunError(f"no events: {events} has no *.parquet file")
-        present = check_columns(files, tables.EVENTS, self._label(tables.EVENTS))
+        check_columns(files, tables.EVENTS, self._label(tables.EVENTS))
         absent = []
         for table in tables.OPTIONAL_INPUTS:
             found = files_of(self._folder(table))
@@ -77,7 +77,7 @@ class LocalWarehouse:
                 check_columns(found, table, self._label(table))
             else:
                 absent.append(self._label(table))
-        return Inventory("bq_ingested_timestamp" in present, tuple(absent), self._last_run())
+        return Inventory(tuple(absent), self._last_run())
 
     def scan(self, plan: Plan) -> Scan:
         """See `base.Warehouse`; from the Parquet footers."""

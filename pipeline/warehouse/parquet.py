@@ -18,7 +18,7 @@ from pipeline.plan import micros
 from pipeline.tables import Table
 from pipeline.warehouse.batches import BATCH_ROWS, rebatch
 from transforms.elements import flat_map
-from transforms.scope import MAX_AHEAD, Scope
+from transforms.scope import ARRIVAL_TIME, EVENT_TIME, NO_VALUES, UNKNOWN, Range, Scope, may_hold
 
 #: Rows that one element of the read step stands for.
 SHARD_ROWS = 262_144
@@ -38,33 +38,19 @@ class Shard:
 
 @dataclass(frozen=True)
 class RowGroup:
-    """One row group: where it is and what its statistics say (times in µs, None: unknown)."""
+    """One row group: where it is and what its statistics say of its times."""
 
     path: str
     index: int
     rows: int
     bytes: int
     """Compressed bytes of the columns that are read."""
-    latest_event: int | None
-    latest_arrival: int | None
-    earliest_event: int | None
-    has_null_time: bool
+    events: Range = UNKNOWN
+    arrivals: Range = UNKNOWN
 
     def needed(self, scope: Scope) -> bool:
         """Whether it can hold a row that a run of this scope must see."""
-        if scope.is_full:
-            return True
-        if scope.new_after is not None:
-            if scope.new_by_timestamp and self.has_null_time:
-                return True  # a row without any time may be news
-            if not scope.new_by_timestamp and (self.latest_arrival is None or self.latest_arrival > scope.new_after):
-                return True  # late rows of any age are told apart and listed
-        latest = self.latest_event
-        if latest is not None and self.latest_arrival is not None:
-            latest = min(latest, self.latest_arrival + MAX_AHEAD)  # later times are rejected, so not usable
-        return (scope.scan_start is None or latest is None or latest >= scope.scan_start) and (
-            scope.scan_end is None or self.earliest_event is None or self.earliest_event < scope.scan_end
-        )
+        return scope.is_full or may_hold(scope.wanted, {EVENT_TIME: self.events, ARRIVAL_TIME: self.arrivals})
 
 
 def files_of(folder: Path) -> list[Path]:
@@ -114,18 +100,14 @@ def row_groups(files: Sequence[Path], table: Table) -> list[RowGroup]:
             if not group.num_rows:
                 continue
             columns = {name: group.column(i) for i, name in enumerate(names)}
-            events = _range(columns.get("timestamp"))
-            arrivals = _range(columns.get("bq_ingested_timestamp"))
             found.append(
                 RowGroup(
                     str(path),
                     index,
                     group.num_rows,
                     sum(columns[name].total_compressed_size for name in names if name.split(".")[0] in wanted),
-                    latest_event=events[1],
-                    latest_arrival=arrivals[1],
-                    earliest_event=events[0],
-                    has_null_time=events[2],
+                    events=_range(columns.get(EVENT_TIME)),
+                    arrivals=_range(columns.get(ARRIVAL_TIME)),
                 )
             )
     return found
@@ -161,7 +143,7 @@ def table_shards(files: Sequence[Path]) -> list[Shard]:
     for path in files:
         metadata = open_file(path).metadata
         groups += [
-            RowGroup(str(path), index, metadata.row_group(index).num_rows, 0, None, None, None, True)
+            RowGroup(str(path), index, metadata.row_group(index).num_rows, 0)
             for index in range(metadata.num_row_groups)
             if metadata.row_group(index).num_rows
         ]
@@ -241,15 +223,17 @@ def _is_json(kind: pa.DataType) -> bool:
     return kind == pa.string_view() or isinstance(kind, pa.JsonType)
 
 
-def _range(column: Any) -> tuple[int | None, int | None, bool]:
-    """(smallest, greatest, may hold null) of a timestamp column chunk, µs."""
+def _range(column: Any) -> Range:
+    """What the statistics of a timestamp column chunk say, in µs. They count nulls apart: min and max skip them."""
     if column is None:
-        return None, None, False
+        return NO_VALUES
     statistics = column.statistics
-    if statistics is None or not statistics.has_min_max:
-        return None, None, True
-    nulls = not statistics.has_null_count or statistics.null_count > 0
-    return _stamp(statistics.min), _stamp(statistics.max), nulls
+    if statistics is None:
+        return UNKNOWN
+    nulls = statistics.null_count if statistics.has_null_count else None
+    if not statistics.has_min_max:
+        return NO_VALUES if nulls == column.num_values else Range(has_nulls=nulls != 0)
+    return Range(_stamp(statistics.min), _stamp(statistics.max), has_nulls=nulls != 0)
 
 
 def _stamp(value: object) -> int | None:

@@ -24,10 +24,12 @@ from transforms.scope import EVERYTHING, Scope
 GOLDEN = Path(__file__).with_name("golden")
 DAY = datetime(2026, 1, 31, 2, 3, 4, 5, tzinfo=UTC)
 START = micros(DAY - timedelta(days=4))
+INCREMENTAL = Scope(scan_start=START, new_from=micros(DAY), undated_from=micros(DAY - timedelta(days=2)))
+TIMES = ("timestamp", "bq_ingested_timestamp")
 SCOPES = {
     "full": EVERYTHING,
-    "incremental": Scope(scan_start=START, new_after=micros(DAY)),
-    "without_arrival": Scope(scan_start=START, new_after=micros(DAY), new_by_timestamp=True),
+    "incremental": INCREMENTAL,
+    "without_late": INCREMENTAL,
     "backfill": Scope(scan_start=START, scan_end=micros(DAY), days=(START, micros(DAY))),
 }
 EVENTS, RUNS = "`project-x.posthog_etl.events`", "`project-x.out.runs`"
@@ -49,10 +51,12 @@ def statements() -> dict[str, str]:
     }
     sample = {"`project-x.out.sessions_sample`": (TABLES[0], "`project-x.out._staging_sessions`", 3)}
     selects = {
-        f"read_{name}": sql.select(EVENTS, ["uuid", "timestamp"], sql.window(scope, late=name == "incremental"))
+        f"read_{name}": sql.select(EVENTS, ["uuid", "timestamp"], sql.window(scope, TIMES, late=name == "incremental"))
         for name, scope in SCOPES.items()
     }
+    without = sql.window(INCREMENTAL, TIMES[:1], late=True)
     return selects | {
+        "read_without_arrival": sql.select(EVENTS, ["uuid", "timestamp"], without),
         "publish": sql.publish_script(changes, row, RUNS, "`project-x.out.run_fence`"),
         "publish_sample": sql.publish_script(sample, None, RUNS, "`project-x.out.run_fence`"),
         "make_fence": sql.make_fence("`project-x.out.run_fence`", RUNS),
@@ -60,7 +64,7 @@ def statements() -> dict[str, str]:
         "mend_fence": sql.mend_fence("`project-x.out.run_fence`", RUNS),
         "last_run": sql.last_run(RUNS, ["run_id", "watermark"]),
         "committed": sql.committed(RUNS, "run-2"),
-        "count_late": sql.count_late(EVENTS, SCOPES["incremental"]) or "",
+        "count_late": sql.count_late(EVENTS, INCREMENTAL, TIMES) or "",
         "earliest_with": sql.earliest_with("`project-x.out.sessions`", ["+12015550100", "it's"]),
     }
 

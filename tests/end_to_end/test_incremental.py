@@ -212,6 +212,26 @@ def test_without_arrival_the_lateness_decides(tmp_path: Path) -> None:
     assert_equals_full_load(tmp_path)
 
 
+def test_a_null_arrival_among_others_is_as_in_a_table_without_arrivals(tmp_path: Path) -> None:
+    write_events(tmp_path, [event(n, f"s{n}", seconds=n * DAY) for n in range(10)])
+    assert run(tmp_path) == 0
+    late = event(50, "s8", seconds=8 * DAY + 60) | {"bq_ingested_timestamp": None}
+    timeless = event(51, "s8") | {"bq_ingested_timestamp": None, "timestamp": None}
+    write_events(tmp_path, [late, timeless], name="part-1")
+    assert run(tmp_path, "--max_rejected_ratio", "0.5") == 0
+    assert sessions(tmp_path)["s8"]["event_count"] == 2
+    assert ledger(tmp_path)[-1]["rows_rejected"] == 1
+    assert_equals_full_load(tmp_path, "--max_rejected_ratio", "0.5")
+
+
+def test_equal_arrivals_over_two_runs_with_no_overlap(tmp_path: Path) -> None:
+    for number in range(2):
+        write_events(tmp_path, [event(number, seconds=60 * number, arrives=HOUR)], name=f"part-{number}")
+        assert run(tmp_path, "--overlap_hours", "0", "--lateness_days", "0") == 0
+    assert sessions(tmp_path)["s1"]["event_count"] == 2
+    assert_equals_full_load(tmp_path)
+
+
 def test_rejected_rows_are_kept_once(tmp_path: Path) -> None:
     write_events(tmp_path, [event(n) for n in range(99)] + [event(200, properties="nope")])
     for _ in range(2):

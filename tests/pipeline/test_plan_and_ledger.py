@@ -27,22 +27,21 @@ MARK = datetime(2026, 1, 10, 12, tzinfo=UTC)
 LAST = LastRun("run-1", MARK, "digest", "")
 
 
-def plan(request: Request, last: LastRun | None = LAST, **options: bool) -> Plan:
-    return make_plan(request, last, **{"has_arrival": True, "metrics_digest": "digest", **options})  # type: ignore[arg-type]
+def plan(request: Request, last: LastRun | None = LAST) -> Plan:
+    return make_plan(request, last, metrics_digest="digest")
 
 
 def test_incremental_window() -> None:
     found = plan(Request())
     assert found.mode == "incremental"
-    assert found.scope.new_after == micros(MARK - timedelta(hours=6))
+    assert found.scope.new_from == micros(MARK - timedelta(hours=6))
     assert found.scope.scan_start == micros(MARK - timedelta(hours=6 + 72 + 24))
-    assert not found.scope.new_by_timestamp
 
 
 def test_without_arrival_everything_within_the_lateness_is_news() -> None:
-    found = plan(Request(), has_arrival=False)
-    assert found.scope.new_after == micros(MARK - timedelta(days=3))
-    assert found.scope.new_by_timestamp
+    assert plan(Request()).scope.undated_from == micros(MARK - timedelta(days=3))
+    longer_overlap = plan(Request(overlap=timedelta(days=5))).scope
+    assert longer_overlap.undated_from == longer_overlap.new_from == micros(MARK - timedelta(days=5))
 
 
 def test_full_first_backfill_sample() -> None:
@@ -59,8 +58,8 @@ def test_full_first_backfill_sample() -> None:
 
 def test_other_metrics_need_a_full_load() -> None:
     with pytest.raises(RunError, match="--full_load"):
-        make_plan(Request(), LAST, has_arrival=True, metrics_digest="other")
-    assert make_plan(Request(full_load=True), LAST, has_arrival=True, metrics_digest="other").mode == "full"
+        make_plan(Request(), LAST, metrics_digest="other")
+    assert make_plan(Request(full_load=True), LAST, metrics_digest="other").mode == "full"
 
 
 def test_the_watermark_never_goes_back_nor_ahead_of_the_run() -> None:

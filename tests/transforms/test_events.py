@@ -124,7 +124,7 @@ def test_a_window_looks_only_at_its_rows_and_at_news() -> None:
         event(3, seconds=10, arrives=70),  # in the window, old
         event(4, seconds=10, arrives=500),  # in the window, new
     ]
-    decoded = decode(*rows, scan_start=micros(0), new_after=micros(400))
+    decoded = decode(*rows, scan_start=micros(0), new_from=micros(400))
     assert decoded.counts == {"read": 4, "filtered.outside_scan": 1, "filtered.late": 1}
     assert len(decoded.timestamps) == 2
     assert decoded.late_sessions == ["s1"]

@@ -6,7 +6,7 @@ Identifiers come from validated options and from `pipeline.tables`; values pass 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,7 +15,7 @@ import pyarrow as pa
 from pipeline import tables
 from pipeline.tables import Table
 from transforms.changes import CHANGE
-from transforms.scope import Scope
+from transforms.scope import EVENT_TIME, Comparison, Scope
 
 #: Beginnings of the messages with which the transaction stops itself.
 FENCE, DUPLICATES, COUNTS = "another run was published meanwhile", "repeated keys in", "rows missing in"
@@ -46,38 +46,52 @@ def literal(value: Any, kind: pa.DataType) -> str:
     return str(int(value))
 
 
-def window(scope: Scope, *, late: bool) -> str | None:
-    """The rows of the events table that a scope must see, as a condition; None for all of them.
+def window(scope: Scope, columns: Collection[str], *, late: bool) -> str | None:
+    """The rows of the events table that a scope must see (`Scope.wanted`), as a condition; None for all of them.
 
-    The condition on `timestamp` prunes day partitions. With `late`, rows that arrived since the last run but happened
+    The conditions on `timestamp` prune day partitions. With `late`, rows that arrived since the last run but happened
     before the window are read as well (they are listed, never dropped in silence), which no partition can prune: see
     `count_late`.
+
+    Args:
+      scope: of the run.
+      columns: those that the table has.
+      late: whether there are late rows.
     """
     if scope.is_full:
         return None
-    bounds = [
-        f"timestamp {sign} {literal(_moment(micros), tables.TIMESTAMP)}"
-        for sign, micros in ((">=", scope.scan_start), ("<", scope.scan_end))
-        if micros is not None
-    ]
-    inside = " AND ".join(bounds)
-    if scope.new_after is None:
-        return inside
-    return f"({inside}) OR timestamp IS NULL" + (f" OR ({_is_late(scope)})" if late else "")
+    by_time: dict[
+        str, list[str]
+    ] = {}  # what is common goes before the parenthesis, where BigQuery prunes by it for sure
+    for alternative in scope.wanted:
+        if alternative != scope.late or late:
+            time, others = (
+                _all([one for one in alternative if (one.column == EVENT_TIME) is of_time], columns)
+                for of_time in (True, False)
+            )
+            if time and others:
+                by_time.setdefault(time, []).append(others)
+    return " OR ".join(f"({time} AND ({' OR '.join(others)}))" for time, others in by_time.items())
 
 
-def count_late(events: str, scope: Scope) -> str | None:
+def count_late(events: str, scope: Scope, columns: Collection[str]) -> str | None:
     """How many rows are news but happened before the window, from two columns; None where that cannot be."""
-    if scope.new_after is None or scope.new_by_timestamp:
-        return None
-    return f"SELECT COUNT(*) AS number FROM {events} WHERE {_is_late(scope)}"
+    condition = _all(scope.late, columns) if scope.late else None
+    return f"SELECT COUNT(*) AS number FROM {events} WHERE {condition}" if condition else None
 
 
-def _is_late(scope: Scope) -> str:
-    assert scope.scan_start is not None
-    assert scope.new_after is not None
-    start, after = (literal(_moment(micros), tables.TIMESTAMP) for micros in (scope.scan_start, scope.new_after))
-    return f"timestamp < {start} AND bq_ingested_timestamp > {after}"
+def _all(comparisons: Sequence[Comparison], columns: Collection[str]) -> str | None:
+    """Comparisons that must all hold; of a column that the table lacks every row is null. None: no row can."""
+    texts = []
+    for one in comparisons:
+        if one.column not in columns:
+            if one.sign != "is null":
+                return None
+        elif one.sign == "is null":
+            texts.append(f"{one.column} IS NULL")
+        else:
+            texts.append(f"{one.column} {one.sign} {literal(_moment(one.value), tables.TIMESTAMP)}")
+    return " AND ".join(texts) or "TRUE"
 
 
 def select(table: str, columns: Sequence[str], condition: str | None) -> str:

@@ -91,18 +91,17 @@ class BigQueryWarehouse:
                 absent.append(self._label(table))
             else:
                 self._columns[self._label(table)] = check_input(table, info.fields, self._label(table))
-        has_arrival = "bq_ingested_timestamp" in self._columns[self._label(tables.EVENTS)]
-        return Inventory(has_arrival, tuple(absent), self._last_run())
+        return Inventory(tuple(absent), self._last_run())
 
     def scan(self, plan: Plan) -> Scan:
         """See `base.Warehouse`; bytes are what BigQuery says that a query of the same columns and rows would bill."""
         info = self._info(tables.EVENTS, tables.EVENTS.name)
         assert info is not None, "inventory() has seen it"
         name = self._name(tables.EVENTS, tables.EVENTS.name)
-        late = sql.count_late(name, plan.scope)
-        self._late = late is not None and self._client.number(late) > 0
         columns = self._columns[self._label(tables.EVENTS)]
-        condition = sql.window(plan.scope, late=self._late)
+        late = sql.count_late(name, plan.scope, columns)
+        self._late = late is not None and self._client.number(late) > 0
+        condition = sql.window(plan.scope, columns, late=self._late)
         return Scan(
             rows=info.rows if plan.limit is None else min(plan.limit, info.rows),
             rows_total=info.rows,
@@ -215,8 +214,8 @@ class BigQueryWarehouse:
         return f"{self._at.project}.{self._at.aggregated}.{{{','.join(names)}}} in BigQuery"
 
     def _events(self, plan: Plan) -> Source:
-        condition = sql.window(plan.scope, late=self._late)
         columns = self._columns[self._label(tables.EVENTS)]
+        condition = sql.window(plan.scope, columns, late=self._late)
         return Source(self._at.project, self._at.posthog, tables.EVENTS.name, columns, condition, plan.limit)
 
     def _read(self, table: Table, name: str, columns: tuple[str, ...]) -> beam.PTransform:

@@ -1,1 +1,1 @@
-SELECT `uuid`, `timestamp` FROM `project-x.posthog_etl.events` WHERE timestamp >= TIMESTAMP '2026-01-27 02:03:04.000005+00:00' AND timestamp < TIMESTAMP '2026-01-31 02:03:04.000005+00:00'
+SELECT `uuid`, `timestamp` FROM `project-x.posthog_etl.events` WHERE (timestamp >= TIMESTAMP '2026-01-27 02:03:04.000005+00:00' AND timestamp < TIMESTAMP '2026-01-31 02:03:04.000005+00:00' AND (bq_ingested_timestamp >= TIMESTAMP '2026-01-26 02:03:04.000005+00:00' OR bq_ingested_timestamp IS NULL))
