@@ -1,6 +1,6 @@
-"""Run the pipeline and kill the process (SIGKILL) at one point: `killer.py POINT -- options`.
+"""Points of a run at which its process kills itself (SIGKILL).
 
-The points are the calls of `POINTS`: a function by its path, and whether to die before or after it.
+They are calls of functions: a function by its path, and whether to die before or after it.
 """
 
 from __future__ import annotations
@@ -8,11 +8,8 @@ from __future__ import annotations
 import importlib
 import os
 import signal
-import sys
 from collections.abc import Callable
 from typing import Any
-
-from pipeline.launcher import main
 
 _SNAPSHOTS = "pipeline.warehouse.snapshots:Snapshots."
 POINTS = {
@@ -33,7 +30,9 @@ POINTS = {
 PUBLISHED = ("after the link is replaced", "after the switch")
 
 
-def _arm(path: str, when: str) -> None:
+def arm(point: str) -> None:
+    """Let this process end at the point."""
+    path, when = POINTS[point]
     module_name, _, qualified = path.partition(":")
     owner: Any = importlib.import_module(module_name)
     *outer, name = qualified.split(".")
@@ -49,8 +48,3 @@ def _arm(path: str, when: str) -> None:
         return result
 
     setattr(owner, name, deadly)
-
-
-if __name__ == "__main__":
-    _arm(*POINTS[sys.argv[1]])
-    sys.exit(main(sys.argv[3:]))

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
-import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +24,8 @@ from tests.builders import (
     write_events,
 )
 from tests.end_to_end import killer
+from tests.end_to_end.processes import run_apart
 from transforms.metrics import PACKAGED as PACKAGED_METRICS
-
-ROOT = Path(__file__).parents[2]
 
 
 def command(warehouse: Path, *options: str) -> list[str]:
@@ -66,12 +64,11 @@ def copy_of(warehouse: Path, target: Path) -> Path:
 
 @pytest.mark.parametrize("point", killer.POINTS)
 def test_a_kill_leaves_the_old_or_the_new_tables_and_the_next_run_heals(
-    point: str, base: Path, clean: Path, tmp_path: Path
+    point: str, base: Path, clean: Path, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     warehouse = copy_of(base, tmp_path)
-    arguments = [sys.executable, "-m", "tests.end_to_end.killer", point, "--", *command(warehouse)]
-    died = subprocess.run(arguments, cwd=ROOT, capture_output=True, check=False)
-    assert died.returncode == -9, died.stderr.decode()
+    [died] = run_apart(tmp_path_factory.mktemp("killed"), command(warehouse), before=partial(killer.arm, point))
+    assert died.code == -9, died.err
     assert tables_of(warehouse) == tables_of(clean if point in killer.PUBLISHED else base)
     assert run(warehouse) == 0
     assert tables_of(warehouse) == tables_of(clean)
@@ -86,17 +83,12 @@ def test_two_runs_at_once_never_mix(base: Path, clean: Path, tmp_path: Path) -> 
     wins = 0
     for attempt in range(10):
         warehouse = copy_of(base, tmp_path / str(attempt))
-        arguments = [sys.executable, "-m", "pipeline", *command(warehouse)]
-        both = [
-            subprocess.Popen(arguments, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-            for _ in range(2)
-        ]
-        told = [process.communicate()[1] for process in both]
-        codes = sorted(process.returncode for process in both)
+        both = run_apart(tmp_path, command(warehouse), command(warehouse))
+        codes = sorted(ended.code for ended in both)
         assert codes in ([0, 1], [0, 0])  # [0, 0]: one began after the other had ended
         if codes == [0, 1]:
             wins += 1
-            [loser] = [text for text, process in zip(told, both, strict=True) if process.returncode]
+            [loser] = [ended.err for ended in both if ended.code]
             assert loser.startswith("pipeline: another run is at work on ")
             assert loser.count("\n") == 1
         assert tables_of(warehouse) == tables_of(clean)
