@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import sys
 
-from pipeline.launcher import main
+from pipeline import signals
+
+
+def _start() -> int:
+    from pipeline.launcher import main  # its imports take seconds, in which a signal may come
+
+    return main(sys.argv[1:])
+
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(signals.run(_start))

@@ -16,7 +16,8 @@ from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions,
 from pipeline.errors import UsageError
 from pipeline.options import add_arguments
 
-_IN_PROCESS = "FnApiRunner"
+#: Beam's name of it.
+IN_PROCESS = "FnApiRunner"
 #: Rows to read from which on several worker processes are faster than one: see benchmarks/README.md.
 MANY_ROWS = 3_000_000
 _MOST_WORKERS = 8
@@ -66,7 +67,7 @@ def parse(argv: Sequence[str]) -> PipelineOptions:
     options = PipelineOptions(others, **_plain(vars(known)))
     standard = options.view_as(StandardOptions)
     if standard.runner in (None, "DirectRunner"):
-        standard.runner = _IN_PROCESS
+        standard.runner = IN_PROCESS
     return options
 
 
@@ -97,7 +98,7 @@ def choose_slices(options: PipelineOptions, rows: int) -> int:
 
 
 def _in_process(options: PipelineOptions) -> bool:
-    return bool(options.view_as(StandardOptions).runner == _IN_PROCESS)
+    return bool(options.view_as(StandardOptions).runner == IN_PROCESS)
 
 
 def _plain(values: dict[str, Any]) -> dict[str, Any]:

@@ -70,7 +70,8 @@ def _text_of(path: str) -> str:
 @contextlib.contextmanager
 def _orderly_termination() -> Iterator[None]:
     """Make SIGTERM an exception, as Ctrl-C is, so that what is open is closed and removed."""
-    if threading.current_thread() is not threading.main_thread():
+    is_main = threading.current_thread() is threading.main_thread()
+    if not is_main or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:  # somebody sees to it already
         yield
         return
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)

@@ -18,7 +18,7 @@ from pathlib import Path
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions, SetupOptions
 
-from pipeline import __version__, tables
+from pipeline import __version__, signals, tables
 from pipeline.command_line import MANY_ROWS, choose_slices, choose_workers, parse
 from pipeline.credentials import credentials
 from pipeline.dataflow import is_dataflow, submission_told, submitted_text
@@ -32,17 +32,22 @@ from pipeline.sample import write_sample
 from pipeline.summary import plan_text, summary_text
 from pipeline.warehouse.base import Inventory, Run, Warehouse
 from pipeline.warehouse.local import LocalWarehouse
+from pipeline.workers import local_runner, local_workers
 from transforms.elements import collecting_less
 from transforms.metrics import Metrics, MetricsError, load_metrics
 
 #: By default glibc's malloc keeps what a thread frees in a heap of that thread, and a worker process has many threads:
 #: all together would hold an eighth more memory. The processes inherit the variable.
 _WORKER_MALLOC = ("MALLOC_ARENA_MAX", "1")
+_NOTHING = "; nothing is published"
 _LOG = logging.getLogger("pipeline")
 
 
 def main(argv: Sequence[str]) -> int:
-    """Run the pipeline; the exit code is 0, 1 (failed, nothing published) or 2 (bad options)."""
+    """Run the pipeline; the exit code is 0, 1 (failed, nothing published), 2 (bad options) or 130 (interrupted).
+
+    A process that only does this gets its signals from `pipeline.signals`, and then ends with 128 + the signal.
+    """
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     try:
         options = parse(argv)
@@ -55,18 +60,35 @@ def main(argv: Sequence[str]) -> int:
     except (UsageError, MetricsError) as error:
         print(f"pipeline: {error}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        print("pipeline: interrupted; nothing is published", file=sys.stderr)
-        return 130
-    except Exception as error:
-        cause = cause_of(error)
-        if cause is None:
-            # not one of ours: its text may quote a row, so only its kind is told unless debugging
-            _LOG.debug("details of the failure", exc_info=True)
-            cause = f"unexpected {type(error).__name__}; nothing is published (--verbose shows details)"
-        print(f"pipeline: {cause}", file=sys.stderr)
-        return 1
+    except (KeyboardInterrupt, Exception) as error:
+        interrupted = signals.received() or _is_interrupt(error)
+        told = f"{signals.cause()}{_NOTHING}" if interrupted else _told(error)
+        if isinstance(error, _PublishedAnywayError):
+            told = f"{told.removesuffix(_NOTHING)}; the run's tables are published all the same"
+        print(f"pipeline: {told}", file=sys.stderr)
+        return signals.exit_code() if interrupted else 1
     return 0
+
+
+class _PublishedAnywayError(Exception):
+    """A run ended badly, but after its tables were published."""
+
+
+def _is_interrupt(error: BaseException | None) -> bool:
+    """Whether Ctrl-C is behind an error, whatever the runner made of it."""
+    return error is not None and (
+        isinstance(error, KeyboardInterrupt) or _is_interrupt(error.__cause__ or error.__context__)
+    )
+
+
+def _told(error: BaseException) -> str:
+    cause = cause_of(error)
+    if cause is None:
+        # not one of ours: its text may quote a row, so only its kind is told unless debugging
+        _LOG.debug("details of the failure", exc_info=error)
+        first = error.__cause__ if isinstance(error, _PublishedAnywayError) else error
+        cause = f"unexpected {type(first).__name__} (--verbose shows details){_NOTHING}"
+    return cause
 
 
 def _run(settings: Settings, options: PipelineOptions) -> None:
@@ -151,17 +173,21 @@ def _execute(
     if workers > 1:
         print(f"  workers   {workers} processes (from {MANY_ROWS:,} rows on; --direct_num_workers decides otherwise)")
         os.environ.setdefault(*_WORKER_MALLOC)
-    warehouse.begin(run)
     try:
-        pipeline = beam.Pipeline(options=options)
+        warehouse.begin(run)
+        pipeline = beam.Pipeline(local_runner(options), options)
+        os.rmdir(pipeline.local_tempdir)  # for transforms of other languages; a run that is killed would leave it
         build(pipeline, warehouse, run, metrics, excluded, choose_slices(options, run.scan.rows))
-        with Progress(warehouse.rows_read, run.scan.rows, enabled=not quiet), submission_told(options):
+        progress = Progress(warehouse.rows_read, run.scan.rows, enabled=not quiet)
+        with progress, submission_told(options), local_workers():
             result = pipeline.run()
         if is_dataflow(options):
             print(submitted_text(result, options))
             return
         result.wait_until_finish()
-    except BaseException:
+        print(summary_text(run, result, warehouse.where_to_look(run.plan)))
+    except BaseException as error:
+        if warehouse.is_published(run):  # what came after the switch takes nothing back
+            raise _PublishedAnywayError from error
         warehouse.abandon(run)
         raise
-    print(summary_text(run, result, warehouse.where_to_look(run.plan)))

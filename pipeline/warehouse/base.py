@@ -111,6 +111,9 @@ class Warehouse(Protocol):
     def abandon(self, run: Run) -> None:
         """Remove what a run that failed has staged."""
 
+    def is_published(self, run: Run) -> bool:
+        """Whether readers see what this run has written, as far as the warehouse can tell."""
+
     def earliest_session_with(self, distinct_ids: frozenset[str]) -> datetime | None:
         """Start of the earliest published session with one of these ids among several, None for none."""
 

@@ -148,6 +148,10 @@ class LocalWarehouse:
         """See `base.Warehouse`."""
         self.snapshots.abandon(run.run_id)
 
+    def is_published(self, run: Run) -> bool:
+        """See `base.Warehouse`."""
+        return self.snapshots.is_published(run.run_id)
+
     def earliest_session_with(self, distinct_ids: frozenset[str]) -> datetime | None:
         """See `base.Warehouse`."""
         found = None

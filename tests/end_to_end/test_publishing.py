@@ -191,6 +191,54 @@ def test_a_full_disk_leaves_the_tables_as_they_were(
     assert run(warehouse) == 0
 
 
+@pytest.mark.parametrize(
+    ("error", "code", "line"),
+    [
+        (
+            OSError(5, "Input/output error"),
+            1,
+            "pipeline: Input/output error; the run's tables are published all the same",
+        ),
+        (ValueError("a row"), 1, "pipeline: unexpected ValueError (--verbose shows details); the run's tables are"),
+        (KeyboardInterrupt(), 130, "pipeline: interrupted; the run's tables are published all the same"),
+    ],
+)
+def test_what_fails_after_the_switch_takes_nothing_back(
+    error: BaseException,
+    code: int,
+    line: str,
+    base: Path,
+    clean: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    honest = Snapshots.switch
+
+    def switch(snapshots: Snapshots, run_id: str) -> None:
+        honest(snapshots, run_id)
+        raise error
+
+    warehouse = copy_of(base, tmp_path)
+    monkeypatch.setattr(Snapshots, "switch", switch)
+    assert run(warehouse) == code
+    assert capfd.readouterr().err.startswith(line)
+    assert tables_of(warehouse) == tables_of(clean)
+
+
+def test_ctrl_c_in_a_program_that_calls_the_pipeline(
+    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    warehouse = copy_of(base, tmp_path)
+    monkeypatch.setattr("transforms.events.EventDecoder.decode", interrupted)
+    assert run(warehouse) == 130
+    assert capfd.readouterr().err == "pipeline: interrupted; nothing is published\n"
+    assert tables_of(warehouse) == tables_of(base)
+
+
 def test_a_lock_that_cannot_be_opened(base: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     warehouse = copy_of(base, tmp_path)
     lock = warehouse / ".posthog_aggregated" / "lock"

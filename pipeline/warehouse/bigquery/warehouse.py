@@ -190,6 +190,12 @@ class BigQueryWarehouse:
         """See `base.Warehouse`."""
         self._drop_staging(run)
 
+    def is_published(self, run: Run) -> bool:
+        """See `base.Warehouse`; its row in the ledger tells."""
+        with contextlib.suppress(RunError):  # the failure that is told is the first one
+            return self._client.number(sql.committed(self._runs, run.run_id)) > 0
+        return False
+
     def earliest_session_with(self, distinct_ids: frozenset[str]) -> datetime | None:
         """See `base.Warehouse`."""
         if not distinct_ids or self._client.table(self._at.aggregated, "sessions") is None:

@@ -1,0 +1,80 @@
+"""Ctrl-C, SIGTERM and SIGHUP: a run ends within seconds, with one line and the shell's exit code.
+
+Only for a process that does nothing else (`python -m pipeline`): a program that calls `pipeline.launcher.main` keeps
+its own handlers, and a KeyboardInterrupt ends the run.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+from collections.abc import Callable
+from types import FrameType
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+#: Seconds that a run has to end its workers and to remove what it has staged.
+_PATIENCE = 15
+_received: int | None = None
+
+
+class Interrupted(KeyboardInterrupt):
+    """A signal asks the run to end."""
+
+
+def run(start: Callable[[], int]) -> int:
+    """The exit code of `start`, or 128 + the number of the signal that ended it. Does not return after a signal."""
+    for number in _SIGNALS:
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup wants it
+            signal.signal(number, _on_signal)
+    try:
+        code = start()
+    except Interrupted:  # before the launcher was there
+        code = exit_code()
+        sys.stderr.write(f"pipeline: {cause()}; nothing is published\n")
+    finally:
+        for number in _SIGNALS:
+            if signal.getsignal(number) is _on_signal:
+                signal.signal(number, signal.SIG_DFL)
+    if _received is not None:
+        _leave(code)  # threads of libraries may wait for ever
+    return code
+
+
+def received() -> bool:
+    """Whether a signal has come, which an error may follow from."""
+    return _received is not None
+
+
+def exit_code() -> int:
+    """What a shell expects of a process that a signal has ended: 130 for Ctrl-C."""
+    return 128 + (_received or signal.SIGINT)
+
+
+def cause() -> str:
+    """`interrupted` or `terminated`, for the line that tells it."""
+    return "interrupted" if _received in (None, signal.SIGINT) else "terminated"
+
+
+def _on_signal(number: int, frame: FrameType | None) -> None:
+    global _received
+    if _received is not None:
+        return  # it is ending
+    _received = number
+    # an exception can get lost (in a callback of C code), or what it closes can wait for ever
+    signal.signal(signal.SIGALRM, _end_now)
+    signal.alarm(_PATIENCE)
+    raise Interrupted
+
+
+def _end_now(number: int, frame: FrameType | None) -> None:
+    os.write(sys.stderr.fileno(), f"pipeline: {cause()}; it did not end in time\n".encode())
+    _leave(exit_code())
+
+
+def _leave(code: int) -> None:
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(code)
