@@ -114,7 +114,7 @@ def test_plan_only_touches_nothing(tmp_path: Path, capfd: pytest.CaptureFixture[
     before = contents(warehouse), tables_of(warehouse), ledger(warehouse)
     assert run(warehouse, "--plan_only") == 0
     out = capfd.readouterr().out
-    assert "incremental (what arrived after" in out
+    assert "incremental (what arrived from" in out
     assert "of 90 rows" in out
     assert (contents(warehouse), tables_of(warehouse), ledger(warehouse)) == before
     fresh = write_events(tmp_path / "fresh", [event(1)])
