@@ -11,7 +11,7 @@ import logging
 import os
 import secrets
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -46,6 +46,8 @@ _LOG = logging.getLogger("pipeline")
 def main(argv: Sequence[str]) -> int:
     """Run the pipeline; the exit code is 0, 1 (failed, nothing published), 2 (bad options) or 130 (interrupted).
 
+    Files and folders that it writes are the owner's only (they hold phone numbers): the umask of the process is 077
+    meanwhile. Default access lists of a folder (setfacl -d) still count, so others can be let in.
     A process that only does this gets its signals from `pipeline.signals`, and then ends with 128 + the signal.
     """
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
@@ -56,7 +58,8 @@ def main(argv: Sequence[str]) -> int:
             _LOG.setLevel(logging.DEBUG)
         else:  # the runner logs what a worker raised, which may quote a row; the one line of cause does not
             logging.getLogger("apache_beam").setLevel(logging.CRITICAL + 1)
-        _run(settings, options)
+        with _owners_only():
+            _run(settings, options)
     except (UsageError, MetricsError) as error:
         print(f"pipeline: {error}", file=sys.stderr)
         return 2
@@ -68,6 +71,16 @@ def main(argv: Sequence[str]) -> int:
         print(f"pipeline: {told}", file=sys.stderr)
         return signals.exit_code() if interrupted else 1
     return 0
+
+
+@contextlib.contextmanager
+def _owners_only() -> Iterator[None]:
+    before = os.umask(0o077)
+    os.umask(before | 0o077)
+    try:
+        yield
+    finally:
+        os.umask(before)
 
 
 class _PublishedAnywayError(Exception):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from functools import partial
 from pathlib import Path
@@ -237,6 +238,22 @@ def test_ctrl_c_in_a_program_that_calls_the_pipeline(
     assert run(warehouse) == 130
     assert capfd.readouterr().err == "pipeline: interrupted; nothing is published\n"
     assert tables_of(warehouse) == tables_of(base)
+
+
+def test_what_is_written_is_the_owners_only(tmp_path: Path) -> None:
+    warehouse = used(tmp_path)
+    before = os.umask(0o022)
+    try:
+        assert run(warehouse) == 0
+        assert run(warehouse, "--limit", "5") == 0
+        assert os.umask(0o022) == 0o022  # as it was, for whatever else this process writes
+    finally:
+        os.umask(before)
+    home = warehouse / ".posthog_aggregated"
+    modes = {path: oct(path.stat().st_mode & 0o777) for path in [home, *home.rglob("*")]}
+    assert {mode for path, mode in modes.items() if path.is_dir()} == {"0o700"}
+    assert {mode for path, mode in modes.items() if path.is_file()} == {"0o600"}
+    assert len(modes) > 10
 
 
 def test_a_lock_that_cannot_be_opened(base: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
