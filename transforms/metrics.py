@@ -38,6 +38,11 @@ _TOP_KEYS = {"libraries", "max_events_per_session", "engaged_by", "engagement_fl
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,99}")
 _MAX_COUNTS = 16  # a count is a bit of the per-event mask in the session accumulator
 _MAX_FLAGS = 62  # a flag is a bit of one signed 64-bit integer
+#: A file is written by hand, a value is a text or a small number.
+_MAX_BYTES = 100_000
+_MAX_TOLD = 300
+_TOO_MUCH = "a value is nested too deep or too large"
+_DEEP = re.compile(r"(?:[\w-]+\.){32}")  # the parser's time is quadratic in the parts of a dotted key
 SCREEN_PROPERTY = "$screen_name"
 LIBRARY_PROPERTY = "$lib"
 SESSION_PROPERTY = "$session_id"
@@ -181,14 +186,23 @@ def load_metrics(path: Path | None = None) -> Metrics:
     """
     path = path or PACKAGED
     try:
+        if path.stat().st_size > _MAX_BYTES:
+            raise MetricsError(f"metrics file {path}: larger than {_MAX_BYTES:,} bytes")
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "is not UTF-8 text"
         raise MetricsError(f"metrics file {path}: {reason}") from error
     try:
+        if _DEEP.search(text):
+            raise MetricsError(_TOO_MUCH)
         return parse_metrics(text)
     except MetricsError as error:
-        raise MetricsError(f"metrics file {path}: {error}") from error
+        told = str(error)
+        raise MetricsError(
+            f"metrics file {path}: {told if len(told) <= _MAX_TOLD else f'{told[:_MAX_TOLD]} …'}"
+        ) from error
+    except (RecursionError, ValueError, OverflowError) as error:  # of the parser, or of telling the value
+        raise MetricsError(f"metrics file {path}: {_TOO_MUCH}") from error
 
 
 def parse_metrics(text: str) -> Metrics:
