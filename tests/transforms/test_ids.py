@@ -15,6 +15,7 @@ from transforms.ids import (
     canonical_session_id,
     canonical_session_ids,
     is_meaningless,
+    meaningless_column,
 )
 
 UUID = "018f0000-0000-7000-8000-00000000ABCD"
@@ -44,9 +45,14 @@ def test_ids_that_may_be_somebody(text: str) -> None:
     assert not is_meaningless(text)
 
 
-@given(st.lists(st.text(max_size=8) | st.sampled_from(["null", "0", "x"])))
+WORDS = st.sampled_from(["null", "0", "x", "GUEST", "'None'", '"nan"', "0-0", "--", "[object Object]", "K", "ſ"])
+
+
+@given(st.lists(st.text(max_size=8) | WORDS | WORDS.map(lambda word: f" {word}\u2003\n")))
 def test_all_at_once_is_each_by_itself(values: list[str]) -> None:
-    assert are_meaningless(values) == [is_meaningless(value) for value in values]
+    alone = [is_meaningless(value) for value in values]
+    assert are_meaningless(values) == alone
+    assert meaningless_column(pa.chunked_array([pa.array(values, pa.string())])).to_pylist() == alone
 
 
 @pytest.mark.parametrize(
