@@ -28,9 +28,10 @@ from transforms.enrich import MakeSessionRows
 from transforms.identity import MatchUsers
 from transforms.metrics import Metrics
 from transforms.persons import AggregatePersons
-from transforms.rejected import MakeRejectedRows
+from transforms.rejected import SettleRejected
 from transforms.sessions import AggregateSessions, DecodeEvents, fact_schema
 from transforms.settle import SettleSessions
+from transforms.social import UniqueSocialEvents
 from transforms.users import UniqueUsers
 
 
@@ -54,8 +55,19 @@ def build(
         table: p | f"Read published {table.name}" >> warehouse.read_published(run, table)
         for table in (sessions, persons, rejected)
     }
-    unique_users = p | "Read users" >> warehouse.read_input(users) | "Deduplicate users" >> UniqueUsers(users.bare, n)
-    matches = (fresh, published[sessions], unique_users.rows) | "Match users" >> MatchUsers(n)
+    unique_users = (
+        p | "Read users" >> warehouse.read_input(users) | "Deduplicate users" >> UniqueUsers(users.bare, n, excluded)
+    )
+    created = (
+        p | "Read Firebase events" >> warehouse.read_input(social),
+        unique_users.also["aliases"],
+    ) | "Deduplicate Firebase events" >> UniqueSocialEvents(social.bare, n)
+    matches = (
+        fresh,
+        decoded.left_out,
+        published[sessions],
+        unique_users.also["identities"],
+    ) | "Match users" >> MatchUsers(n)
     settled = (
         fresh,
         published[sessions],
@@ -65,7 +77,7 @@ def build(
     made = (
         settled.rows,
         unique_users.rows,
-        p | "Read Firebase events" >> warehouse.read_input(social),
+        created.rows,
         published[persons],
     ) | "Make session rows" >> MakeSessionRows(
         metrics, run.stamp, (facts, sessions.bare, users.bare, persons.bare), n, keep_persons=run.keeps_persons
@@ -75,14 +87,15 @@ def build(
     people = (people, made.also["other_persons"]) | "Compare persons" >> CompareWithPublished(
         persons.name, persons.bare, run.stamp, n
     )
-    dead = decoded.rejected | "Make rejected rows" >> MakeRejectedRows(rejected.content)
-    dead = (dead, published[rejected]) | "Compare rejected events" >> CompareWithPublished(
-        rejected.name, rejected.bare, run.stamp, n
-    )
+    dead = (
+        decoded.rejected,
+        published[rejected],
+        unique_users.also["identities"],
+    ) | "Settle rejected events" >> SettleRejected(rejected.bare, run.stamp, n, excluded)
     written = {
         sessions: made.rows,
         persons: (people.rows, made.also["kept_persons"]) | "All persons" >> beam.Flatten(),
         rejected: dead.rows,
     }
-    counts = [step.counts for step in (decoded, settled, unique_users, made, people, dead)]
+    counts = [step.counts for step in (decoded, settled, unique_users, created, made, people, dead)]
     add_publishing(p, run, warehouse, written, counts, decoded.arrivals, (decoded.texts, settled.texts))

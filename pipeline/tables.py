@@ -104,10 +104,14 @@ _PROFILE = [
     _column("businessUser", BOOLEAN, "Whether it is a business account."),
     _column("createdAt", TIMESTAMP, "When the user signed up."),
 ]
+_VERSION = [
+    _column("document_id", TEXT, "Firestore document: its rows are versions of each other."),
+    _column("etl_loaded_at", TIMESTAMP, "When the row was exported: the latest version of a document counts."),
+]
 USERS = Table(
     "firebase",
     "users",
-    pa.schema([_column("user_id", TEXT, "Firebase user id.", required=True), *_PROFILE]),
+    pa.schema([_column("user_id", TEXT, "Firebase user id.", required=True), *_PROFILE, *_VERSION]),
 )
 FIREBASE_EVENTS = Table(
     "firebase",
@@ -116,6 +120,7 @@ FIREBASE_EVENTS = Table(
         [
             _column("user_id", TEXT, "Who created the social event.", required=True),
             _column("createdAt", TIMESTAMP, "When it was created.", required=True),
+            *_VERSION,
         ]
     ),
 )

@@ -18,16 +18,17 @@ from pipeline.plan import LastRun, Plan, Request, make_plan, next_watermark
 from tests.builders import events_batch
 from transforms.changes import Stamp, compare, with_change
 from transforms.elements import rows_to_batch
-from transforms.enrich import clean_firebase_events, session_rows
+from transforms.enrich import session_rows
 from transforms.events import EventDecoder
-from transforms.identity import MATCHES, SESSION_IDS, distinct_ids, match_users
+from transforms.identity import MATCHES, SESSION_IDS, distinct_ids, match_users, session_ids
 from transforms.metrics import Metrics
 from transforms.persons import PersonCombineFn, encoded_parts
 from transforms.preaggregate import preaggregate
 from transforms.session_accumulator import encode
 from transforms.sessions import SessionCombineFn, fact_schema
 from transforms.settle import settle
-from transforms.users import IDENTITIES, clean_users, identities, unique_by_phone, unique_by_user_id
+from transforms.social import keyed_events, of_kept_users, unique_events
+from transforms.users import clean_users, unique_by_phone, unique_by_user_id, unique_documents
 
 Rows = Sequence[dict[str, Any]]
 
@@ -55,18 +56,20 @@ class Model:
         )
         self.counts, self.too_old = {}, []
         self.runs += 1
-        facts, latest = self._facts(events, plan)
+        facts, left_out, latest = self._facts(events, plan)
         sessions, persons = tables.sessions(self.metrics), tables.persons(self.metrics)
         before = {
             table: published if published is not None else table.bare.empty_table()
             for table, published in ((sessions, self.sessions), (persons, self.persons))
         }
-        unique = self._unique(users)
-        settled = self._settle(facts, before[sessions], unique, plan)
+        unique, named = self._unique(users)
+        settled = self._settle(facts, before[sessions], left_out, named["identities"], plan)
         stamp = Stamp(f"run-{self.runs}", datetime(2026, 1, 1, tzinfo=UTC))
         make = session_rows(self.metrics, sessions.bare, stamp, keep_persons=not plan.scope.is_full)
         created = pa.Table.from_pylist(list(social), schema=tables.FIREBASE_EVENTS.bare)
-        firebase_events = self._collect(clean_firebase_events(created))
+        keyed = self._collect(keyed_events(created))
+        owned = {"events": self._collect(unique_events({"events": keyed})), "aliases": named["aliases"]}
+        firebase_events = self._collect(of_kept_users(owned))
         also: dict[str, pa.Table] = {}
         made = self._collect(
             make(
@@ -92,7 +95,7 @@ class Model:
         ]
         return min(banned, default=None)
 
-    def _facts(self, events: Rows, plan: Plan) -> tuple[pa.Table, int | None]:
+    def _facts(self, events: Rows, plan: Plan) -> tuple[pa.Table, pa.Table, int | None]:
         decoded = EventDecoder(self.metrics, self.excluded, plan.scope).decode(events_batch(events))
         self._count(decoded.counts.items())
         self.too_old += decoded.late_sessions
@@ -100,23 +103,29 @@ class Model:
         parts = preaggregate(decoded, self.metrics)
         rows = [(session_id, *combine.extract_output(encode(part))) for session_id, part in parts]
         schema = fact_schema(self.metrics, tables.sessions(self.metrics).bare)
-        return pa.Table.from_batches([rows_to_batch(rows, schema)]), decoded.latest_arrival
+        left_out = [session_ids(decoded.left_out)] if decoded.left_out else []
+        facts = pa.Table.from_batches([rows_to_batch(rows, schema)])
+        return facts, pa.Table.from_batches(left_out, SESSION_IDS), decoded.latest_arrival
 
-    def _unique(self, users: Rows) -> pa.Table:
-        table = pa.Table.from_pylist(list(users), schema=tables.USERS.bare)
-        by_id = self._collect(unique_by_user_id({"users": self._collect(clean_users(table))}))
-        return self._collect(unique_by_phone({"users": by_id}))
+    def _unique(self, users: Rows) -> tuple[pa.Table, dict[str, pa.Table]]:
+        rows = self._collect(clean_users(pa.Table.from_pylist(list(users), schema=tables.USERS.bare)))
+        for step in (unique_documents, unique_by_user_id):
+            rows = self._collect(step({"users": rows}))
+        also: dict[str, pa.Table] = {}
+        return self._collect(unique_by_phone(self.excluded)({"users": rows}), also=also), also
 
-    def _settle(self, facts: pa.Table, published: pa.Table, users: pa.Table, plan: Plan) -> pa.Table:
-        ids = pa.concat_tables(
+    def _settle(
+        self, facts: pa.Table, published: pa.Table, left_out: pa.Table, identities: pa.Table, plan: Plan
+    ) -> pa.Table:
+        ids = [
             _of_batches(rows, lambda batch, fresh=fresh: distinct_ids(batch, fresh), SESSION_IDS)
             for rows, fresh in ((facts, True), (published, False))
-        )
-        keys = _of_batches(users, identities, IDENTITIES).drop_null()
+        ]
+        known = {"ids": pa.concat_tables([*ids, left_out]), "identities": identities}
         given = {
             "facts": facts,
             "published": published,
-            "matches": self._collect(match_users({"ids": ids, "identities": keys}), MATCHES),
+            "matches": self._collect(match_users(known), MATCHES),
             "acquisition": tables.POSTHOG_SESSIONS.bare.empty_table(),
         }
         sessions = tables.sessions(self.metrics).bare
@@ -139,7 +148,7 @@ class Model:
         for result in results:
             if isinstance(result, tuple) and isinstance(result[1], pa.Table):
                 assert also is not None
-                also[result[0]] = result[1]
+                also[result[0]] = pa.concat_tables([also[result[0]], result[1]]) if result[0] in also else result[1]
             elif isinstance(result, tuple):
                 self._count([result])
             elif isinstance(result, str):

@@ -19,8 +19,8 @@ import pyarrow.compute as pc
 from apache_beam.pvalue import PCollection
 
 from transforms.counts import Count
+from transforms.documents import first_of_each
 from transforms.join import JoinByKey, Outcome, Result, Side
-from transforms.users import first_of_each
 
 #: Column that says what happened to a row: one of `CHANGES`.
 CHANGE = "_change"

@@ -27,21 +27,13 @@ from transforms.changes import (
     with_change,
     without_run_columns,
 )
-from transforms.join import EachBatch, JoinByKey, Outcome, Result, Side, all_counts, lookup
+from transforms.join import JoinByKey, Outcome, Result, Side, lookup
 from transforms.metrics import CREATED_EVENT, Metrics
 from transforms.settle import GONE, NEW, SAME, STATE, settled_schema, was
+from transforms.social import SOCIAL_EVENTS
 from transforms.users import PROFILE
 
-FIREBASE_EVENTS = pa.schema([("user_id", pa.string()), ("createdAt", pa.timestamp("us", "UTC"))])
 _MICROS = 1_000_000
-
-
-def clean_firebase_events(events: pa.Table) -> Iterator[pa.Table | tuple[str, int]]:
-    """Rows without a user id or time are counted and left out."""
-    known = events.select(FIREBASE_EVENTS.names).drop_null()
-    if known.num_rows < events.num_rows:
-        yield "firebase_events.incomplete", events.num_rows - known.num_rows
-    yield known
 
 
 def session_rows(
@@ -111,7 +103,7 @@ def unaffected(sessions: pa.Table, persons: pa.Table) -> pa.Array:
 class MakeSessionRows(beam.PTransform):
     """(sessions, users, firebase_events, persons) → `Outcome` of session rows with their change.
 
-    `sessions` are `settled_schema`, `users` unique users, `firebase_events` raw rows, `persons` as published;
+    `sessions` are `settled_schema`, `users` unique users, `firebase_events` `SOCIAL_EVENTS`, `persons` as published;
     all PCollection[pa.RecordBatch]. See `session_rows` for the other outputs.
     """
 
@@ -130,20 +122,17 @@ class MakeSessionRows(beam.PTransform):
         self._sides = {
             "sessions": Side("person_id", settled_schema(facts, sessions)),
             "users": Side("user_id", users),
-            "firebase_events": Side("user_id", FIREBASE_EVENTS),
+            "firebase_events": Side("user_id", SOCIAL_EVENTS),
             "persons": Side("person_id", persons),
         }
         self._partitions = partitions
 
     def expand(self, inputs: tuple[PCollection[pa.RecordBatch], ...]) -> Outcome:
         """One shuffle by person."""
-        sessions, users, events, persons = inputs
-        clean = events | "Clean" >> EachBatch(clean_firebase_events)
-        joined = dict(zip(self._sides, (sessions, users, clean.rows, persons), strict=True))
-        made = joined | "Join by person" >> JoinByKey(
+        joined = dict(zip(self._sides, inputs, strict=True))
+        return joined | "Join by person" >> JoinByKey(
             self._function, self._sides, self._partitions, also=("people", "kept_persons", "other_persons")
         )
-        return made._replace(counts=all_counts(clean, made) | "Counts" >> beam.Flatten())
 
 
 def _derived(metrics: Metrics, tables: dict[str, pa.Table]) -> dict[str, pa.ChunkedArray]:

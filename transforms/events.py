@@ -4,7 +4,7 @@
 returns `DecodedEvents`: columns of the kept rows for `transforms.preaggregate`, the rejected rows with their
 reason, and counts. Every row is in exactly one of kept, filtered.<reason>, rejected.<reason>.
 
-The first reason that applies wins, in the order of `REJECTED`, then `FILTERED`, then the session id, so that
+The first reason that applies wins: an excluded id, then in the order of `REJECTED`, then `FILTERED`, so that
 the outcome of a row does not depend on the batch it comes in.
 """
 
@@ -20,6 +20,7 @@ import pyarrow as pa
 
 from transforms.elements import string_buffers
 from transforms.event_ids import EventIds, event_ids
+from transforms.excluded import Excluded
 from transforms.metrics import (
     LIBRARY_PROPERTY,
     SCREEN_PROPERTY,
@@ -75,6 +76,8 @@ class DecodedEvents:
     """Per `metrics.maxima` the value of each event, NaN for none."""
     rejected: pa.RecordBatch
     """The source's columns of the rejected rows plus `reason`."""
+    left_out: set[tuple[str, str]]
+    """(session id, distinct id) of rows with an excluded distinct id: whose the session is, they tell as well."""
     late_sessions: list[str]
     """Sessions of rows that are new but happened before the window: only a backfill settles them."""
     counts: Counter[str]
@@ -89,7 +92,7 @@ class EventDecoder:
     def __init__(self, metrics: Metrics, excluded: frozenset[str] = frozenset(), scope: Scope = EVERYTHING) -> None:
         self._metrics = metrics
         self._scope = scope
-        self._excluded = excluded
+        self._excluded = Excluded(excluded)
         self._properties = PropertyDecoder(metrics.properties, required=SESSION_PROPERTY)
 
     def decode(self, batch: pa.RecordBatch) -> DecodedEvents:
@@ -107,6 +110,8 @@ class EventDecoder:
         names = text_column(batch.column("event"))
         people = text_column(batch.column("distinct_id"))
 
+        if self._excluded:  # first of all reasons: a row of an excluded person is no dead letter
+            _mark(reason, "excluded_user", lookup(people.codes, self._excluded.among(people.values), bool))
         uuids = batch.column("uuid")
         _mark(reason, "uuid_missing", _blank(uuids))
         _mark(reason, "uuid_too_long", _longer(uuids))
@@ -126,9 +131,6 @@ class EventDecoder:
             library = columns.texts[LIBRARY_PROPERTY]
             known = [value in self._metrics.libraries for value in library.values]
             _mark(reason, "library", ~lookup(library.codes, known, bool))
-        if self._excluded:
-            out = [value in self._excluded for value in people.values]
-            _mark(reason, "excluded_user", lookup(people.codes, out, bool))
         sessions = columns.texts[SESSION_PROPERTY]
         _mark(reason, "session_id_invalid", columns.not_text)
         _mark(reason, "session_id_missing", _blank_codes(sessions))
@@ -152,6 +154,7 @@ class EventDecoder:
             texts={name: _take(column, kept) for name, column in columns.texts.items()},
             maxima=[values[kept] for values in self._maxima(columns)],
             rejected=_rejected(batch, reason),
+            left_out=_pairs(sessions, people, reason == _CODE["excluded_user"]),
             late_sessions=sorted(late_sessions),
             counts=_counts(reason, columns.nulled, outside),
             latest_arrival=int(plausible.max()) if len(plausible) else None,
@@ -224,6 +227,12 @@ def _name_bits(entries: tuple[Metric, ...], names: TextColumn, screens: TextColu
         bits = [sum((name in entry.screens) << i for i, entry in enumerate(entries)) for name in screens.values]
         found = found | lookup(screens.codes, bits, np.int64)
     return found
+
+
+def _pairs(sessions: TextColumn, people: TextColumn, rows: npt.NDArray[np.bool_]) -> set[tuple[str, str]]:
+    there = rows & (sessions.codes >= 0)
+    pairs = zip(sessions.codes[there].tolist(), people.codes[there].tolist(), strict=True)
+    return {(sessions.values[session], people.values[person]) for session, person in pairs}
 
 
 def _take(column: TextColumn, rows: npt.NDArray[np.int64]) -> TextColumn:

@@ -1,27 +1,35 @@
 """Which person a session belongs to: distinct ids → user, resolved anew in every run.
 
-A session's user is the one whose phone number equals any of its distinct ids, else the one whose user id
-does; of several at one level the smallest user id. Without a user the session belongs to its first distinct
-id. Because the session keeps all its distinct ids, a user who signs up later gets older sessions as well.
+A session's user is the one whose phone number equals any of its distinct ids, else the one whose user id, or the id of
+an alias of theirs, does; of several at one level the smallest user id. Phone numbers are compared in their normal form.
+Without a user the session belongs to its first distinct id. Because the session keeps all its distinct ids, a user who
+signs up later gets older sessions as well, and one who is deleted upstream, or gave up a number, loses them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import apache_beam as beam
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 from apache_beam.pvalue import PCollection
 
+from transforms.documents import first_of_each
 from transforms.elements import flat_map
+from transforms.ids import canonical_session_column
 from transforms.join import JoinByKey, Outcome, Side, lookup
-from transforms.users import IDENTITIES, first_of_each, identities
+from transforms.phones import phone_forms
+from transforms.users import IDENTITIES
 
 #: A session can be known twice, from this run's events (`fresh`) and as published, with different ids.
 SESSION_IDS = pa.schema([("session_id", pa.string()), ("fresh", pa.bool_()), ("distinct_id", pa.string())])
-MATCHES = pa.schema([("session_id", pa.string()), ("fresh", pa.bool_()), ("match", pa.string())])
+#: `match` and `excluded` as in `IDENTITIES`.
+MATCHES = pa.schema(
+    [("session_id", pa.string()), ("fresh", pa.bool_()), ("match", pa.string()), ("excluded", pa.bool_())]
+)
 #: The columns of PostHog's own sessions that fill ours.
 ACQUISITION = ("channel_type", "is_bounce")
 #: What `with_person` adds to session facts.
@@ -31,26 +39,45 @@ PERSON = pa.schema([(name, pa.string()) for name in ("user_id", "person_id", "ch
 
 
 def distinct_ids(sessions: pa.RecordBatch, fresh: bool) -> Iterator[pa.RecordBatch]:
-    """Session facts or rows → `SESSION_IDS`, one row a distinct id of a session."""
-    ids = sessions.column("distinct_ids")
-    keys = sessions.column("session_id").take(pc.list_parent_indices(ids))
+    """Session facts or rows → `SESSION_IDS`: one row a distinct id of a session, and one more for its normal form where
+    it is a phone number in another."""
+    lists = sessions.column("distinct_ids")
+    keys = sessions.column("session_id").take(pc.list_parent_indices(lists))
+    ids = pc.list_flatten(lists)
+    forms = phone_forms(ids)
+    differs = pc.not_equal(ids, forms)
+    if pc.any(differs).as_py():
+        keys = pa.concat_arrays([keys, keys.filter(differs)])
+        ids = pa.concat_arrays([ids, forms.filter(differs)])
     marks = pa.array(np.full(len(keys), fresh))
-    yield pa.RecordBatch.from_arrays([keys, marks, pc.list_flatten(ids)], schema=SESSION_IDS)
+    yield pa.RecordBatch.from_arrays([keys, marks, ids], schema=SESSION_IDS)
+
+
+def session_ids(pairs: Iterable[tuple[str, str]]) -> pa.RecordBatch:
+    """(session id, distinct id) of this run's events → `SESSION_IDS`, phone numbers in their normal form as well."""
+    sessions, ids = zip(*sorted(pairs), strict=True)
+    lists = pa.RecordBatch.from_arrays(
+        [pa.array(sessions, pa.string()), pa.array([[one] for one in ids], pa.list_(pa.string()))],
+        ["session_id", "distinct_ids"],
+    )
+    [batch] = distinct_ids(lists, True)
+    return batch
 
 
 def match_users(tables: dict[str, pa.Table]) -> Iterator[pa.Table]:
     """`ids` (`SESSION_IDS`) and `identities` with the same keys → `MATCHES` of sessions with a user."""
     ids = tables["ids"]
     best = _smallest(tables["identities"], "key", "match")
-    match = lookup(best, "key", ids.column("distinct_id"), ["match"]).column("match")
-    columns = {"session_id": ids.column("session_id"), "fresh": ids.column("fresh"), "match": match}
-    yield pa.table(columns, schema=MATCHES).filter(pc.is_valid(match))
+    found = lookup(best, "key", ids.column("distinct_id"), ["match", "excluded"])
+    columns = [ids.column("session_id"), ids.column("fresh"), *found.columns]
+    yield pa.table(columns, schema=MATCHES).filter(pc.is_valid(found.column("match")))
 
 
 class MatchUsers(beam.PTransform):
-    """(fresh facts, published sessions or None, users) → `Outcome` of `MATCHES`.
+    """(fresh facts, what was left out of them, published sessions, `IDENTITIES`) → `Outcome` of `MATCHES`.
 
-    All PCollection[pa.RecordBatch]; `users` are unique users.
+    `left out` are `SESSION_IDS` of events with an excluded distinct id: they are no part of the facts, but they tell
+    whose the session is. All PCollection[pa.RecordBatch].
     """
 
     def __init__(self, partitions: int) -> None:
@@ -59,14 +86,23 @@ class MatchUsers(beam.PTransform):
 
     def expand(self, inputs: tuple[PCollection[pa.RecordBatch], ...]) -> Outcome:
         """One shuffle by distinct id, of ids only."""
-        fresh, published, users = inputs
+        fresh, left_out, published, identities = inputs
         ids = (
             fresh | "Fresh ids" >> flat_map(distinct_ids, True),
+            left_out,
             published | "Published ids" >> flat_map(distinct_ids, False),
         ) | "All ids" >> beam.Flatten()
-        keys = users | "Identities" >> flat_map(identities)
         sides = {"ids": Side("distinct_id", SESSION_IDS), "identities": Side("key", IDENTITIES)}
-        return {"ids": ids, "identities": keys} | "Join by id" >> JoinByKey(match_users, sides, self._partitions)
+        return {"ids": ids, "identities": identities} | "Join by id" >> JoinByKey(match_users, sides, self._partitions)
+
+
+def have_excluded_user(sessions: pa.Table, matches: pa.Table) -> npt.NDArray[np.bool_]:
+    """Which sessions settle to an excluded user, whatever other ids they have; arguments as of `with_person`."""
+    if not pc.any(matches.column("excluded")).as_py():
+        return np.zeros(sessions.num_rows, bool)
+    best = _smallest(matches, "session_id", "match")
+    found = lookup(best, "session_id", sessions.column("session_id"), ["excluded"]).column("excluded")
+    return np.asarray(found.fill_null(False))
 
 
 def with_person(sessions: pa.Table, matches: pa.Table, acquisition: pa.Table) -> pa.Table:
@@ -87,6 +123,14 @@ def with_person(sessions: pa.Table, matches: pa.Table, acquisition: pa.Table) ->
     for field, column in zip(PERSON, added, strict=True):
         sessions = sessions.append_column(field, column)
     return sessions
+
+
+def canonical_acquisition(sessions: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
+    """Rows of PostHog's sessions with their ids in the form of ours (`transforms.ids`)."""
+    index = sessions.schema.get_field_index("session_id")
+    columns = list(sessions.columns)
+    columns[index] = canonical_session_column(columns[index])
+    yield pa.RecordBatch.from_arrays(columns, schema=sessions.schema)
 
 
 def latest_acquisition(sessions: pa.Table) -> pa.Table:

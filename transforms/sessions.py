@@ -20,6 +20,7 @@ from transforms.combine import EncodedCombineFn
 from transforms.counts import NAMESPACE, Count
 from transforms.elements import ToBatches, collect_less, split
 from transforms.events import EventDecoder
+from transforms.identity import session_ids
 from transforms.metrics import Metrics
 from transforms.preaggregate import preaggregate
 from transforms.scope import Scope
@@ -144,7 +145,7 @@ class _DecodeBatch(beam.DoFn):
     once; nothing of a row is ever logged.
     """
 
-    REJECTED, COUNTS, ARRIVALS, LATE = "rejected", "counts", "arrivals", "texts"
+    REJECTED, COUNTS, ARRIVALS, LATE, LEFT_OUT = "rejected", "counts", "arrivals", "texts", "left_out"
 
     def __init__(self, metrics: Metrics, excluded: frozenset[str], scope: Scope, slices: Sequence[str]) -> None:
         self._metrics, self._excluded, self._scope, self._slices = metrics, excluded, scope, slices
@@ -173,6 +174,8 @@ class _DecodeBatch(beam.DoFn):
             yield TaggedOutput(self.COUNTS, count)
         if events.latest_arrival is not None:
             yield TaggedOutput(self.ARRIVALS, events.latest_arrival)
+        if events.left_out:
+            yield TaggedOutput(self.LEFT_OUT, session_ids(events.left_out))
         for session_id in events.late_sessions:
             yield TaggedOutput(self.LATE, session_id)
 
@@ -190,6 +193,8 @@ class Decoded(NamedTuple):
     """The greatest arrival of each batch, µs."""
     texts: PCollection[str]
     """Sessions of events that came too late for the run's window."""
+    left_out: PCollection[pa.RecordBatch]
+    """`SESSION_IDS` of events with an excluded distinct id."""
 
 
 class DecodeEvents(beam.PTransform):
@@ -207,6 +212,7 @@ class DecodeEvents(beam.PTransform):
             _DecodeBatch.COUNTS: Count,
             _DecodeBatch.ARRIVALS: int,
             _DecodeBatch.LATE: str,
+            _DecodeBatch.LEFT_OUT: pa.RecordBatch,
         }
         outputs = split(batches, self._decode, **types)
         return Decoded(tuple([outputs.pop(name) for name in self._slices]), **outputs)

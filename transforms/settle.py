@@ -21,7 +21,17 @@ import pyarrow.compute as pc
 from apache_beam.pvalue import PCollection
 
 from transforms.changes import equal
-from transforms.identity import MATCHES, PERSON, differences, latest_acquisition, with_person
+from transforms.elements import flat_map
+from transforms.excluded import Excluded
+from transforms.identity import (
+    MATCHES,
+    PERSON,
+    canonical_acquisition,
+    differences,
+    have_excluded_user,
+    latest_acquisition,
+    with_person,
+)
 from transforms.join import JoinByKey, Outcome, Result, Side
 from transforms.scope import Scope
 from transforms.sessions import ARRIVAL, ROWS
@@ -54,6 +64,7 @@ def settle(
     Gives rows of `settled_schema`, counts of input rows (`kept`, `duplicates`, `filtered.<reason>`), and the
     ids of sessions that are touched but too old for the window.
     """
+    listed = Excluded(excluded)
     target = settled_schema(facts_schema, sessions_schema)
     fact_names = [field.name for field in facts_schema if field.name not in (ROWS, ARRIVAL)]
 
@@ -64,21 +75,27 @@ def settle(
         if scope.is_full:
             use, stay = np.ones(facts.num_rows, bool), np.zeros(published.num_rows, bool)
         else:
-            use, stale, stay = _choose(scope, excluded, facts, published, position)
+            use, stale, stay = _choose(scope, listed, facts, published, position)
             for reason, where in (("too_old", stale), ("untouched", ~use & ~stale)):
                 rows = int(_ints(facts.column(ROWS))[where].sum())
                 if rows:
                     yield f"filtered.session_{reason}", rows
             if stale.any():
                 yield from facts.column("session_id").filter(pa.array(stale)).to_pylist()
+        is_fresh = matches.column("fresh")
+        fresh_matches, old_matches = matches.filter(is_fresh), matches.filter(pc.invert(is_fresh))
+        gone_with_user = use & have_excluded_user(facts, fresh_matches)
+        stay &= ~have_excluded_user(published, old_matches)
+        if gone_with_user.any():
+            yield "filtered.excluded_user", int(_ints(facts.column(ROWS))[gone_with_user].sum())
+        use &= ~gone_with_user
         facts, position = facts.filter(pa.array(use)), position.filter(pa.array(use))
         yield from row_counts(facts)
 
         acquisition = latest_acquisition(tables["acquisition"])
-        is_fresh = matches.column("fresh")
-        fresh = with_person(facts.select(fact_names), matches.filter(is_fresh), acquisition)
+        fresh = with_person(facts.select(fact_names), fresh_matches, acquisition)
         staying = published.filter(pa.array(stay))
-        old = with_person(staying.select(fact_names), matches.filter(pc.invert(is_fresh)), acquisition)
+        old = with_person(staying.select(fact_names), old_matches, acquisition)
         for chosen in (fresh, old):
             yield from differences(chosen, acquisition)
         found = np.isin(np.arange(published.num_rows), np.asarray(position.fill_null(-1)))
@@ -119,7 +136,9 @@ class SettleSessions(beam.PTransform):
 
     def expand(self, inputs: tuple[PCollection[pa.RecordBatch], ...]) -> Outcome:
         """One shuffle by session id."""
-        sides = dict(zip(self._sides, inputs, strict=True))
+        *others, acquisition = inputs
+        canonical = acquisition | "Canonical ids" >> flat_map(canonical_acquisition)
+        sides = dict(zip(self._sides, (*others, canonical), strict=True))
         return sides | "Join by session" >> JoinByKey(self._function, self._sides, self._partitions)
 
 
@@ -159,7 +178,7 @@ def _beside(
 
 
 def _choose(
-    scope: Scope, excluded: frozenset[str], facts: pa.Table, published: pa.Table, position: pa.ChunkedArray
+    scope: Scope, excluded: Excluded, facts: pa.Table, published: pa.Table, position: pa.ChunkedArray
 ) -> tuple[_Bools, _Bools, _Bools]:
     """(fresh facts to use, of these touched but too old, published rows whose facts stay)."""
     banned = _has_any(published.column("distinct_ids"), excluded)
@@ -190,14 +209,11 @@ def _touched(
     return (touched | unknown) & whole, touched & ~whole
 
 
-def _has_any(lists: pa.ChunkedArray, wanted: frozenset[str]) -> _Bools:
+def _has_any(lists: pa.ChunkedArray, wanted: Excluded) -> _Bools:
     """Whether each list of distinct ids holds an excluded one."""
     found = np.zeros(len(lists), bool)
-    if wanted:
-        values = pa.array(sorted(wanted), pa.string())
-        flat = lists.combine_chunks()
-        hits = pc.list_parent_indices(flat).filter(pc.is_in(pc.list_flatten(flat), values))
-        found[np.asarray(hits)] = True
+    flat = lists.combine_chunks()
+    found[np.asarray(pc.list_parent_indices(flat))[wanted.mask(pc.list_flatten(flat))]] = True
     return found
 
 

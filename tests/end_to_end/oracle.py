@@ -16,6 +16,7 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
+_VERSION = "document_id VARCHAR, etl_loaded_at TIMESTAMPTZ"
 _INPUTS = {
     "events": (
         "posthog_etl/events",
@@ -29,9 +30,9 @@ _INPUTS = {
     "users": (
         "firebase_etl_prod/users",
         "user_id VARCHAR, fullName VARCHAR, phoneNumber VARCHAR, username VARCHAR, email VARCHAR, "
-        "contactAccessGranted BOOLEAN, businessUser BOOLEAN, createdAt TIMESTAMPTZ",
+        f"contactAccessGranted BOOLEAN, businessUser BOOLEAN, createdAt TIMESTAMPTZ, {_VERSION}",
     ),
-    "social": ("firebase_etl_prod/events", "user_id VARCHAR, createdAt TIMESTAMPTZ"),
+    "social": ("firebase_etl_prod/events", f"user_id VARCHAR, createdAt TIMESTAMPTZ, {_VERSION}"),
 }
 
 
@@ -169,7 +170,7 @@ def expected(
     for name, value in {**vars(rules), "limit": str(max_events_per_session)}.items():
         script = script.replace(f"{{{name}}}", value)
     db.execute(script)
-    counts = dict(db.execute("select outcome, count(*) from outcomes group by 1").fetchall())
+    counts = dict(db.execute("select outcome, count(*) from settled group by 1").fetchall())
     usable, kept = counts.pop("usable", 0), db.execute("select count(*) from used").fetchall()[0][0]
     counts |= {"read": usable + sum(counts.values()), "kept": kept, "duplicates": usable - kept}
     sessions = db.sql("select * exclude (duration_us, start_us) from sessions order by session_id")

@@ -2,11 +2,21 @@
 -- Input views: events, posthog_sessions, users, social (with all their columns), excluded(id).
 -- Placeholders: {libraries} (a condition on lib), {limit}.
 
+-- phone numbers as the sample and the tests write them: +1 (201) 555-0100, 0012015550100; nothing else changes
+create macro digits_of(id) as regexp_replace(id, '[^0-9+]', '', 'g');
+create macro phone(id) as
+    case when regexp_full_match(trim(id), '[+(]?[0-9][-0-9 ().]{6,}')
+        then case when digits_of(id) like '00%' then '+' || substr(digits_of(id), 3) else digits_of(id) end
+        else trim(id) end;
+create macro lower_uuid(id) as
+    case when regexp_full_match(id, '[0-9a-fA-F]{8}(-?[0-9a-fA-F]{4}){4}[0-9a-fA-F]{8}') then lower(id) else id end;
+create table banned as select id from excluded union select phone(id) from excluded;
+
 create table typed as
 select
     *,
-    case when json_type(props, '$."$session_id"') = 'VARCHAR' then json_extract_string(props, '$."$session_id"') end
-        as session_id,
+    case when json_type(props, '$."$session_id"') = 'VARCHAR'
+        then lower_uuid(json_extract_string(props, '$."$session_id"')) end as session_id,
     coalesce(json_type(props, '$."$session_id"'), 'NULL') not in ('VARCHAR', 'NULL') as session_id_is_odd,
     case when json_type(props, '$."$lib"') = 'VARCHAR' then json_extract_string(props, '$."$lib"') end as lib
 from (
@@ -21,6 +31,7 @@ create table outcomes as
 select
     *,
     case
+        when distinct_id in (from banned) or phone(distinct_id) in (from banned) then 'filtered.excluded_user'
         when coalesce(trim(uuid), '') = '' then 'rejected.uuid_missing'
         when length(uuid) > 400 then 'rejected.uuid_too_long'
         when coalesce(trim(event), '') = '' then 'rejected.event_missing'
@@ -32,7 +43,6 @@ select
         when is_blank then 'rejected.properties_missing'
         when props is null then 'rejected.properties_invalid'
         when not coalesce(({libraries}), false) then 'filtered.library'
-        when distinct_id in (select id from excluded) then 'filtered.excluded_user'
         when session_id_is_odd then 'rejected.session_id_invalid'
         when coalesce(trim(session_id), '') = '' then 'rejected.session_id_missing'
         when length(session_id) > 400 then 'rejected.session_id_too_long'
@@ -40,11 +50,68 @@ select
     end as outcome
 from typed;
 
+-- users: blank is null; the latest version of a document, unique by user_id, then by phone; most complete first
+create table clean_users as
+select
+    user_id,
+    case when trim(fullName) <> '' then fullName end as fullName,
+    nullif(trim(phoneNumber), '') as phoneNumber,
+    case when trim(username) <> '' then username end as username,
+    case when trim(email) <> '' then email end as email,
+    contactAccessGranted, businessUser, createdAt, document_id, etl_loaded_at
+from users where trim(user_id) <> '';
+create table ranked_users as
+select *,
+    (fullName is not null)::int + (phoneNumber is not null)::int + (username is not null)::int
+    + (email is not null)::int + (contactAccessGranted is not null)::int + (businessUser is not null)::int
+    + (createdAt is not null)::int as completeness
+from clean_users;
+create table by_document as
+select * from ranked_users
+qualify row_number() over (
+    partition by coalesce('id' || document_id, 'user' || user_id)
+    order by etl_loaded_at desc nulls last, completeness desc, user_id, fullName nulls last, phoneNumber nulls last,
+        username nulls last, email nulls last, contactAccessGranted nulls last, businessUser nulls last,
+        createdAt nulls last
+) = 1;
+create table by_user as
+select * from by_document
+qualify row_number() over (
+    partition by user_id
+    order by completeness desc, fullName nulls last, phoneNumber nulls last, username nulls last, email nulls last,
+        contactAccessGranted nulls last, businessUser nulls last, createdAt nulls last
+) = 1;
+create table owners as
+select *, first_value(user_id) over (
+    partition by coalesce('phone' || phone(phoneNumber), 'user' || user_id) order by completeness desc, user_id
+) as owner
+from by_user;
+create table unique_users as select * from owners where user_id = owner;
+create table banned_users as
+select distinct owner from owners
+where user_id in (from banned) or phone(phoneNumber) in (from banned);
+
+-- whose a session is, also by the events that are left out
+create table matches as
+select session_id, coalesce(min(p.owner), min(u.owner)) as user_id
+from (
+    select distinct session_id, distinct_id as id from outcomes
+    where outcome = 'usable' or outcome = 'filtered.excluded_user' and session_id is not null
+) ids
+left join owners p on phone(ids.id) = phone(p.phoneNumber)
+left join owners u on ids.id = u.user_id
+group by session_id;
+create table settled as
+select outcomes.* replace (
+    case when outcome = 'usable' and user_id in (from banned_users) then 'filtered.excluded_user' else outcome end
+    as outcome)
+from outcomes left join matches using (session_id);
+
 -- one row an event; rows of one uuid are repetitions and equal in everything that counts
 create table used as
 select distinct on (session_id, uuid)
     session_id, uuid, event, distinct_id, timestamp, epoch_us(timestamp) as us, props
-from outcomes where outcome = 'usable' order by timestamp, bq_ingested_timestamp;
+from settled where outcome = 'usable' order by timestamp, bq_ingested_timestamp;
 
 create macro text_of(props, name) as
     case when json_type(props, '$."' || name || '"') = 'VARCHAR'
@@ -66,49 +133,19 @@ select
     {metrics}
 from used group by session_id;
 
--- users: blank is null; unique by user_id, then by phone; most complete first
-create table clean_users as
-select
-    nullif(trim(user_id), '') as user_id, nullif(trim(fullName), '') as full_name_key,
-    case when trim(fullName) <> '' then fullName end as fullName,
-    case when trim(phoneNumber) <> '' then phoneNumber end as phoneNumber,
-    case when trim(username) <> '' then username end as username,
-    case when trim(email) <> '' then email end as email,
-    contactAccessGranted, businessUser, createdAt
-from users where trim(user_id) <> '';
-create table ranked_users as
-select *,
-    (fullName is not null)::int + (phoneNumber is not null)::int + (username is not null)::int
-    + (email is not null)::int + (contactAccessGranted is not null)::int + (businessUser is not null)::int
-    + (createdAt is not null)::int as completeness
-from clean_users;
-create table by_user as
-select * from ranked_users
-qualify row_number() over (
-    partition by user_id
-    order by completeness desc, fullName nulls last, phoneNumber nulls last, username nulls last, email nulls last,
-        contactAccessGranted nulls last, businessUser nulls last, createdAt nulls last
-) = 1;
-create table unique_users as
-select * from by_user
-qualify phoneNumber is null or row_number() over (partition by phoneNumber order by completeness desc, user_id) = 1;
-
-create table matches as
-select session_id, coalesce(min(p.user_id), min(u.user_id)) as user_id
-from (select session_id, unnest(distinct_ids) as id from facts) ids
-left join unique_users p on ids.id = p.phoneNumber
-left join unique_users u on ids.id = u.user_id
-group by session_id;
-
 create table acquisition as
-select session_id, channel_type, is_bounce from posthog_sessions
+select lower_uuid(session_id) as session_id, channel_type, is_bounce from posthog_sessions
 qualify row_number() over (
-    partition by session_id order by end_timestamp desc nulls last, channel_type nulls last, is_bounce nulls last
+    partition by lower_uuid(session_id) order by end_timestamp desc nulls last, channel_type nulls last, is_bounce nulls last
 ) = 1;
 
+create table social_events as
+select distinct on (coalesce('id' || document_id, 'row' || user_id || epoch_us(createdAt))) user_id, createdAt
+from social order by etl_loaded_at desc nulls last, user_id, createdAt;
 create table created as
 select f.session_id, count(*) as events_created_count
-from facts f join matches using (session_id) join social s on s.user_id = matches.user_id
+from facts f join matches using (session_id) join owners o on o.owner = matches.user_id
+join social_events s on s.user_id = o.user_id
 where epoch_us(s.createdAt) between f.start_us and f.end_us
 group by f.session_id;
 
