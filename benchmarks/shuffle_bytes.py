@@ -9,7 +9,8 @@ import sys
 from pathlib import Path
 
 from pipeline import tables
-from pipeline.warehouse.parquet import files_of, read_shard, table_shards
+from pipeline.warehouse.folders import files_of
+from pipeline.warehouse.parquet import read_shard, table_shards
 from transforms.events import EventDecoder
 from transforms.metrics import load_metrics
 from transforms.preaggregate import preaggregate
@@ -22,8 +23,9 @@ def shuffle_bytes(warehouse: Path) -> tuple[int, int, int]:
     decoder = EventDecoder(metrics)
     total = events = 0
     sessions = set()
-    for shard in table_shards(files_of(warehouse / "posthog_etl" / "events")):
-        for batch in read_shard(shard, tables.EVENTS.bare):
+    label = "posthog_etl.events"
+    for shard in table_shards(files_of(warehouse / "posthog_etl" / "events"), label):
+        for batch in read_shard(shard, tables.EVENTS, label):
             decoded = decoder.decode(batch)
             events += len(decoded.timestamps)
             for key, part in preaggregate(decoded, metrics):

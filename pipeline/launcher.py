@@ -140,6 +140,7 @@ def _plan(settings: Settings, warehouse: Warehouse, metrics: Metrics, excluded: 
         max_rejected_ratio=settings.max_rejected_ratio,
         code_version=__version__,
         options=settings.given,
+        input_counts=inventory.counts,
         tables=tables.outputs(metrics)[: 2 if plan.mode == "sample" else 3],
         # rows that another version made may have to change although nothing arrived
         keeps_persons=not plan.scope.is_full and last is not None and last.code_version == __version__,

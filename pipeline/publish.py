@@ -44,7 +44,8 @@ def add_publishing(
     old = too_old | "All too old" >> beam.Flatten()
     old = old | "List too old" >> ListIds("sessions.too_old", MAX_LISTED)
     latest = arrivals | "Latest arrival" >> beam.CombineGlobally(max).without_defaults()
-    every = [*counts, old["counts"]] | "All counts" >> beam.Flatten()
+    inputs = p | "Problems of the inputs" >> beam.Create(run.input_counts).with_output_types(Count)
+    every = [*counts, old["counts"], inputs] | "All counts" >> beam.Flatten()
     _ = (
         p
         | "Start publishing" >> beam.Create([run])

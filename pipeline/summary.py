@@ -10,6 +10,7 @@ from apache_beam.runners.runner import PipelineResult
 
 from pipeline.plan import from_micros
 from pipeline.warehouse.base import Inventory, Run
+from pipeline.warehouse.columns import LOST, UNREADABLE
 from transforms.changes import CHANGES
 from transforms.counts import NAMESPACE
 
@@ -28,6 +29,7 @@ def plan_text(run: Run, inventory: Inventory, where: str) -> str:
         lines.append(f"  watermark {plan.watermark:%Y-%m-%d %H:%M:%S} UTC")
     if inventory.absent:
         lines.append(f"  absent    {', '.join(inventory.absent)} (their columns are null, false or 0)")
+    lines += [f"  note      {problem.line}" for problem in inventory.problems]
     return "\n".join(lines)
 
 
@@ -62,6 +64,11 @@ def summary_text(run: Run, result: PipelineResult, where: str) -> str:
         ]
         total = sum(counts.get(f"{table}.{change}", 0) for change in CHANGES if change != "deleted")
         lines.append(f"  {table:<9} {total:,} ({', '.join(parts) or 'nothing to change'})")
+    for name, number in sorted(counts.items()):
+        if name.startswith(UNREADABLE):
+            lines.append(f"  note      column {name.removeprefix(UNREADABLE)} cannot be read: it is null")
+        if name.startswith(LOST):
+            lines.append(f"  note      {number:,} values of {name.removeprefix(LOST)} cannot be read: they are null")
     for name, text in _NOTES.items():
         if counts.get(name):
             lines.append(f"  note      {counts[name]:,} {text}")

@@ -257,7 +257,7 @@ def _blank(texts: pa.Array) -> npt.NDArray[np.bool_]:
     first = np.zeros(len(texts), np.uint8)
     first[~blank] = data[offsets[:-1][~blank]]
     for i in np.flatnonzero(_IS_BLANK[first] & ~blank):
-        blank[i] = not texts[i].as_py().strip(_BLANK)
+        blank[i] = not bytes(data[offsets[i] : offsets[i + 1]]).strip(_BLANK.encode())
     return blank
 
 

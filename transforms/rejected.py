@@ -26,6 +26,7 @@ from transforms.elements import flat_map, rows_to_batch
 from transforms.excluded import Excluded
 from transforms.join import JoinByKey, Outcome, Result, Side, all_counts
 from transforms.phones import phone_forms
+from transforms.texts import valid_text
 from transforms.users import IDENTITIES
 
 #: Texts of an original row are cut here, in characters.
@@ -45,7 +46,7 @@ def rejected_rows(batch: pa.RecordBatch, schema: pa.Schema) -> Iterator[pa.Recor
     The key is a hash of the whole row and the reason, so that reading a row again adds nothing.
     """
     rows = []
-    for row in _with_integer_times(batch).to_pylist():
+    for row in _readable(batch).to_pylist():
         reason = row.pop("reason")
         times = {name: row[name] for name in ("timestamp", "bq_ingested_timestamp")}
         row |= {name: _iso(value) for name, value in times.items()}
@@ -156,9 +157,15 @@ def _cut(value: Any) -> Any:
     return value[:MAX_ROW_TEXT] if isinstance(value, str) else value
 
 
-def _with_integer_times(batch: pa.RecordBatch) -> pa.RecordBatch:
-    """Times as µs: Python's datetime cannot hold all that a broken row can."""
-    columns = [column.cast(pa.int64()) if pa.types.is_timestamp(column.type) else column for column in batch.columns]
+def _readable(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """Times as µs, which Python's datetime cannot always hold, and texts as UTF-8, which a broken row need not be."""
+    columns = []
+    for column in batch.columns:
+        if pa.types.is_timestamp(column.type):
+            column = column.cast(pa.int64())
+        elif pa.types.is_string(column.type):
+            column = valid_text(column)
+        columns.append(column)
     return pa.RecordBatch.from_arrays(columns, batch.schema.names)
 
 

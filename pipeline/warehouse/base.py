@@ -16,12 +16,28 @@ from transforms.counts import Count
 
 
 @dataclass(frozen=True)
+class Problem:
+    """Something of the inputs that a run does without."""
+
+    line: str
+    """What, where, and what is expected."""
+    counts_as: str | None = None
+    """Its name among the counts of the run."""
+
+
+@dataclass(frozen=True)
 class Inventory:
     """What is there before a run, from metadata only."""
 
     absent: tuple[str, ...]
     """Optional input tables that do not exist, as dataset.table."""
     last_run: LastRun | None
+    problems: tuple[Problem, ...] = ()
+
+    @property
+    def counts(self) -> tuple[Count, ...]:
+        """Of the problems, for the ledger of a run: each name once, however many files have it."""
+        return tuple((name, 1) for name in sorted({one.counts_as for one in self.problems if one.counts_as}))
 
 
 @dataclass(frozen=True)
@@ -52,6 +68,8 @@ class Run:
     options: Mapping[str, str]
     tables: tuple[Table, ...]
     """The tables it recomputes."""
+    input_counts: tuple[Count, ...] = ()
+    """What the inputs lack, see `Inventory.counts`."""
     keeps_persons: bool = False
     """Whether published persons whose sessions are all as they were need not be aggregated again."""
 

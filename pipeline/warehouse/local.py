@@ -20,17 +20,10 @@ from pipeline import tables
 from pipeline.errors import RunError
 from pipeline.plan import LastRun, Plan
 from pipeline.tables import Table
-from pipeline.warehouse.base import Inventory, Run, Scan, Staged
-from pipeline.warehouse.parquet import (
-    ReadParquet,
-    RowGroup,
-    check_columns,
-    files_of,
-    row_groups,
-    rows_told,
-    shards,
-    table_shards,
-)
+from pipeline.warehouse.base import Inventory, Problem, Run, Scan, Staged
+from pipeline.warehouse.folders import files_of, unread_text
+from pipeline.warehouse.parquet import ReadParquet, problems_in, rows_told, shards, table_shards
+from pipeline.warehouse.row_groups import RowGroup, row_groups
 from pipeline.warehouse.snapshots import Snapshots
 from transforms.changes import CHANGE, CHANGES
 from transforms.counts import Count
@@ -65,19 +58,17 @@ class LocalWarehouse:
     def inventory(self) -> Inventory:
         """See `base.Warehouse`; from the Parquet footers."""
         self._check_root()
-        events = self._folder(tables.EVENTS)
-        files = files_of(events)
-        if not files:
-            raise RunError(f"no events: {events} has no *.parquet file")
-        check_columns(files, tables.EVENTS, self._label(tables.EVENTS))
-        absent = []
-        for table in tables.OPTIONAL_INPUTS:
-            found = files_of(self._folder(table))
-            if found:
-                check_columns(found, table, self._label(table))
-            else:
-                absent.append(self._label(table))
-        return Inventory(tuple(absent), self._last_run())
+        absent, problems = list[str](), list[Problem]()
+        for table in (tables.EVENTS, *tables.OPTIONAL_INPUTS):
+            folder, label = self._folder(table), self._label(table)
+            unread, files = unread_text(folder, label), files_of(folder)
+            if not files and table is tables.EVENTS:
+                raise RunError(f"no events: {folder} has no *.parquet file" + (f" ({unread})" if unread else ""))
+            if not files:
+                absent.append(label)
+            problems += [Problem(unread)] if unread else []
+            problems += problems_in(files, table, label)
+        return Inventory(tuple(absent), self._last_run(), tuple(problems))
 
     def scan(self, plan: Plan) -> Scan:
         """See `base.Warehouse`; from the Parquet footers."""
@@ -94,16 +85,18 @@ class LocalWarehouse:
 
     def read_events(self, plan: Plan) -> beam.PTransform:
         """See `base.Warehouse`."""
-        return ReadParquet(shards(self._needed(plan), plan.limit), tables.EVENTS.bare, self._progress)
+        needed = shards(self._needed(plan), plan.limit)
+        return ReadParquet(needed, tables.EVENTS, self._label(tables.EVENTS), self._progress)
 
     def read_input(self, table: Table) -> beam.PTransform:
         """See `base.Warehouse`."""
-        return ReadParquet(table_shards(files_of(self._folder(table))), table.bare)
+        label = self._label(table)
+        return ReadParquet(table_shards(files_of(self._folder(table)), label), table, label)
 
     def read_published(self, run: Run, table: Table) -> beam.PTransform:
         """See `base.Warehouse`."""
-        files = self._published_files(run.published_name(table))
-        return ReadParquet(table_shards(files), table.bare)
+        files, label = self._published_files(run.published_name(table)), self._label(table)
+        return ReadParquet(table_shards(files, label), table, label)
 
     def begin(self, run: Run) -> None:
         """See `base.Warehouse`."""
@@ -209,7 +202,7 @@ class LocalWarehouse:
     def _all_groups(self) -> list[RowGroup]:
         if self._groups is None:
             files = files_of(self._folder(tables.EVENTS))
-            self._groups = row_groups(files, tables.EVENTS)
+            self._groups = row_groups(files, self._label(tables.EVENTS))
         return self._groups
 
     def _needed(self, plan: Plan) -> list[RowGroup]:

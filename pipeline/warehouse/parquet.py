@@ -1,27 +1,33 @@
-"""Parquet folders: what is in them, which row groups a plan needs, and reading them as record batches."""
+"""Parquet files: opening them, what of a table they hold, and reading their row groups as record batches."""
 
 from __future__ import annotations
 
 import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import apache_beam as beam
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.errors import RunError
-from pipeline.plan import micros
 from pipeline.tables import Table
-from pipeline.warehouse.batches import BATCH_ROWS, rebatch
+from pipeline.warehouse.base import Problem
+from pipeline.warehouse.batches import BATCH_BYTES, BATCH_ROWS, LONG, cut, rebatch
+from pipeline.warehouse.columns import Columns, Found, Lost, bind, count_lost
 from transforms.elements import flat_map
-from transforms.scope import ARRIVAL_TIME, EVENT_TIME, NO_VALUES, UNKNOWN, Range, Scope, may_hold
 
 #: Rows that one element of the read step stands for.
 SHARD_ROWS = 262_144
+#: So few rows are read at a time where a footer cannot tell how long single texts are: in row groups of so many bytes,
+#: and in columns of so few that a dictionary may be most of them.
+_FEW_ROWS, _HUGE_BYTES, _SMALL_BYTES = 1_024, 2**31, 4 * 2**20
+#: Column chunks are read in parts of this size, not at once: it bounds the memory, and costs no time.
+_PART_BYTES = 4 * 2**20
+#: Long texts that have fewer stored bytes a row must be repetitions.
+_REPEATED_BYTES = 512
 _ROWS = struct.Struct("<I")
 
 #: (path, row groups) of one file.
@@ -36,84 +42,77 @@ class Shard:
     limit: int | None = None
 
 
-@dataclass(frozen=True)
-class RowGroup:
-    """One row group: where it is and what its statistics say of its times."""
+class Group(Protocol):
+    """A row group: where it is."""
 
+    @property
+    def path(self) -> str:
+        """Of its file."""
+
+    @property
+    def index(self) -> int:
+        """Its place there."""
+
+    @property
+    def rows(self) -> int:
+        """How many it has."""
+
+
+@dataclass(frozen=True)
+class _Whole:
     path: str
     index: int
     rows: int
-    bytes: int
-    """Compressed bytes of the columns that are read."""
-    events: Range = UNKNOWN
-    arrivals: Range = UNKNOWN
-
-    def needed(self, scope: Scope) -> bool:
-        """Whether it can hold a row that a run of this scope must see."""
-        return scope.is_full or may_hold(scope.wanted, {EVENT_TIME: self.events, ARRIVAL_TIME: self.arrivals})
 
 
-def files_of(folder: Path) -> list[Path]:
-    """The Parquet files of a table, by name."""
-    return sorted(path for path in folder.glob("*.parquet") if path.is_file())
-
-
-def open_file(path: str | Path) -> pq.ParquetFile:
-    """Open a file; RunError naming it when it is no Parquet."""
+def open_file(path: str | Path, label: str, **options: Any) -> pq.ParquetFile:
+    """Open a file of a table; RunError naming both when it is no Parquet."""
     try:
-        return pq.ParquetFile(path)
-    except (pa.ArrowInvalid, OSError) as error:
-        raise RunError(f"{path} cannot be read as Parquet: {_first_line(error)}") from error
+        # Parquet's old 96-bit timestamps reach beyond what 64 bits of nanoseconds can hold
+        return pq.ParquetFile(
+            path,
+            coerce_int96_timestamp_unit="us",
+            page_checksum_verification=True,
+            pre_buffer=False,
+            buffer_size=_PART_BYTES,
+            **options,
+        )
+    except (pa.ArrowException, OSError) as error:
+        raise RunError(f"{label}: {path} cannot be read as Parquet: {_first_line(error)}") from error
 
 
-def check_columns(files: Sequence[Path], table: Table, label: str) -> frozenset[str]:
-    """The table's columns that occur in its files.
+def columns_of(file: pq.ParquetFile, path: str | Path, table: Table, label: str) -> Columns:
+    """How the columns of a table are read from a file; RunError as `columns.bind` says."""
+    found = [Found(field.name, field.type, str(field.type)) for field in file.schema_arrow]
+    expected = {field.type: str(field.type) for field in table.schema}
+    return bind(table, found, label, expected, f" in {Path(path).name}")
+
+
+def problems_in(files: Sequence[Path], table: Table, label: str) -> list[Problem]:
+    """What of a table's columns its files hold in a form that cannot be read.
 
     Raises:
-      RunError: a required column is missing or a column has a type that does not fit, naming them.
+      RunError: see `columns.bind`; a file without rows has nothing to refuse.
     """
-    found: set[str] = set()
+    problems = list[Problem]()
     for path in files:
-        schema = open_file(path).schema_arrow
-        for field in table.schema:
-            if field.name not in schema.names:
-                if not field.nullable:
-                    raise RunError(f"{label}: required column {field.name!r} is missing in {path.name}")
-                continue
-            kind = schema.field(field.name).type
-            if not _fits(kind, field.type):
-                raise RunError(f"{label}: column {field.name!r} is {kind} in {path.name}, expected {field.type}")
-            found.add(field.name)
-    return frozenset(found)
+        file = open_file(path, label)
+        if file.metadata.num_rows:
+            problems += columns_of(file, path, table, label).problems
+    return problems
 
 
-def row_groups(files: Sequence[Path], table: Table) -> list[RowGroup]:
-    """All row groups of the events, with the statistics that pruning needs."""
-    wanted = set(table.schema.names)
-    found: list[RowGroup] = []
+def table_shards(files: Sequence[Path], label: str) -> list[Shard]:
+    """Whole files dealt into shards."""
+    groups = []
     for path in files:
-        file = open_file(path)
-        metadata = file.metadata
-        names = [metadata.schema.column(i).path for i in range(metadata.num_columns)]
-        for index in range(metadata.num_row_groups):
-            group = metadata.row_group(index)
-            if not group.num_rows:
-                continue
-            columns = {name: group.column(i) for i, name in enumerate(names)}
-            found.append(
-                RowGroup(
-                    str(path),
-                    index,
-                    group.num_rows,
-                    sum(columns[name].total_compressed_size for name in names if name.split(".")[0] in wanted),
-                    events=_range(columns.get(EVENT_TIME)),
-                    arrivals=_range(columns.get(ARRIVAL_TIME)),
-                )
-            )
-    return found
+        metadata = open_file(path, label).metadata
+        numbers = range(metadata.num_row_groups)
+        groups += [_Whole(str(path), number, metadata.row_group(number).num_rows) for number in numbers]
+    return shards([group for group in groups if group.rows])
 
 
-def shards(groups: Sequence[RowGroup], limit: int | None = None) -> list[Shard]:
+def shards(groups: Sequence[Group], limit: int | None = None) -> list[Shard]:
     """Row groups dealt into shards of about `SHARD_ROWS` rows; at most `limit` rows in all."""
     found: list[Shard] = []
     pieces: dict[str, list[int]] = {}
@@ -137,38 +136,86 @@ def shards(groups: Sequence[RowGroup], limit: int | None = None) -> list[Shard]:
     return found
 
 
-def table_shards(files: Sequence[Path]) -> list[Shard]:
-    """Whole files dealt into shards."""
-    groups = []
-    for path in files:
-        metadata = open_file(path).metadata
-        groups += [
-            RowGroup(str(path), index, metadata.row_group(index).num_rows, 0)
-            for index in range(metadata.num_row_groups)
-            if metadata.row_group(index).num_rows
-        ]
-    return shards(groups)
+def read_shard(shard: Shard, table: Table, label: str, lost: Lost | None = None) -> Iterator[pa.RecordBatch]:
+    """The rows of a shard as batches of the table's bare schema; `lost` is told of values that could not be read."""
+    return rebatch(_conformed(shard, table, label, lost))
 
 
-def read_shard(shard: Shard, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
-    """The rows of a shard as batches of `schema`."""
-    return rebatch(_raw_batches(shard, schema), schema)
-
-
-def _raw_batches(shard: Shard, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+def _conformed(shard: Shard, table: Table, label: str, lost: Lost | None) -> Iterator[pa.RecordBatch]:
     left = shard.limit
     for path, indices in shard.pieces:
-        file = open_file(path)
-        names = [name for name in schema.names if name in file.schema_arrow.names]
-        for raw in file.iter_batches(BATCH_ROWS, row_groups=list(indices), columns=names, use_threads=False):
+        file = open_file(path, label)
+        columns = columns_of(file, path, table, label)
+        for raw in _raw_batches(file, (path, indices), columns, label):
             if left is not None:
                 raw = raw.slice(0, left)
                 left -= raw.num_rows
-            yield raw
+            for part in cut(raw):
+                yield columns.conform(part, lost)
 
 
-def _read_and_tell(shard: Shard, schema: pa.Schema, progress: Path | None) -> Iterator[pa.RecordBatch]:
-    for batch in read_shard(shard, schema):
+def _raw_batches(file: pq.ParquetFile, piece: Piece, columns: Columns, label: str) -> Iterator[pa.RecordBatch]:
+    path, indices = piece
+    names = list(columns.names)
+    sizes = _Sizes.of(file, indices, names)
+    if sizes.repeated:
+        file = open_file(path, label, metadata=file.metadata, read_dictionary=sizes.repeated)
+    try:
+        yield from file.iter_batches(sizes.batch_rows, row_groups=list(indices), columns=names, use_threads=False)
+    except (pa.ArrowException, OSError) as error:
+        raise RunError(_damage(file, piece, names, label)) from error
+
+
+@dataclass(frozen=True)
+class _Sizes:
+    """What the footer says of the bytes of a piece's columns."""
+
+    batch_rows: int
+    """So many rows have about `BATCH_BYTES`."""
+    repeated: list[str]
+    """Columns whose texts may be long and are stored once for many rows: they are read as dictionaries."""
+
+    @classmethod
+    def of(cls, file: pq.ParquetFile, indices: Sequence[int], names: Sequence[str]) -> _Sizes:
+        """From the footer of a file."""
+        wanted, repeated = set(names), set[str]()
+        batch_rows = BATCH_ROWS
+        for index in indices:
+            group = file.metadata.row_group(index)
+            size = 0
+            for number in range(group.num_columns):
+                column = group.column(number)
+                name = column.path_in_schema
+                if name.split(".")[0] not in wanted:
+                    continue
+                size += column.total_uncompressed_size
+                if name.lower() in LONG and column.has_dictionary_page:
+                    if column.total_uncompressed_size < _REPEATED_BYTES * group.num_rows:
+                        repeated.add(name)
+                    elif column.total_uncompressed_size < _SMALL_BYTES:
+                        batch_rows = min(batch_rows, _FEW_ROWS)
+            batch_rows = min(batch_rows, max(1, BATCH_BYTES * group.num_rows // max(size, 1)))
+            if size > _HUGE_BYTES:
+                batch_rows = min(batch_rows, _FEW_ROWS)
+        return cls(batch_rows, sorted(repeated))
+
+
+def _damage(file: pq.ParquetFile, piece: Piece, names: Sequence[str], label: str) -> str:
+    """One line about the first column that cannot be read, found by reading each alone."""
+    path, indices = piece
+    for index in indices:
+        for name in names:
+            try:
+                for _ in file.iter_batches(BATCH_ROWS, row_groups=[index], columns=[name], use_threads=False):
+                    pass
+            except (pa.ArrowException, OSError) as error:
+                what = f"column {name!r} of {path} (row group {index})"
+                return f"{label}: {what} cannot be read, the file is damaged: {type(error).__name__}; write it again"
+    return f"{label}: {path} cannot be read; write it again"
+
+
+def _read_and_tell(shard: Shard, table: Table, label: str, progress: Path | None) -> Iterator[pa.RecordBatch]:
+    for batch in read_shard(shard, table, label, count_lost(table)):
         yield batch
         if progress is not None:
             with progress.open("ab") as file:  # one small append is atomic, also among processes
@@ -185,61 +232,22 @@ def rows_told(progress: Path) -> int:
 
 
 class ReadParquet(beam.PTransform):
-    """PBegin → PCollection[pa.RecordBatch] of `schema`: the rows of some shards, read in parallel.
+    """PBegin → PCollection[pa.RecordBatch] of a table's bare schema: the rows of some shards, read in parallel.
 
     With a `progress` file, workers append the number of rows of each batch to it (see `rows_told`).
     """
 
-    def __init__(self, shards: Sequence[Shard], schema: pa.Schema, progress: Path | None = None) -> None:
+    def __init__(self, shards: Sequence[Shard], table: Table, label: str, progress: Path | None = None) -> None:
         super().__init__()
-        self._shards, self._schema, self._progress = list(shards), schema, progress
+        self._shards, self._table, self._label, self._progress = list(shards), table, label, progress
 
     def expand(self, begin: beam.pvalue.PBegin) -> beam.PCollection[pa.RecordBatch]:
         """Shards are spread over the workers before they are read."""
         return (
             begin
             | "Shards" >> beam.Create(self._shards, reshuffle=True).with_output_types(Shard)
-            | "Read shards" >> flat_map(_read_and_tell, self._schema, self._progress, takes=Shard)
+            | "Read shards" >> flat_map(_read_and_tell, self._table, self._label, self._progress, takes=Shard)
         )
-
-
-def _fits(kind: pa.DataType, wanted: pa.DataType) -> bool:
-    if pa.types.is_dictionary(kind):
-        kind = kind.value_type
-    if pa.types.is_null(kind):
-        return True
-    if pa.types.is_string(wanted):
-        return pa.types.is_string(kind) or pa.types.is_large_string(kind) or _is_json(kind)
-    if pa.types.is_timestamp(wanted):
-        return pa.types.is_timestamp(kind)
-    if pa.types.is_integer(wanted):
-        return pa.types.is_integer(kind)
-    if pa.types.is_floating(wanted):
-        return pa.types.is_floating(kind) or pa.types.is_integer(kind)
-    return bool(kind == wanted) or (pa.types.is_list(wanted) and pa.types.is_list(kind))
-
-
-def _is_json(kind: pa.DataType) -> bool:
-    return kind == pa.string_view() or isinstance(kind, pa.JsonType)
-
-
-def _range(column: Any) -> Range:
-    """What the statistics of a timestamp column chunk say, in µs. They count nulls apart: min and max skip them."""
-    if column is None:
-        return NO_VALUES
-    statistics = column.statistics
-    if statistics is None:
-        return UNKNOWN
-    nulls = statistics.null_count if statistics.has_null_count else None
-    if not statistics.has_min_max:
-        return NO_VALUES if nulls == column.num_values else Range(has_nulls=nulls != 0)
-    return Range(_stamp(statistics.min), _stamp(statistics.max), has_nulls=nulls != 0)
-
-
-def _stamp(value: object) -> int | None:
-    if not isinstance(value, datetime):
-        return None
-    return micros(value if value.tzinfo else value.replace(tzinfo=UTC))
 
 
 def _first_line(error: BaseException) -> str:

@@ -12,9 +12,11 @@ from google.api_core import exceptions
 from google.auth.exceptions import DefaultCredentialsError, RefreshError
 from requests.exceptions import ConnectionError as RequestError
 
+from pipeline import tables
 from pipeline.errors import RunError
 from pipeline.warehouse.bigquery.client import told
 from pipeline.warehouse.bigquery.read import Source, _OpenStreams, _ReadStream
+from pipeline.warehouse.columns import Columns
 
 
 @pytest.mark.parametrize(
@@ -81,7 +83,9 @@ def test_one_session_with_projection_and_pruning() -> None:
 
 @pytest.mark.parametrize("limit", [None, 30, 25, 10, 1])
 def test_a_stream_gives_its_rows_in_the_schema_up_to_the_limit(limit: int | None) -> None:
-    batches = list(_ReadStream(SCHEMA, limit).process("stream-1"))
+    table = tables.Table("posthog", "events", SCHEMA)
+    columns = Columns(table, "d.events", {"uuid": "uuid", "timestamp": "timestamp"}, {}, {})
+    batches = list(_ReadStream(columns, limit).process("stream-1"))
     assert {batch.schema for batch in batches} == {SCHEMA}
     found = pa.Table.from_batches(batches)
     assert found.column("uuid").to_pylist() == [str(number) for number in range(limit or 30)]

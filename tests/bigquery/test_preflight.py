@@ -10,6 +10,7 @@ import google.cloud.bigquery_storage
 import pytest
 from google.api_core import exceptions
 
+from pipeline import tables
 from pipeline.errors import RunError
 from pipeline.plan import Plan
 from pipeline.warehouse.bigquery import preflight
@@ -18,6 +19,7 @@ from pipeline.warehouse.bigquery.client import told
 from pipeline.warehouse.bigquery.preflight import check_bucket, check_streams
 from pipeline.warehouse.bigquery.read import Source
 from pipeline.warehouse.bigquery.warehouse import Datasets
+from pipeline.warehouse.columns import Columns
 from transforms.scope import EVERYTHING
 
 
@@ -137,7 +139,8 @@ def test_a_check_that_fails_comes_before_anything_is_made(failing: str, monkeypa
     for name in ("check_bucket", "check_streams"):
         monkeypatch.setattr(module, name, check(name))
     warehouse = module.BigQueryWarehouse(Datasets("p", "in", "in", "out"), "DIRECT_READ", "gs://files/temp")
-    warehouse._location, warehouse._columns = "EU", {"in.events": ("uuid",)}
+    columns = Columns(tables.EVENTS, "in.events", {"uuid": "uuid"}, {}, {})
+    warehouse._location, warehouse._columns = "EU", {"in.events": columns}
     vars(warehouse)["_client"] = client = Mock()
     run: Any = SimpleNamespace(plan=Plan("full", EVERYTHING, "", None))
     with pytest.raises(RunError, match=failing):

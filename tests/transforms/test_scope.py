@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from pipeline import tables
 from pipeline.plan import from_micros
 from pipeline.warehouse.bigquery import sql
-from pipeline.warehouse.parquet import row_groups
+from pipeline.warehouse.row_groups import row_groups
 from transforms.scope import ARRIVAL_TIME, EVENT_TIME, EVERYTHING, MAX_AHEAD, NO_VALUES, Range, Scope, may_hold
 
 HOUR = 3_600_000_000
@@ -116,9 +116,10 @@ def test_row_groups_that_are_not_read_hold_nothing(
     rows = [(stamp, arrival if dated else None) for stamp, arrival in rows]
     stamps, arrivals = zip(*rows, strict=True)
     columns = {EVENT_TIME: stamps, ARRIVAL_TIME: arrivals} if dated else {EVENT_TIME: stamps}
-    schema = pa.schema([(name, tables.TIMESTAMP) for name in columns])
-    pq.write_table(pa.table({name: list(values) for name, values in columns.items()}, schema), path, size)
-    for group in row_groups([path], tables.EVENTS):
+    content = {name: pa.array(values, tables.TIMESTAMP) for name, values in columns.items()}
+    others = {name: pa.array(["x"] * len(rows)) for name in ("uuid", "event", "properties", "distinct_id")}
+    pq.write_table(pa.table(content | others), path, row_group_size=size)
+    for group in row_groups([path], "in.events"):
         begin = group.index * size
         assert group.needed(scope) or not any(wanted(scope, rows[begin : begin + size]))
 

@@ -16,8 +16,9 @@ from apache_beam.io.gcp.internal.clients import bigquery as beam_bigquery
 from apache_beam.utils.windowed_value import WindowedValue
 from google.cloud import bigquery_storage
 
-from pipeline.warehouse.batches import BATCH_ROWS, rebatch
+from pipeline.warehouse.batches import BATCH_BYTES, BATCH_ROWS, LONG, rebatch
 from pipeline.warehouse.bigquery.client import told
+from pipeline.warehouse.columns import Columns, count_lost
 from transforms.elements import at_bundle_end
 
 METHODS = ("DIRECT_READ", "EXPORT", "ARROW")
@@ -41,14 +42,14 @@ class Source:
 
 
 class ReadTable(beam.PTransform):
-    """PBegin → PCollection[pa.RecordBatch] of `schema`: the rows of one table, columns that it lacks null.
+    """PBegin → PCollection[pa.RecordBatch] of a table's bare schema, as `columns` finds them in the source.
 
     `temp_dataset` exists; Beam is told to use it, as otherwise it cleans up by deleting datasets that it finds.
     """
 
-    def __init__(self, source: Source, schema: pa.Schema, method: str, temp_dataset: str) -> None:
+    def __init__(self, source: Source, columns: Columns, method: str, temp_dataset: str) -> None:
         super().__init__()
-        self._source, self._schema, self._method, self._temp_dataset = source, schema, method, temp_dataset
+        self._source, self._columns, self._method, self._temp_dataset = source, columns, method, temp_dataset
 
     def expand(self, begin: beam.pvalue.PBegin) -> beam.PCollection[pa.RecordBatch]:
         """Streams or files are spread over the workers."""
@@ -59,7 +60,7 @@ class ReadTable(beam.PTransform):
                 | "Source" >> beam.Create([source])
                 | "Open streams" >> beam.ParDo(_OpenStreams())
                 | "Spread streams" >> beam.Reshuffle()
-                | "Read streams" >> beam.ParDo(_ReadStream(self._schema, source.limit))
+                | "Read streams" >> beam.ParDo(_ReadStream(self._columns, source.limit))
             )
         pruned: dict[str, Any] = {}
         if self._method == "DIRECT_READ":
@@ -73,26 +74,30 @@ class ReadTable(beam.PTransform):
                 temp_dataset=beam_bigquery.DatasetReference(projectId=source.project, datasetId=self._temp_dataset),
                 **pruned,
             )
-            | "Batch rows" >> beam.ParDo(_BatchRows(self._schema))
+            | "Batch rows" >> beam.ParDo(_BatchRows(self._columns))
         )
 
 
 @beam.typehints.with_input_types(Any)
 @beam.typehints.with_output_types(pa.RecordBatch)
 class _BatchRows(beam.DoFn):
-    """Dict rows → record batches of a schema."""
+    """Dict rows → record batches of a table's bare schema."""
 
-    def __init__(self, schema: pa.Schema) -> None:
-        self._schema = schema
+    def __init__(self, columns: Columns) -> None:
+        self._columns = columns
+        self._long = [source for source in columns.names if source.lower() in LONG]
 
     def start_bundle(self) -> None:
         """Start with nothing held back."""
         self._rows: list[dict[str, Any]] = []
+        self._bytes = 0
 
     def process(self, row: dict[str, Any]) -> Iterator[pa.RecordBatch]:
-        """Hold the row back until a batch is full."""
+        """Hold the row back until a batch is full, by rows or by bytes."""
         self._rows.append(row)
-        if len(self._rows) >= BATCH_ROWS // 2:
+        for name in self._long:
+            self._bytes += len(row.get(name) or ())
+        if len(self._rows) >= BATCH_ROWS // 2 or self._bytes >= BATCH_BYTES:
             yield self._batch()
 
     def finish_bundle(self) -> Iterator[WindowedValue]:
@@ -101,9 +106,11 @@ class _BatchRows(beam.DoFn):
             yield at_bundle_end(self._batch())
 
     def _batch(self) -> pa.RecordBatch:
-        rows, self._rows = self._rows, []
-        columns = [pa.array([row.get(field.name) for row in rows], field.type) for field in self._schema]
-        return pa.RecordBatch.from_arrays(columns, schema=self._schema)
+        rows, self._rows, self._bytes = self._rows, [], 0
+        columns, exact = self._columns, self._columns.exact
+        values = {source: pa.array([row.get(source) for row in rows], exact.get(source)) for source in columns.names}
+        batch = pa.record_batch(values) if values else pa.record_batch({"": pa.nulls(len(rows))})
+        return columns.conform(batch, count_lost(columns.table))
 
 
 @beam.typehints.with_input_types(Source)
@@ -138,12 +145,13 @@ def open_session(source: Source, streams: int) -> bigquery_storage.ReadSession:
 class _ReadStream(beam.DoFn):
     """Stream names → record batches; the client resumes a broken stream at the offset that it reached."""
 
-    def __init__(self, schema: pa.Schema, limit: int | None) -> None:
-        self._schema, self._limit = schema, limit
+    def __init__(self, columns: Columns, limit: int | None) -> None:
+        self._columns, self._limit = columns, limit
 
     def process(self, stream: str) -> Iterator[pa.RecordBatch]:
         """Read one stream to its end, or to the limit."""
-        return rebatch(self._raw(stream), self._schema)
+        lost = count_lost(self._columns.table)
+        return rebatch(self._columns.conform(batch, lost) for batch in self._raw(stream))
 
     def _raw(self, stream: str) -> Iterator[pa.RecordBatch]:
         left = self._limit

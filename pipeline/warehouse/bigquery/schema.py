@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from pipeline.errors import RunError
 from pipeline.tables import Table, description
+from pipeline.warehouse.columns import Columns, Found, bind
 from transforms.changes import CHANGE
 
 Field = dict[str, Any]
@@ -25,13 +26,29 @@ _TYPES = {
 }
 #: The API accepts and gives both names.
 _SAME = {"INT64": "INTEGER", "FLOAT64": "FLOAT", "BOOL": "BOOLEAN"}
-#: Types of input columns that are read as one of ours.
-_READABLE = {
-    "STRING": ("STRING", "JSON"),
-    "INTEGER": ("INTEGER",),
-    "FLOAT": ("FLOAT", "INTEGER"),
-    "BOOLEAN": ("BOOLEAN",),
-    "TIMESTAMP": ("TIMESTAMP",),
+#: What the Storage Read API gives for the types that a `Cast` reads; DATETIME as Avro has it, as text.
+_KINDS = {
+    "STRING": pa.string(),
+    "JSON": pa.string(),
+    "BYTES": pa.binary(),
+    "INTEGER": pa.int64(),
+    "FLOAT": pa.float64(),
+    "NUMERIC": pa.decimal128(38, 9),
+    "BIGNUMERIC": pa.decimal256(76, 38),
+    "BOOLEAN": pa.bool_(),
+    "TIMESTAMP": pa.timestamp("us", "UTC"),
+    "DATE": pa.date32(),
+    "DATETIME": pa.string(),
+}
+#: Stands for all others: nothing is read from it.
+_OTHER = pa.time64("us")
+#: What an input column should be.
+_EXPECTED = {
+    pa.string(): "STRING or JSON",
+    pa.int64(): "INTEGER",
+    pa.float64(): "FLOAT or INTEGER",
+    pa.bool_(): "BOOLEAN",
+    pa.timestamp("us", "UTC"): "TIMESTAMP",
 }
 
 
@@ -70,25 +87,23 @@ def missing_fields(table: Table, existing: Sequence[Field], label: str) -> list[
     return [field | {"mode": "REPEATED" if field["mode"] == "REPEATED" else "NULLABLE"} for field in missing]
 
 
-def check_input(table: Table, existing: Sequence[Field], label: str) -> tuple[str, ...]:
-    """The table's columns that an existing input table has.
+def check_input(table: Table, existing: Sequence[Field], label: str) -> Columns:
+    """How the columns of an existing input table are read; RunError as `columns.bind` says."""
+    found = [Found(field["name"], _kind(field), _told(field)) for field in existing]
+    return bind(table, found, label, _EXPECTED, "")
 
-    Raises:
-      RunError: a required column is missing, or a column has a type that does not fit, naming them.
-    """
-    found = {field["name"]: field for field in existing}
-    present = []
-    for wanted in fields_of(table):
-        name, field = wanted["name"], found.get(wanted["name"])
-        if field is None:
-            if wanted["mode"] == "REQUIRED":
-                raise RunError(f"{label}: required column {name!r} is missing")
-            continue
-        allowed = _READABLE[wanted["type"]]
-        if _type(field) not in allowed or field.get("mode") == "REPEATED":
-            raise RunError(f"{label}: column {name!r} is {_type(field)}, expected {' or '.join(allowed)}")
-        present.append(name)
-    return tuple(present)
+
+def _kind(field: Field) -> pa.DataType:
+    """The Arrow type that reading a column gives."""
+    if field.get("mode") == "REPEATED":
+        return pa.list_(_kind(field | {"mode": "NULLABLE"}))
+    if _type(field) in ("RECORD", "STRUCT"):
+        return pa.struct([(part["name"], _kind(part)) for part in field.get("fields", ())])
+    return _KINDS.get(_type(field), _OTHER)
+
+
+def _told(field: Field) -> str:
+    return f"{'REPEATED ' if field.get('mode') == 'REPEATED' else ''}{_type(field)}"
 
 
 def _type(field: Field) -> str:

@@ -19,7 +19,7 @@ from pipeline import tables
 from pipeline.errors import RunError
 from pipeline.plan import LastRun, Plan
 from pipeline.tables import Table
-from pipeline.warehouse.base import Inventory, Run, Scan, Staged
+from pipeline.warehouse.base import Inventory, Problem, Run, Scan, Staged
 from pipeline.warehouse.bigquery import sql
 from pipeline.warehouse.bigquery.client import BigQueryClient, TableInfo
 from pipeline.warehouse.bigquery.preflight import check_bucket, check_streams
@@ -27,6 +27,7 @@ from pipeline.warehouse.bigquery.publish import publish_once, wait_for_loads
 from pipeline.warehouse.bigquery.read import ReadTable, Source
 from pipeline.warehouse.bigquery.schema import check_input, fields_of, missing_fields, staging_fields
 from pipeline.warehouse.bigquery.stage import ROWS, StageChanges
+from pipeline.warehouse.columns import Columns
 from transforms.changes import CHANGES
 from transforms.counts import Count
 
@@ -62,7 +63,7 @@ class BigQueryWarehouse:
         self._at, self._method, self._temp_location = datasets, read_method, temp_location
         self._location: str | None = None
         self._infos: dict[str, TableInfo | None] = {}
-        self._columns: dict[str, tuple[str, ...]] = {}
+        self._columns: dict[str, Columns] = {}
         self._late = False
 
     def __getstate__(self) -> dict[str, Any]:
@@ -82,7 +83,7 @@ class BigQueryWarehouse:
     def inventory(self) -> Inventory:
         """See `base.Warehouse`; from the tables' metadata."""
         self._check_locations()
-        absent = []
+        absent, problems = list[str](), list[Problem]()
         for table in (tables.EVENTS, *tables.OPTIONAL_INPUTS):
             info = self._info(table, table.name)
             if info is None and table is tables.EVENTS:
@@ -90,8 +91,10 @@ class BigQueryWarehouse:
             if info is None:
                 absent.append(self._label(table))
             else:
-                self._columns[self._label(table)] = check_input(table, info.fields, self._label(table))
-        return Inventory(tuple(absent), self._last_run())
+                columns = check_input(table, info.fields, self._label(table))
+                self._columns[self._label(table)] = columns
+                problems += columns.problems
+        return Inventory(tuple(absent), self._last_run(), tuple(problems))
 
     def scan(self, plan: Plan) -> Scan:
         """See `base.Warehouse`; bytes are what BigQuery says that a query of the same columns and rows would bill."""
@@ -99,28 +102,35 @@ class BigQueryWarehouse:
         assert info is not None, "inventory() has seen it"
         name = self._name(tables.EVENTS, tables.EVENTS.name)
         columns = self._columns[self._label(tables.EVENTS)]
-        late = sql.count_late(name, plan.scope, columns)
+        late = sql.count_late(name, plan.scope, columns.sources)
         self._late = late is not None and self._client.number(late) > 0
-        condition = sql.window(plan.scope, columns, late=self._late)
+        condition = sql.window(plan.scope, columns.sources, late=self._late)
         return Scan(
             rows=info.rows if plan.limit is None else min(plan.limit, info.rows),
             rows_total=info.rows,
-            bytes=self._client.bytes_of(sql.select(name, columns, condition)),
-            bytes_total=self._client.bytes_of(sql.select(name, columns, None)),
+            bytes=self._client.bytes_of(sql.select(name, columns.names, condition)),
+            bytes_total=self._client.bytes_of(sql.select(name, columns.names, None)),
         )
 
     def read_events(self, plan: Plan) -> beam.PTransform:
         """See `base.Warehouse`; a limit is read by `ARROW`, the only method that can stop."""
         method = self._method if plan.limit is None else "ARROW"
-        return ReadTable(self._events(plan), tables.EVENTS.bare, method, self._at.aggregated)
+        columns = self._columns[self._label(tables.EVENTS)]
+        return ReadTable(self._events(plan), columns, method, self._at.aggregated)
 
     def read_input(self, table: Table) -> beam.PTransform:
         """See `base.Warehouse`."""
-        return self._read(table, table.name, self._columns.get(self._label(table), ()))
+        columns = self._columns.get(self._label(table))
+        return self._read(table, table.name, columns) if columns else _Nothing()
 
     def read_published(self, run: Run, table: Table) -> beam.PTransform:
         """See `base.Warehouse`; read even when its metadata says that it is empty, which may be old."""
-        return self._read(table, run.published_name(table), tuple(table.schema.names))
+        name = run.published_name(table)
+        if self._info(table, name) is None:
+            return _Nothing()
+        # begin() adds columns that are missing
+        columns = check_input(table, fields_of(table), f"{self._at.aggregated}.{name}")
+        return self._read(table, name, columns)
 
     def begin(self, run: Run) -> None:
         """See `base.Warehouse`: the dataset, target tables with all their columns, the fence, staging tables."""
@@ -221,14 +231,12 @@ class BigQueryWarehouse:
 
     def _events(self, plan: Plan) -> Source:
         columns = self._columns[self._label(tables.EVENTS)]
-        condition = sql.window(plan.scope, columns, late=self._late)
-        return Source(self._at.project, self._at.posthog, tables.EVENTS.name, columns, condition, plan.limit)
+        condition = sql.window(plan.scope, columns.sources, late=self._late)
+        return Source(self._at.project, self._at.posthog, tables.EVENTS.name, columns.names, condition, plan.limit)
 
-    def _read(self, table: Table, name: str, columns: tuple[str, ...]) -> beam.PTransform:
-        if self._info(table, name) is None:
-            return _Nothing()
-        source = Source(self._at.project, self._at.of(table), name, columns)
-        return ReadTable(source, table.bare, self._method, self._at.aggregated)
+    def _read(self, table: Table, name: str, columns: Columns) -> beam.PTransform:
+        source = Source(self._at.project, self._at.of(table), name, columns.names)
+        return ReadTable(source, columns, self._method, self._at.aggregated)
 
     def _check_locations(self) -> None:
         """The input datasets must be there, and in one location with the output."""
