@@ -7,7 +7,7 @@
                         │                 ▲   ▲           │ posthog  │  published                               │ with ledger)
                         │            unique   published ──┘ sessions │  persons                                │
                         │             users   sessions           users,                                        │
-                        └─► rejected                           firebase events     Compare ─► rejected events ─┘
+                        └─► rejected                           firebase events      Settle ─► rejected events ─┘
 
 Events are shuffled once, as per-session parts of a batch. Everything after that moves packed record batches of
 sessions, joined by hash partition (`transforms.join`), and is recomputed in every run, but persons whose
@@ -25,6 +25,7 @@ from pipeline.publish import add_publishing
 from pipeline.warehouse.base import Run, Warehouse
 from transforms.changes import CompareWithPublished
 from transforms.enrich import MakeSessionRows
+from transforms.excluded import CountExcluded
 from transforms.identity import MatchUsers
 from transforms.metrics import Metrics
 from transforms.persons import AggregatePersons
@@ -87,6 +88,11 @@ def build(
     people = (people, made.also["other_persons"]) | "Compare persons" >> CompareWithPublished(
         persons.name, persons.bare, run.stamp, n
     )
+    listed = {
+        "distinct_id": decoded.left_out,
+        "distinct_ids": published[sessions],
+        "key": unique_users.also["identities"],
+    } | "Count excluded ids" >> CountExcluded(excluded)
     dead = (
         decoded.rejected,
         published[rejected],
@@ -97,5 +103,5 @@ def build(
         persons: (people.rows, made.also["kept_persons"]) | "All persons" >> beam.Flatten(),
         rejected: dead.rows,
     }
-    counts = [step.counts for step in (decoded, settled, unique_users, created, made, people, dead)]
+    counts = [*(step.counts for step in (decoded, settled, unique_users, created, made, people, dead)), listed]
     add_publishing(p, run, warehouse, written, counts, decoded.arrivals, (decoded.texts, settled.texts))

@@ -13,6 +13,7 @@ from pipeline.warehouse.base import Inventory, Run
 from pipeline.warehouse.columns import LOST, UNREADABLE
 from transforms.changes import CHANGES
 from transforms.counts import NAMESPACE
+from transforms.excluded import LISTED, MATCHED
 
 
 def plan_text(run: Run, inventory: Inventory, where: str) -> str:
@@ -69,6 +70,9 @@ def summary_text(run: Run, result: PipelineResult, where: str) -> str:
             lines.append(f"  note      column {name.removeprefix(UNREADABLE)} cannot be read: it is null")
         if name.startswith(LOST):
             lines.append(f"  note      {number:,} values of {name.removeprefix(LOST)} cannot be read: they are null")
+    if LISTED in counts:
+        listed, matched = counts[LISTED], counts.get(MATCHED, 0)
+        lines.append(f"  excluded  {listed:,} ids read, {listed - matched:,} of them match nothing that this run saw")
     for name, text in _NOTES.items():
         if counts.get(name):
             lines.append(f"  note      {counts[name]:,} {text}")
@@ -80,7 +84,11 @@ _NOTES = {
     "sessions.too_old": "sessions have late events that only a backfill settles (listed in the ledger)",
     "users.without_user_id": "users without a user_id were ignored",
     "users.duplicates": "duplicate users were dropped",
+    "users.older_versions": "older versions of users were dropped",
+    "users.phone_ambiguous": "users have a phone number without a country code",
     "firebase_events.incomplete": "Firebase events without user_id or createdAt were ignored",
+    "firebase_events.duplicates": "repeated Firebase events were dropped",
+    "firebase_events.older_versions": "older versions of Firebase events were dropped",
 }
 
 

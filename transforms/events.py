@@ -77,7 +77,8 @@ class DecodedEvents:
     rejected: pa.RecordBatch
     """The source's columns of the rejected rows plus `reason`."""
     left_out: set[tuple[str, str]]
-    """(session id, distinct id) of rows with an excluded distinct id: whose the session is, they tell as well."""
+    """(session id, empty for none, distinct id) of rows with an excluded distinct id: whose the session is, they tell
+    as well."""
     late_sessions: list[str]
     """Sessions of rows that are new but happened before the window: only a backfill settles them."""
     counts: Counter[str]
@@ -230,9 +231,9 @@ def _name_bits(entries: tuple[Metric, ...], names: TextColumn, screens: TextColu
 
 
 def _pairs(sessions: TextColumn, people: TextColumn, rows: npt.NDArray[np.bool_]) -> set[tuple[str, str]]:
-    there = rows & (sessions.codes >= 0)
-    pairs = zip(sessions.codes[there].tolist(), people.codes[there].tolist(), strict=True)
-    return {(sessions.values[session], people.values[person]) for session, person in pairs}
+    names = [*sessions.values, ""]
+    pairs = zip(sessions.codes[rows].tolist(), people.codes[rows].tolist(), strict=True)
+    return {(names[session], people.values[person]) for session, person in pairs}
 
 
 def _take(column: TextColumn, rows: npt.NDArray[np.int64]) -> TextColumn:

@@ -8,17 +8,24 @@ letters (`transforms.rejected`). Phone numbers are compared in their normal form
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+import apache_beam as beam
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
+from apache_beam.pvalue import PCollection
 
+from transforms.counts import Count
+from transforms.elements import flat_map
 from transforms.phones import phone_forms
 
 #: RE2 refuses patterns above some size.
 _IDS_A_PATTERN = 200
+
+#: Counts of a run: excluded ids, and those that some event, published session or user of the run has.
+LISTED, MATCHED = "excluded.ids", "excluded.matched"
 
 
 class Excluded:
@@ -67,3 +74,35 @@ class Excluded:
         found = pc.unique(texts.filter(pa.array(self.mask(texts))))
         keys = {*found.to_pylist(), *phone_forms(found).to_pylist()}
         return set().union(*(self._listed.get(key, ()) for key in keys))
+
+
+def listed_in(batch: pa.RecordBatch, column: str, excluded: Excluded) -> Iterator[str]:
+    """The excluded ids that a column of texts, or of lists of texts, has."""
+    texts = batch.column(column)
+    yield from excluded.listed(pc.list_flatten(texts) if pa.types.is_list(texts.type) else texts)
+
+
+class CountExcluded(beam.PTransform):
+    """{column with ids: PCollection[pa.RecordBatch]} → PCollection[Count]: ids of the list, and those that occur."""
+
+    def __init__(self, excluded: frozenset[str]) -> None:
+        super().__init__()
+        self._excluded = Excluded(excluded)
+
+    def expand(self, sources: Mapping[str, PCollection[pa.RecordBatch]]) -> PCollection[Count]:
+        """A tiny shuffle by id; nothing for an empty list."""
+        begin = next(iter(sources.values())).pipeline
+        number = len(self._excluded.ids)
+        read = begin | "Ids" >> beam.Create([(LISTED, number)] if number else []).with_output_types(Count)
+        if not number:
+            return read
+        found = [
+            batches | f"Listed {column}" >> flat_map(listed_in, column, self._excluded, gives=str)
+            for column, batches in sources.items()
+        ]
+        unique = found | "All" >> beam.Flatten() | "Distinct" >> beam.Distinct().with_output_types(str)
+        return (read, unique | "Count each" >> flat_map(_one_matched, takes=str, gives=Count)) | beam.Flatten()
+
+
+def _one_matched(_: str) -> Iterator[Count]:
+    yield MATCHED, 1

@@ -152,11 +152,16 @@ def whose_letters(warehouse: Path) -> list[str | None]:
 
 
 @pytest.mark.parametrize("later", [[], [event(20, "later", distinct_id="u-new", seconds=9 * DAY)]])
-def test_an_excluded_person_is_gone_with_the_next_run(warehouse: Path, later: list[dict[str, Any]]) -> None:
+def test_an_excluded_person_is_gone_with_the_next_run(
+    warehouse: Path, later: list[dict[str, Any]], capsys: pytest.CaptureFixture[str]
+) -> None:
     if later:
         write_events(warehouse, [*later, event(21, distinct_id="u-new", seconds=9 * DAY, properties="[]")], "part-1")
-    options = excluding(warehouse, "0012015550100")
+    options = excluding(warehouse, "0012015550100", "nobody-at-all")
     assert run(warehouse, *options) == 0
+    notes = json.loads(ledger(warehouse)[-1]["notes"])
+    assert (notes["excluded.ids"], notes["excluded.matched"]) == (2, 1)
+    assert "2 ids read, 1 of them match nothing that this run saw" in capsys.readouterr().out
     assert owners(warehouse) == {"bob": "u-bob", "nobody": "anon-2"}
     assert set(published(warehouse, "persons").column("person_id").to_pylist()) == {"u-bob", "anon-2"}
     assert whose_letters(warehouse) == [OTHER, None]
