@@ -5,15 +5,20 @@ VENV := .venv
 BIN := $(VENV)/bin
 EMULATORS := .venv-emulators
 PEERS := .venv-peers
+# two processes: more would start more emulators than 3 GB of memory hold
+IN_PARALLEL := -n 2 --dist worksteal
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: run test test-cloud check format bench bench-quick template lock clean
+.PHONY: run test test-fast test-cloud check format bench bench-quick template lock clean
 
 run: $(VENV)/run  ## the main job on the sample warehouse
 	$(BIN)/python -m pipeline --runner DirectRunner
 
 test: $(VENV)/dev $(EMULATORS)/ready  ## all tests; BigQuery and GCS are emulated
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(IN_PARALLEL)
+
+test-fast: $(VENV)/dev  ## laws, units, SQL and docs, in less than a minute
+	$(BIN)/python -m pytest $(IN_PARALLEL) -m "not slow"
 
 test-cloud: $(VENV)/dev  ## one small run on the real BigQuery: make test-cloud PROJECT=… BUCKET=…
 	PROJECT=$(PROJECT) BUCKET=$(BUCKET) $(BIN)/python -m pytest -rs tests/cloud

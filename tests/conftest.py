@@ -1,8 +1,9 @@
-"""Where the end-to-end tests run: on a local warehouse, or on BigQuery through the emulators."""
+"""Where the end-to-end tests run (on a local warehouse, or on BigQuery through the emulators), and which are slow."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -10,6 +11,15 @@ from tests import builders
 from tests.bigquery.emulators import Emulators, running
 
 _BYSTANDER = "bystander"
+_WHOLE_RUNS = Path(__file__).with_name("end_to_end")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark as slow, beside what says so itself: whole runs (the laws there are of pure functions) and emulators."""
+    for item in items:
+        is_run = item.path.is_relative_to(_WHOLE_RUNS) and not item.path.stem.endswith("_law")
+        if is_run or item.get_closest_marker("emulator"):
+            item.add_marker("slow")
 
 
 @pytest.fixture(scope="session")

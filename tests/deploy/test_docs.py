@@ -99,6 +99,7 @@ def shell(text: str) -> str:
     return "\n".join([*blocks, *inline])
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not HAS_GCLOUD, reason=NO_GCLOUD)
 def test_gcloud_and_bq_know_every_command_of_the_docs() -> None:
     commands = (

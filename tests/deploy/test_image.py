@@ -61,6 +61,7 @@ def archives(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     return next(dist.glob("*.tar.gz")), next(dist.glob("*.whl"))
 
 
+@pytest.mark.slow
 def test_the_wheel_and_the_source_archive_hold_the_package_and_nothing_else(archives: tuple[Path, Path]) -> None:
     archive, wheel = archives
     with zipfile.ZipFile(wheel) as opened:
@@ -81,6 +82,7 @@ def test_the_wheel_and_the_source_archive_hold_the_package_and_nothing_else(arch
     }
 
 
+@pytest.mark.slow
 def test_the_installed_package_answers_from_another_folder(image: Path, tmp_path: Path) -> None:
     python = image / "opt/venv/bin/python"
     assert VARIABLES["PATH"].startswith("/opt/venv/bin:")
@@ -105,6 +107,7 @@ def smoke_test(image: Path, temporary: Path) -> subprocess.CompletedProcess[str]
     return subprocess.run(command, cwd=temporary, env=environment, capture_output=True, text=True, check=False)
 
 
+@pytest.mark.slow
 def test_the_smoke_test_misses_what_is_missing_and_runs_the_pipeline_twice(image: Path, tmp_path: Path) -> None:
     missing = smoke_test(image, tmp_path)
     assert (missing.returncode, missing.stderr) == (1, "missing in the image: /opt/apache/beam/boot\n")

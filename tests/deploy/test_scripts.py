@@ -225,6 +225,7 @@ def test_shellcheck_finds_nothing() -> None:
     assert "SC2086" in bad.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not HAS_GCLOUD, reason=NO_GCLOUD)
 def test_gcloud_and_bq_know_every_command_of_the_scripts(cloud: Cloud) -> None:
     commands = cloud.calls("setup.sh", **SETTINGS)

@@ -23,6 +23,8 @@ from pipeline.warehouse.bigquery.warehouse import BigQueryWarehouse
 from tests.builders import METRICS
 from tests.deploy.google_fake import FakeGoogle, serving
 
+pytestmark = pytest.mark.slow
+
 IMAGE = "europe-west1-docker.pkg.dev/my-project/sessions/production:abc1234"
 RUNNER = "etl-runner@my-project.iam.gserviceaccount.com"
 DATASETS = {"posthog": "posthog_etl", "firebase": "firebase_etl_prod"}

@@ -58,6 +58,7 @@ def test_it_is_what_dataflow_calls_template_metadata() -> None:
         dataflow.TemplateMetadata.from_json(template.text().replace("isOptional", "is_optionl"))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("gcloud") is None, reason=NO_GCLOUD)
 def test_gcloud_builds_a_template_of_it() -> None:
     command = (
