@@ -9,7 +9,7 @@ PEERS := .venv-peers
 IN_PARALLEL := -n 2 --dist worksteal
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: run test test-fast test-cloud check format bench bench-quick template lock clean
+.PHONY: run test test-fast test-cloud test-dataflow check format bench bench-quick template lock clean
 
 run: $(VENV)/run  ## the main job on the sample warehouse
 	$(BIN)/python -m pipeline --runner DirectRunner
@@ -21,7 +21,10 @@ test-fast: $(VENV)/dev  ## laws, units, SQL and docs, in less than a minute
 	$(BIN)/python -m pytest $(IN_PARALLEL) -m "not slow"
 
 test-cloud: $(VENV)/dev  ## one small run on the real BigQuery: make test-cloud PROJECT=… BUCKET=…
-	PROJECT=$(PROJECT) BUCKET=$(BUCKET) $(BIN)/python -m pytest -rs tests/cloud
+	TEST_CLOUD=yes PROJECT=$(PROJECT) BUCKET=$(BUCKET) $(BIN)/python -m pytest -rs tests/cloud
+
+test-dataflow: $(VENV)/dev  ## two nights on the real Dataflow: make test-dataflow PROJECT=… BUCKET=… [IMAGE_TAG=…]
+	PROJECT=$(PROJECT) BUCKET=$(BUCKET) IMAGE_TAG=$(IMAGE_TAG) deploy/prove.sh
 
 check: $(VENV)/dev  ## format, lint, types
 	$(BIN)/ruff format --check .

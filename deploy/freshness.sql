@@ -1,4 +1,5 @@
--- Fails when the tables are stale, so that the scheduled query's failure raises the alert (alerts/stale_tables.json).
+-- sessions-freshness ${CONTENT}: fails when the tables are stale, so that the failure of this scheduled query raises the
+-- alert (alerts/stale_tables.json).
 -- Every published run adds a row to runs, also on a day without news; its watermark is the latest arrival it has read.
 SELECT
   CASE

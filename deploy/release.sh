@@ -1,42 +1,81 @@
 #!/usr/bin/env bash
-# The last three steps of cloudbuild.yaml, each for the environment of a branch: main is production, dev is dev. Other
-# branches are tested and nothing else.
+# A release in steps: cloudbuild.yaml runs those that end with an image which is proven on dev, promote.yaml the last.
 #
-#   PROJECT=my-project BRANCH=main TAG=abc1234 deploy/release.sh [--dry-run] push|template|schedule
+#   PROJECT=my-project TAG=abc1234 deploy/release.sh [--dry-run] push|template|launch|proven|promote
 #
-# `schedule` alone, with an older TAG, is a rollback.
+# The image is built once: what promote puts into production has the digest that ran on dev. `promote` with an older
+# TAG is a rollback. BRANCH, where it is set and not main, stops every step: other branches are tested and nothing else.
 set -euo pipefail
-DRY_RUN=''
-if [[ ${1:-} == --dry-run ]]; then DRY_RUN=yes && shift; fi
-: "${BRANCH:?export BRANCH first}" "${TAG:?export TAG first}"
-# shellcheck source=deploy/settings.sh
-source "$(dirname "$0")/settings.sh"
-case $BRANCH in
-  main) use_environment production ;;
-  dev) use_environment dev ;;
-  *) echo "branch $BRANCH is not released: it stops after the tests" && exit 0 ;;
-esac
+# shellcheck source=deploy/steps.sh
+source "$(dirname "$0")/steps.sh"
+mode "${1:-}" && if [[ $MODE != run ]]; then shift; fi
+: "${TAG:?export TAG first}"
+# shellcheck source=deploy/names.sh
+source "$(dirname "$0")/names.sh"
+if [[ ${BRANCH:-main} != main ]]; then
+  echo "branch $BRANCH is not released: it stops after the tests" && exit 0
+fi
 
 push() {
   run docker tag "sessions:$TAG" "$IMAGE:$TAG"
   run docker push "$IMAGE:$TAG"
 }
 
-template() {
-  run gcloud dataflow flex-template build "$TEMPLATE" --project="$PROJECT" --image="$IMAGE:$TAG" \
+# digest_of TAG: the image by its content, which no later push can change.
+digest_of() {
+  local digest
+  digest=$(look gcloud artifacts docker images describe "$IMAGE:$1" --format='value(image_summary.digest)')
+  if [[ $MODE == dry-run ]]; then digest=sha256:DIGEST; fi
+  if [[ -z $digest ]]; then return 1; fi
+  echo "$IMAGE@$digest"
+}
+
+# build_template ENVIRONMENT IMAGE
+build_template() {
+  run gcloud dataflow flex-template build "$(template_of "$1")" --project="$PROJECT" --image="$2" \
     --sdk-language=PYTHON --metadata-file="$(dirname "$HERE")/flex_template.json"
 }
 
-schedule() {
-  local kind body
-  for kind in nightly full_load; do
-    body=$(render "$HERE/launch/$kind.json")
-    run gcloud scheduler jobs update http "$JOB_NAME-${kind//_/-}" --project="$PROJECT" --location="$REGION" \
-      --message-body-from-file="$body"
+template() {
+  local image
+  image=$(digest_of "$TAG") || { echo "there is no image $IMAGE:$TAG: push it first" >&2 && return 1; }
+  build_template dev "$image"
+}
+
+# What the proof on dev launches: the body of dev's nightly job with this template and image, in the file LAUNCH.
+launch() {
+  local body image
+  image=$(digest_of "$TAG") || { echo "there is no image $IMAGE:$TAG: push it first" >&2 && return 1; }
+  body=$(body_of sessions-dev-nightly)
+  if [[ $MODE == dry-run ]]; then return; fi
+  with_release "${body:?"no Scheduler job sessions-dev-nightly: run deploy/setup.sh first"}" "$(template_of dev)" \
+    "$image" >"${LAUNCH:?export LAUNCH=FILE first}"
+}
+
+proven() {
+  local image
+  image=$(digest_of "$TAG") || { echo "there is no image $IMAGE:$TAG" >&2 && return 1; }
+  run gcloud artifacts docker tags add "$image" "$IMAGE:proven-$TAG"
+}
+
+promote() {
+  local image job body
+  image=$(digest_of "proven-$TAG") ||
+    { echo "commit $TAG was not proven on dev: there is no image $IMAGE:proven-$TAG" >&2 && return 1; }
+  build_template production "$image"
+  for job in "${JOBS[@]}"; do
+    body=$(body_of "$job")
+    if [[ $MODE != dry-run ]]; then
+      with_release "${body:?"no Scheduler job $job: run deploy/setup.sh first"}" "$(template_of production)" \
+        "$image" >"$RENDERED/$job.json"
+    fi
+    run gcloud scheduler jobs update http "$job" --project="$PROJECT" --location="$REGION" \
+      --message-body-from-file="$RENDERED/$job.json"
   done
 }
 
 case ${1:-} in
-  push | template | schedule) "$1" ;;
-  *) echo "usage: deploy/release.sh [--dry-run] push|template|schedule" >&2 && exit 2 ;;
+  push | template | launch | proven | promote) "$1" ;;
+  *) echo "usage: deploy/release.sh [--dry-run] push|template|launch|proven|promote" >&2 && exit 2 ;;
 esac
+finish

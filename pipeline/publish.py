@@ -9,13 +9,14 @@ from typing import Any
 
 import apache_beam as beam
 import pyarrow as pa
+from apache_beam.metrics import Metrics as BeamMetrics
 from apache_beam.pvalue import AsList, AsSingleton, PCollection
 
 from pipeline.ledger import MAX_LISTED, check_rejected, ledger_row
 from pipeline.tables import Table
 from pipeline.warehouse.base import Run, Staged, Warehouse
 from transforms.changes import CHANGES
-from transforms.counts import Count, ListIds, SumCounts
+from transforms.counts import NAMESPACE, Count, ListIds, SumCounts
 
 _LOG = logging.getLogger("pipeline")
 
@@ -85,6 +86,9 @@ def publish_run(
     row = ledger_row(run, counts, latest_arrival, too_old, datetime.now(UTC))
     check_rejected(row, run.max_rejected_ratio)
     warehouse.publish(run, staged, counts, row)
+    if row["watermark"] is not None:
+        age = row["published_at"] - row["watermark"]
+        BeamMetrics.counter(NAMESPACE, "watermark_age_seconds").inc(max(0, int(age.total_seconds())))
     # the launcher of a Dataflow job never sees this: the worker's log is where it is told
     _LOG.info(published_text(row))
 

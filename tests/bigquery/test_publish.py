@@ -80,8 +80,8 @@ class Service:
         self._create("run_fence", [{"name": "run_id", "type": "STRING", "mode": "NULLABLE"}])
         self._fill("run_fence", [("run-1", None, None)])
 
-    def publish(self) -> None:
-        warehouse = BigQueryWarehouse(Datasets("test-project", "in", "in", "out"), "DIRECT_READ")
+    def publish(self, temp_location: str | None = None) -> None:
+        warehouse = BigQueryWarehouse(Datasets("test-project", "in", "in", "out"), "DIRECT_READ", temp_location)
         vars(warehouse)["_client"] = self.fake
         row = ledger_row(self.run, COUNTS, None, [], NOW)
         warehouse.publish(self.run, self.staged, COUNTS, row)

@@ -1,11 +1,12 @@
 """A pretended Google Cloud for the scripts of deploy/, and what checks the commands they would run.
 
-The fakes stand in for `gcloud`, `bq`, `docker` and `curl` on the PATH: they note every call, remember what was created,
-and answer questions about it, so that a second run finds everything there.
+The fakes stand in for `gcloud`, `bq`, `docker` and `curl` on the PATH (`fake_tools.py`): they note every call, remember
+what was created, and answer questions about it, so that a second run finds everything there.
 """
 
 from __future__ import annotations
 
+import base64
 import functools
 import json
 import os
@@ -13,10 +14,12 @@ import re
 import shlex
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from tests.deploy.dockerfile import ROOT
 
@@ -24,26 +27,12 @@ NO_GCLOUD = "gcloud is not installed; what the commands do is checked by the oth
 HAS_GCLOUD = shutil.which("gcloud") is not None and shutil.which("bq") is not None
 SETTINGS = {"PROJECT": "my-project", "ALERT_EMAIL": "me@example.com", "REPO_OWNER": "owner", "REPO_NAME": "repo"}
 
-_FAKE = r"""#!/usr/bin/env bash
-line=$(basename "$0")
-for word in "$@"; do printf -v word '%q' "$word"; line+=" $word"; done
-echo "$line" >>"$CLOUD/calls"
-for word in "$@"; do  # keep what a body said when it was sent
-  case $word in
-    --message-body-from-file=* | --policy-from-file=*) cp "${word#*=}" "$CLOUD/$(wc -l <"$CLOUD/calls").json" ;;
-  esac
-done
-case " $* " in
-  *"value(httpTarget.body)"*) base64 "$CLOUD/scheduled.json" && exit ;;
-  *" auth print-access-token "*) echo secret-token && exit ;;
-  *" --data @"*) for word in "$@"; do [[ $word == @* ]] && cp "${word#@}" "$CLOUD/launched.json"; done && exit ;;
-esac
-case " $* " in
-  *" describe "* | *" show "*) [[ -e $CLOUD/created ]] ;;
-  *" ls "*) [[ -e $CLOUD/created ]] && echo '[{"displayName": "sessions-freshness"}]' || true ;;
-  *" list "*) [[ -e $CLOUD/created ]] && echo "projects/my-project/things/1" || true ;;
-esac
-"""
+#: What a project has before setup.sh: the exports and a default network.
+THERE = {
+    "dataset/posthog_etl": {"location": "EU"},
+    "dataset/firebase_etl_prod": {"location": "EU"},
+    "compute networks subnets/default": {"network": "default"},
+}
 
 
 @dataclass
@@ -53,41 +42,59 @@ class Cloud:
     folder: Path
     output: str = ""
     """What the last script printed."""
+    errors: str = ""
+    code: int = 0
 
     @classmethod
-    def make(cls, folder: Path) -> Cloud:
-        """A project without anything in it."""
+    def make(cls, folder: Path, there: Mapping[str, Mapping[str, str]] = THERE) -> Cloud:
+        """A project in which there is this much."""
+        folder.mkdir(exist_ok=True)
+        fake = Path(__file__).with_name("fake_tools.py")
         for name in ("gcloud", "bq", "docker", "curl"):
-            (folder / name).write_text(_FAKE)
+            program = f'#!/bin/sh\nFAKE_TOOL={name} exec "{sys.executable}" -S -E "{fake}" "$@"\n'
+            (folder / name).write_text(program)
             (folder / name).chmod(0o755)
+        (folder / "state.json").write_text(json.dumps(there))
         return cls(folder)
 
-    def calls(self, script: str, *arguments: str, **settings: str) -> list[list[str]]:
+    def calls(self, script: str, *arguments: str, fails: bool = False, **settings: str) -> list[list[str]]:
         """Run a script of deploy/ with these settings; the commands that it ran, as words."""
         log = self.folder / "calls"
         log.unlink(missing_ok=True)
-        self.output = run(
-            script, *arguments, CLOUD=str(self.folder), PATH=f"{self.folder}:{os.environ['PATH']}", **settings
-        )
-        return [shlex.split(line) for line in log.read_text().splitlines()] if log.exists() else []
+        environment = {"CLOUD": str(self.folder), "PATH": f"{self.folder}:{os.environ['PATH']}", "PATIENCE": "0"}
+        done = _bash(script, *arguments, **environment, **settings)
+        self.output, self.errors, self.code = done.stdout, done.stderr, done.returncode
+        assert (done.returncode != 0) == fails, done.stderr
+        return [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
 
     def body(self, calls: list[list[str]], number: int) -> str:
         """The file that the command of this index sent."""
         return (self.folder / f"{number + 1}.json").read_text()
 
-    def fill(self) -> None:
-        """From now on, everything that is asked for is there."""
-        (self.folder / "created").touch()
+    @property
+    def state(self) -> dict[str, dict[str, str]]:
+        """What there is, by kind and name."""
+        return json.loads((self.folder / "state.json").read_text())
+
+    def scheduled(self, job: str) -> dict[str, Any]:
+        """The body of a Scheduler job."""
+        return json.loads(base64.b64decode(self.state[f"scheduler jobs/{job}"]["httpTarget.body"]))
+
+    def fail(self, *patterns: str) -> None:
+        """From now on, commands that one of these expressions matches fail."""
+        (self.folder / "fail").write_text("\n".join(patterns))
 
 
 def run(script: str, *arguments: str, **settings: str) -> str:
     """What a script of deploy/ prints; only these settings are in its environment."""
-    environment = {"PATH": os.environ["PATH"]} | settings
-    done = subprocess.run(
-        ["bash", ROOT / "deploy" / script, *arguments], env=environment, capture_output=True, text=True, check=False
-    )
+    done = _bash(script, *arguments, PATH=os.environ["PATH"], **settings)
     assert done.returncode == 0, done.stderr
     return done.stdout
+
+
+def _bash(script: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    command = ["bash", ROOT / "deploy" / script, *arguments]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
 
 
 def commands_in(text: str) -> list[list[str]]:

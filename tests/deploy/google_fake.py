@@ -81,9 +81,9 @@ def _error(code: int, message: str) -> dict[str, Any]:
 
 
 @contextmanager
-def serving() -> Iterator[FakeGoogle]:
+def serving(google: FakeGoogle | None = None) -> Iterator[FakeGoogle]:
     """A `FakeGoogle` that listens on a free port."""
-    google = FakeGoogle()
+    google = google or FakeGoogle()
 
     class Handler(BaseHTTPRequestHandler):
         def _do(self) -> None:

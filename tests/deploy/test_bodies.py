@@ -12,31 +12,39 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 import pytest
+import re2
 from google.cloud import dataflow_v1beta3 as dataflow
+from google.cloud import monitoring_dashboard_v1 as dashboards
 from google.cloud import monitoring_v3 as monitoring
+from google.cloud.devtools import cloudbuild_v1 as cloudbuild
 from google.protobuf import json_format
 
 from deploy import template
 from pipeline import tables
 from pipeline.command_line import parse
 from pipeline.options import DEFAULT_WAREHOUSE, OPTIONS
-from tests.deploy.cloud import SETTINGS, Cloud
+from tests.deploy.conftest import NewProject
 from tests.deploy.dockerfile import ROOT
+
+pytestmark = pytest.mark.slow
 
 PARAMETERS = {parameter["name"]: parameter for parameter in template.metadata()["parameters"]}
 
 
 @pytest.fixture(scope="module")
-def calls(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+def calls(new_project: NewProject) -> dict[str, str]:
     """What each kind of command sent for a new project: body by command and name."""
-    cloud = Cloud.make(tmp_path_factory.mktemp("cloud"))
     found = {}
-    for number, call in enumerate(made := cloud.calls("setup.sh", **SETTINGS)):
+    for number, call in enumerate(made := new_project.calls):
         if call[1:5] == ["scheduler", "jobs", "create", "http"]:
-            found[call[5]] = cloud.body(made, number)
-        elif call[1:5] == ["alpha", "monitoring", "policies", "create"]:
-            body = cloud.body(made, number)
-            found[json.loads(body)["displayName"]] = body
+            found[call[5]] = new_project.cloud.body(made, number)
+        elif call[1:5] == ["alpha", "monitoring", "policies", "create"] or call[1:4] in (
+            ["monitoring", "dashboards", "create"],
+            ["builds", "triggers", "import"],
+        ):
+            body = new_project.cloud.body(made, number)
+            sent = json.loads(body)
+            found[sent.get("displayName") or sent["name"]] = body
         elif "--transfer_config" in call and "mk" in call:
             found["freshness"] = next(word.partition("=")[2] for word in call if word.startswith("--params="))
     return found
@@ -53,8 +61,10 @@ def test_a_launch_body_is_what_dataflow_calls_a_launch(calls: dict[str, str], na
     assert re.fullmatch(r"[a-z]([-a-z0-9]{0,38}[a-z0-9])?", launch.job_name)
     assert launch.container_spec_gcs_path.startswith("gs://my-project-sessions/templates/")
     environment = launch.environment
-    assert environment.service_account_email == "etl-runner@my-project.iam.gserviceaccount.com"
+    runner = "etl-runner-dev" if "dev" in name else "etl-runner"
+    assert environment.service_account_email == f"{runner}@my-project.iam.gserviceaccount.com"
     assert environment.sdk_container_image.startswith("europe-west1-docker.pkg.dev/my-project/sessions/")
+    assert environment.subnetwork == "regions/europe-west1/subnetworks/default"
     assert environment.ip_configuration == dataflow.WorkerIPAddressConfiguration.WORKER_IP_PRIVATE
     assert environment.temp_location == "gs://my-project-sessions/temp"
     assert environment.staging_location == "gs://my-project-sessions/staging"
@@ -150,6 +160,59 @@ def test_the_alerts_name_jobs_that_exist(calls: dict[str, str]) -> None:
     assert 'job_id="sessions-nightly"' in calls["sessions: the nightly launch failed"].replace('\\"', '"')
 
 
+def test_the_dashboard_is_what_monitoring_calls_one(calls: dict[str, str]) -> None:
+    board = dashboards.Dashboard.from_json(calls["sessions"], ignore_unknown_fields=False)
+    assert board.name == "projects/my-project/dashboards/sessions"
+    tiles = board.mosaic_layout.tiles
+    assert len({(tile.x_pos, tile.y_pos) for tile in tiles}) == len(tiles) >= 9
+    shown = ""
+    for tile in tiles:
+        assert tile.x_pos + tile.width <= board.mosaic_layout.columns
+        for series in tile.widget.xy_chart.data_sets:
+            query = series.time_series_query.time_series_filter
+            assert 'resource.type="dataflow_job"' in query.filter
+            assert 'resource.labels.job_name="sessions"' in query.filter
+            assert query.aggregation.alignment_period.total_seconds() >= 60
+            shown += query.filter
+    for metric in ("job/user_counter", "job/elapsed_time", "job/total_vcpu_time"):
+        assert f'metric.type="dataflow.googleapis.com/{metric}"' in shown
+    counters = set(re.findall(r'metric_name=(?:starts_with\()?"([a-z_.]+)"', shown))
+    assert counters >= {"read", "kept", "rejected.", "sessions.too_old", "sessions.inserted", "persons.updated"}
+    documented = (ROOT / "docs/operate.md").read_text()
+    assert all(f"`{name}" in documented for name in counters)
+
+
+TRIGGERS = {"sessions-test": "build-tester", "sessions-build": "release-builder", "sessions-release": "releaser"}
+
+
+@pytest.mark.parametrize("name", TRIGGERS)
+def test_a_trigger_is_what_cloud_build_calls_one(calls: dict[str, str], name: str) -> None:
+    trigger = cloudbuild.BuildTrigger.from_json(calls[name], ignore_unknown_fields=False)
+    assert trigger.service_account == (
+        f"projects/my-project/serviceAccounts/{TRIGGERS[name]}@my-project.iam.gserviceaccount.com"
+    )
+    assert (ROOT / trigger.filename).is_file()
+    assert (trigger.github.owner, trigger.github.name) == ("owner", "repo")
+    assert dict(trigger.substitutions) == {"_REGION": "europe-west1", "_BUCKET": "my-project-sessions"}
+    # only a release to production waits for a person
+    assert trigger.approval_config.approval_required == (name == "sessions-release")
+    assert trigger.filename == ("deploy/promote.yaml" if name == "sessions-release" else "cloudbuild.yaml")
+
+
+def test_every_branch_has_one_trigger_and_a_tag_another(calls: dict[str, str]) -> None:
+    pushes = {name: cloudbuild.BuildTrigger.from_json(calls[name]).github.push for name in TRIGGERS}
+    for branch in ("main", "main2", "feature/x", "dev", "v1"):
+        started = [
+            name
+            for name, push in pushes.items()
+            if push.branch and (re2.search(push.branch, branch) is not None) != push.invert_regex
+        ]
+        assert started == ["sessions-build" if branch == "main" else "sessions-test"], branch
+    assert [bool(re2.search(pushes["sessions-release"].tag, tag)) for tag in ("v1.2", "v2026-01", "x", "very")] == [
+        True, True, False, False,
+    ]  # fmt: skip
+
+
 def test_temporary_files_go_and_templates_stay() -> None:
     rules = json.loads((ROOT / "deploy/bucket_lifecycle.json").read_text())["rule"]
     (delete,) = [rule["condition"] for rule in rules if rule["action"]["type"] == "Delete"]
@@ -200,6 +263,6 @@ def test_the_freshness_query_fails_when_tables_are_stale(
 
 def test_no_body_holds_a_placeholder_or_a_path(calls: dict[str, str]) -> None:
     for name, body in calls.items():
-        assert "${" not in body, name
+        assert not re.search(r"\$\{[A-Z]", body), name
         assert str(ROOT) not in body, name
         assert str(Path.home()) not in shlex.quote(body) or name == "freshness"

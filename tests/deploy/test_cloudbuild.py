@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -16,13 +17,16 @@ from google.protobuf import json_format
 from tests.deploy.dockerfile import ROOT
 
 FILE = ROOT / "cloudbuild.yaml"
+PROMOTE = ROOT / "deploy/promote.yaml"
 BUILD: dict[str, Any] = yaml.safe_load(FILE.read_text())
+PROMOTION: dict[str, Any] = yaml.safe_load(PROMOTE.read_text())
 STEPS = {step["id"]: step for step in BUILD["steps"]}
 
 
 def test_it_fits_the_schema_of_cloud_build(tmp_path: Path) -> None:
     check = [Path(sys.executable).with_name("check-jsonschema"), "--builtin-schema", "vendor.cloudbuild"]
-    assert subprocess.run([*check, FILE], capture_output=True).returncode == 0
+    for file in (FILE, PROMOTE):
+        assert subprocess.run([*check, file], capture_output=True).returncode == 0
     bad = tmp_path / "cloudbuild.yaml"
     bad.write_text(FILE.read_text().replace("entrypoint: make", "entry_point: make"))
     assert subprocess.run([*check, bad], capture_output=True).returncode == 1
@@ -31,6 +35,8 @@ def test_it_fits_the_schema_of_cloud_build(tmp_path: Path) -> None:
 def test_it_is_what_the_api_calls_a_build() -> None:
     build = cloudbuild.Build.from_json(json.dumps(BUILD), ignore_unknown_fields=False)
     assert [step.id for step in build.steps] == list(STEPS)
+    promotion = cloudbuild.Build.from_json(json.dumps(PROMOTION), ignore_unknown_fields=False)
+    assert [list(step.args) for step in promotion.steps] == [["deploy/release.sh", "promote"]]
     with pytest.raises(json_format.ParseError):
         cloudbuild.Build.from_json(json.dumps(BUILD | {"step": []}), ignore_unknown_fields=False)
 
@@ -42,7 +48,9 @@ def test_the_steps_tell_the_release() -> None:
         "test-inside-the-image",
         "push-image",
         "build-template",
-        "update-schedule",
+        "write-launch",
+        "prove-on-dataflow",
+        "mark-as-proven",
     ]
     assert not any("waitFor" in step for step in BUILD["steps"])  # one after the other
 
@@ -55,14 +63,37 @@ def test_check_and_test_are_the_commands_of_the_readme() -> None:
     assert all(f"make {target}" in commands for target in step["args"])
 
 
-@pytest.mark.parametrize("name", ["push-image", "build-template", "update-schedule"])
-def test_only_released_branches_get_past_the_tests(name: str) -> None:
-    """The last three steps are release.sh, which knows the branches; test_scripts.py tests what it does with each."""
+RELEASE = {
+    "push-image": "push",
+    "build-template": "template",
+    "write-launch": "launch",
+    "mark-as-proven": "proven",
+}
+
+
+@pytest.mark.parametrize("name", RELEASE)
+def test_only_main_gets_past_the_tests(name: str) -> None:
+    """These steps are release.sh, which knows the branches; test_scripts.py tests what it does with each."""
     step = STEPS[name]
     assert step["entrypoint"] == "bash"
-    script, what = step["args"]
-    assert script == "deploy/release.sh"
-    assert what == {"push-image": "push", "build-template": "template", "update-schedule": "schedule"}[name]
+    assert step["args"] == ["deploy/release.sh", RELEASE[name]]
+
+
+def test_the_proof_runs_on_the_launch_that_was_written_in_the_environment_of_the_tests() -> None:
+    step = STEPS["prove-on-dataflow"]
+    assert step["name"] == STEPS["check-and-test"]["name"]
+    assert step["args"][1].startswith(".venv/bin/python -m pytest")
+    assert step["env"] == ["TEST_CLOUD=yes"]
+    assert "LAUNCH=/workspace/launch.json" in BUILD["options"]["env"]
+
+
+def test_the_tests_of_a_build_touch_no_cloud() -> None:
+    """A build has PROJECT and BUCKET in its environment, but no account that may use them."""
+    environment = dict(pair.split("=", 1) for pair in BUILD["options"]["env"])
+    assert "TEST_CLOUD" not in environment
+    command = [sys.executable, "-m", "pytest", "-q", "-rs", "tests/cloud"]
+    done = subprocess.run(command, cwd=ROOT, env=os.environ | environment, capture_output=True, text=True, check=True)
+    assert done.stdout.count("SKIPPED") == 2, done.stdout  # both files
 
 
 def test_the_scripts_get_what_they_ask_for() -> None:
@@ -73,9 +104,17 @@ def test_the_scripts_get_what_they_ask_for() -> None:
         "BUCKET": "$_BUCKET",
         "BRANCH": "$BRANCH_NAME",
         "TAG": "$SHORT_SHA",
+        "LAUNCH": "/workspace/launch.json",
     }
-    assert set(BUILD["substitutions"]) == {"_REGION", "_BUCKET"}
-    assert BUILD["options"]["logging"] == "CLOUD_LOGGING_ONLY"  # a service account of one's own needs this
+    of_a_tag = dict(pair.split("=", 1) for pair in PROMOTION["options"]["env"])
+    assert of_a_tag == {name: given[name] for name in ("PROJECT", "REGION", "BUCKET", "TAG")}
+    for build in (BUILD, PROMOTION):
+        assert set(build["substitutions"]) == {"_REGION", "_BUCKET"}
+        assert build["options"]["logging"] == "CLOUD_LOGGING_ONLY"  # a service account of one's own needs this
+
+
+def test_the_machine_has_the_memory_that_the_tests_take() -> None:
+    assert BUILD["options"]["machineType"] == "E2_HIGHCPU_8"  # 8 GB
 
 
 def test_the_image_that_is_tested_is_the_one_that_is_pushed() -> None:

@@ -79,6 +79,7 @@ def test_every_counter_is_documented_and_every_documented_one_exists() -> None:
         *(f"rejected.{reason}" for reason in REJECTED),
         *(f"{table}.{change}" for table in ("sessions", "persons", "rejected_events") for change in CHANGES),
         "sessions.too_old",  # counted where the ids are listed
+        "watermark_age_seconds",  # when the run is published
     }
     assert families <= set(documented)
     assert len(documented) == len(set(documented))
@@ -127,21 +128,24 @@ def test_scripts_and_files_that_the_docs_name_exist() -> None:
 def test_the_table_of_roles_is_what_the_script_grants() -> None:
     told = run("setup.sh", "--dry-run", **SETTINGS)
     granted = set(re.findall(r"--member=serviceAccount:([a-z-]+)@\S+ --role=(\S+)", told))
-    granted |= {("etl-runner", role) for role in re.findall(r"GRANT\\ \\`(roles/\S+?)\\`", told)}
+    granted |= {
+        (account, role) for role, account in re.findall(r"GRANT\\ \\`(roles/\S+?)\\`.*?serviceAccount:([a-z-]+)@", told)
+    }
     rows = re.findall(
-        r"^\| ([a-z-]+) \| `(roles/\S+)` \| (.+?) \| (.+?) \|$", section(DEPLOY, "3. Set the project up"), re.MULTILINE
+        r"^\| ([a-z, -]+) \| `(roles/\S+)` \| (.+?) \| (.+?) \|$",
+        section(DEPLOY, "3. Set the project up"),
+        re.MULTILINE,
     )
-    assert {(account, role) for account, role, _, _ in rows} == granted
+    assert {(account, role) for accounts, role, _, _ in rows for account in accounts.split(", ")} == granted
 
 
 def test_every_variable_of_the_scripts_is_documented_with_its_default() -> None:
-    settings = (ROOT / "deploy/settings.sh").read_text()
-    defaults = dict(re.findall(r'^: "\$\{(\w+):=(.*?)\}"', settings, re.MULTILINE))
-    defaults |= dict(re.findall(r"\$\{(\w+_DATASET):-(\w+)\}", settings))
+    scripts = "".join((ROOT / "deploy" / name).read_text() for name in ("names.sh", "settings.sh"))
+    defaults = dict(re.findall(r'^: "\$\{(\w+):=(.*?)\}"', scripts, re.MULTILINE))
     documented: dict[str, str] = {}
     for row in re.findall(r"^\| (`[A-Z_`, ]+`) \| (.+?) \|", section(DEPLOY, "2. Names"), re.MULTILINE):
         documented |= dict(zip(names([row[0]]), names([row[1]]), strict=True))
-    assert documented == {name: default for name, default in defaults.items() if name != "TAG"}
+    assert documented == defaults
 
 
 def test_the_docs_say_what_a_launch_cannot_set() -> None:

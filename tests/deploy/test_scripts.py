@@ -1,4 +1,4 @@
-"""deploy/*.sh against a pretended cloud: what a new project gets, that a second run changes nothing, the releases."""
+"""deploy/*.sh against a pretended cloud: what a new project gets, what settings change, releases, and the way back."""
 
 from __future__ import annotations
 
@@ -7,36 +7,52 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.deploy.cloud import HAS_GCLOUD, NO_GCLOUD, SETTINGS, Cloud, commands_in, complaints, run
+from tests.deploy.cloud import HAS_GCLOUD, NO_GCLOUD, SETTINGS, THERE, Cloud, commands_in, complaints, run
+from tests.deploy.conftest import NewProject
 from tests.deploy.dockerfile import ROOT
+
+pytestmark = pytest.mark.slow
 
 SCRIPTS = sorted((ROOT / "deploy").glob("*.sh"))
 #: Everything that a role lets its holder do, and why nothing less would do. docs/deploy.md says the same.
+RUNNER_ROLES = {
+    "roles/dataflow.worker",
+    "roles/bigquery.jobUser",
+    "roles/bigquery.readSessionUser",
+    "roles/storage.objectUser",
+    "roles/artifactregistry.reader",
+    "roles/secretmanager.secretAccessor",
+}
 ROLES = {
-    ("etl-runner", "roles/dataflow.worker"),
-    ("etl-runner", "roles/bigquery.jobUser"),
-    ("etl-runner", "roles/bigquery.readSessionUser"),
-    ("etl-runner", "roles/storage.objectUser"),
-    ("etl-runner", "roles/artifactregistry.reader"),
-    ("etl-runner", "roles/secretmanager.secretAccessor"),
+    *(("etl-runner", role) for role in RUNNER_ROLES),
+    *(("etl-runner-dev", role) for role in RUNNER_ROLES),
     ("scheduler-invoker", "roles/dataflow.developer"),
     ("scheduler-invoker", "roles/storage.objectViewer"),
     ("scheduler-invoker", "roles/iam.serviceAccountUser"),
+    ("build-tester", "roles/logging.logWriter"),
     ("release-builder", "roles/logging.logWriter"),
-    ("release-builder", "roles/cloudscheduler.admin"),
+    ("release-builder", "roles/dataflow.developer"),
+    ("release-builder", "roles/bigquery.user"),
+    ("release-builder", "roles/cloudscheduler.viewer"),
     ("release-builder", "roles/artifactregistry.writer"),
     ("release-builder", "roles/storage.objectUser"),
     ("release-builder", "roles/iam.serviceAccountUser"),
+    ("releaser", "roles/logging.logWriter"),
+    ("releaser", "roles/cloudscheduler.admin"),
+    ("releaser", "roles/artifactregistry.reader"),
+    ("releaser", "roles/storage.objectUser"),
+    ("releaser", "roles/iam.serviceAccountUser"),
 }
-MAKES = {"create", "mk", "add"}
-
-
-@pytest.fixture
-def cloud(tmp_path: Path) -> Cloud:
-    return Cloud.make(tmp_path)
+LOOKS = {"describe", "list", "show", "ls", "get-iam-policy"}
+#: What makes nothing new even in a project that has everything.
+STEADY = {"enable"}
+JOBS = ["sessions-nightly", "sessions-full-load", "sessions-dev-nightly", "sessions-dev-full-load"]
+RELEASE = {"PROJECT": "my-project", "TAG": "abc1234"}
+IMAGE = "europe-west1-docker.pkg.dev/my-project/sessions/pipeline"
 
 
 def value(call: list[str], flag: str) -> str:
@@ -44,82 +60,113 @@ def value(call: list[str], flag: str) -> str:
     return next(word.partition("=")[2] for word in call if word.startswith(f"--{flag}="))
 
 
-def made(calls: list[list[str]]) -> list[list[str]]:
-    """The commands that make something which was not there."""
-    return [call for call in calls if MAKES & {word for word in call[1:6] if not word.startswith("-")}]
+def changes(calls: list[list[str]]) -> list[list[str]]:
+    """The commands that do more than look."""
+    return [call for call in calls if not (LOOKS | STEADY) & {word for word in call[1:7] if word[0] != "-"}]
 
 
-def test_a_new_project_gets_everything(cloud: Cloud) -> None:
-    calls = made(cloud.calls("setup.sh", **SETTINGS))
-    kinds = [" ".join(word for word in call[1:6] if not word.startswith(("-", "gs:"))) for call in calls]
+def account_of(call: list[str]) -> str:
+    """Whom a grant is for."""
+    return value(call, "member").removeprefix("serviceAccount:").partition("@")[0]
+
+
+# a new project
+
+
+def test_a_new_project_gets_everything(new_project: NewProject) -> None:
+    kinds = [
+        " ".join(word for word in call[1:6] if not word.startswith(("-", "gs:"))) for call in changes(new_project.calls)
+    ]
     for kind, number in {
-        "iam service-accounts create": 3,
+        "iam service-accounts create": 6,
         "storage buckets create": 1,
         "artifacts repositories create sessions": 1,
         "secrets create excluded-users": 1,
         "secrets versions add excluded-users": 1,
         "mk": 3,
-        "builds triggers create github": 1,
+        "builds triggers import": 3,
         "scheduler jobs create http": 4,
         "beta monitoring channels create": 1,
         "alpha monitoring policies create": 4,
+        "monitoring dashboards create": 1,
     }.items():
         assert sum(found.startswith(kind) for found in kinds) == number, kind
+    assert "compute networks create" not in " ".join(kinds)
 
 
-def test_a_second_run_makes_nothing(cloud: Cloud) -> None:
-    first = cloud.calls("setup.sh", **SETTINGS)
-    cloud.fill()
-    second = cloud.calls("setup.sh", **SETTINGS)
-    assert made(first)
-    assert made(second) == []
-    assert sum("update" in call for call in second) >= 3 + 1  # alerts and lifecycle follow the files
+def test_a_second_run_changes_nothing(cloud: Cloud) -> None:
+    before = cloud.state
+    assert changes(cloud.calls("setup.sh", **SETTINGS)) == []
+    assert cloud.state == before
+    said = [line for line in cloud.output.splitlines() if not line.startswith("#")]
+    assert len(said) > 60
+    assert all(line.startswith("leave ") for line in said)
 
 
-def test_every_command_names_the_project(cloud: Cloud) -> None:
-    for call in cloud.calls("setup.sh", **SETTINGS):
+def test_every_command_names_the_project(new_project: NewProject) -> None:
+    for call in new_project.calls:
         named = {"--project=my-project", "--project_id=my-project"} & set(call)
-        assert named or call[1:4] == ["projects", "add-iam-policy-binding", "my-project"], call
+        assert named or (call[1] == "projects" and call[3] == "my-project"), call
 
 
-def test_accounts_have_these_roles_and_no_others(cloud: Cloud) -> None:
-    calls = cloud.calls("setup.sh", **SETTINGS)
-    granted = {
-        (value(call, "member").removeprefix("serviceAccount:").partition("@")[0], value(call, "role"))
-        for call in calls
-        if "add-iam-policy-binding" in call
-    }
-    assert granted == ROLES
-    datasets = {call[-1] for call in calls if call[0] == "bq" and "query" in call}
-    assert len(datasets) == 4
-    for grant in datasets:
-        assert re.fullmatch(
-            r"GRANT `roles/bigquery.(dataEditor` ON SCHEMA `my-project.posthog_aggregated(_dev)?|"
-            r"dataViewer` ON SCHEMA `my-project.(posthog_etl|firebase_etl_prod))` "
-            r"TO 'serviceAccount:etl-runner@my-project.iam.gserviceaccount.com'",
+def test_accounts_have_these_roles_and_no_others(new_project: NewProject) -> None:
+    calls = new_project.calls
+    assert {(account_of(call), value(call, "role")) for call in calls if "add-iam-policy-binding" in call} == ROLES
+    grants = {call[-1] for call in calls if call[0] == "bq" and "query" in call}
+    found = [
+        re.fullmatch(
+            r"GRANT `roles/bigquery\.(\w+)` ON SCHEMA `my-project\.(\w+)` "
+            r"TO 'serviceAccount:([a-z-]+)@my-project\.iam\.gserviceaccount\.com'",
             grant,
         )
+        for grant in grants
+    ]
+    assert {match.groups() for match in found if match} == {
+        ("dataEditor", "posthog_aggregated", "etl-runner"),
+        ("dataEditor", "posthog_aggregated_dev", "etl-runner-dev"),
+        *(
+            ("dataViewer", dataset, runner)
+            for dataset in ("posthog_etl", "firebase_etl_prod")
+            for runner in ("etl-runner", "etl-runner-dev")
+        ),
+    }
+    assert all(found)
 
 
-def test_only_the_workers_reach_their_temporary_files(cloud: Cloud) -> None:
-    calls = cloud.calls("setup.sh", **SETTINGS)
+def test_who_may_use_whom(new_project: NewProject) -> None:
+    used = {
+        (account_of(call), call[4].partition("@")[0])
+        for call in new_project.calls
+        if call[1:4] == ["iam", "service-accounts", "add-iam-policy-binding"]
+    }
+    assert used == {
+        ("scheduler-invoker", "etl-runner"),
+        ("scheduler-invoker", "etl-runner-dev"),
+        ("release-builder", "etl-runner-dev"),  # so that a build cannot write production's tables
+        ("releaser", "scheduler-invoker"),
+    }
+
+
+def test_only_the_workers_reach_their_temporary_files_and_only_a_release_production(new_project: NewProject) -> None:
     conditions = {
-        value(call, "member").partition("@")[0].partition(":")[2]: value(call, "condition")
-        for call in calls
+        account_of(call): value(call, "condition")
+        for call in new_project.calls
         if call[1:4] == ["storage", "buckets", "add-iam-policy-binding"]
     }
-    assert conditions["etl-runner"] == "None"
+    assert conditions["etl-runner"] == conditions["etl-runner-dev"] == "None"
     prefix = "resource.name.startsWith('projects/_/buckets/my-project-sessions/objects/"
     assert conditions["scheduler-invoker"] == f"title=only-templates,expression={prefix}templates/')"
+    assert conditions["releaser"] == f"title=only-templates-production,expression={prefix}templates/production/')"
     assert conditions["release-builder"].count("startsWith") == 2
+    assert "templates/dev/" in conditions["release-builder"]
+    assert "production" not in conditions["release-builder"]
 
 
-def test_the_schedule_is_nightly_in_utc_and_made_paused(cloud: Cloud) -> None:
-    calls = cloud.calls("setup.sh", **SETTINGS)
+def test_the_schedule_is_nightly_in_utc_and_made_paused(new_project: NewProject) -> None:
+    calls = new_project.calls
     jobs = {call[5]: call for call in calls if call[1:5] == ["scheduler", "jobs", "create", "http"]}
     paused = [call[4] for call in calls if call[1:4] == ["scheduler", "jobs", "pause"]]
-    assert sorted(jobs) == sorted(paused)
-    assert set(jobs) == {"sessions-nightly", "sessions-full-load", "sessions-dev-nightly", "sessions-dev-full-load"}
+    assert sorted(jobs) == sorted(paused) == sorted(JOBS)
     for job in jobs.values():
         assert value(job, "schedule") == "0 2 * * *"
         assert value(job, "time-zone") == "Etc/UTC"
@@ -129,84 +176,307 @@ def test_the_schedule_is_nightly_in_utc_and_made_paused(cloud: Cloud) -> None:
         assert value(job, "uri") == uri
 
 
-def test_a_dry_run_prints_every_command_and_runs_none(cloud: Cloud) -> None:
+def test_a_dry_run_prints_every_command_and_runs_none(tmp_path: Path) -> None:
+    cloud = Cloud.make(tmp_path, {name: entry for name, entry in THERE.items() if name.startswith("dataset")})
     really = cloud.calls("setup.sh", **SETTINGS)
     assert cloud.calls("setup.sh", "--dry-run", **SETTINGS) == []
     told = commands_in(cloud.output)
     temporary = re.compile(r"=/\S*/tmp\.\w+/|=/tmp/\S*?/(?=\w+\.json$)")
+    number = re.compile(r"projects/my-project/channels/\d+")
 
     def comparable(calls: list[list[str]]) -> list[list[str]]:
         return [[temporary.sub("=", word) for word in call] for call in calls]
 
+    # in a dry run nothing was made whose name the next command could give
+    really = [[word for word in call if not number.search(word)] for call in really]
+    # nor a subnet that has private access from the beginning
+    told.remove(next(call for call in told if "subnets" in call and "update" in call))
     assert comparable(told) == comparable(really)
 
 
-@pytest.mark.parametrize(
-    ("branch", "dataset", "job", "package"),
-    [
-        ("main", "posthog_aggregated", "sessions", "production"),
-        ("dev", "posthog_aggregated_dev", "sessions-dev", "dev"),
-    ],
-)
-def test_a_release_goes_where_its_branch_belongs(
-    cloud: Cloud, branch: str, dataset: str, job: str, package: str
-) -> None:
-    settings = {"PROJECT": "my-project", "BRANCH": branch, "TAG": "abc1234"}
-    image = f"europe-west1-docker.pkg.dev/my-project/sessions/{package}:abc1234"
-    assert cloud.calls("release.sh", "push", **settings) == [
-        ["docker", "tag", "sessions:abc1234", image],
-        ["docker", "push", image],
-    ]
-    (built,) = cloud.calls("release.sh", "template", **settings)
-    template = f"gs://my-project-sessions/templates/{package}/abc1234.json"
-    assert built[1:5] == ["dataflow", "flex-template", "build", template]
-    assert value(built, "image") == image
-    assert json.loads(Path(value(built, "metadata-file")).read_text())["parameters"]
-    calls = cloud.calls("release.sh", "schedule", **settings)
-    assert [call[1:6] for call in calls] == [
-        ["scheduler", "jobs", "update", "http", f"{job}-{kind}"] for kind in ("nightly", "full-load")
-    ]
-    for number in range(2):
-        launch = json.loads(cloud.body(calls, number))["launchParameter"]
-        assert launch["jobName"] == job
-        assert launch["containerSpecGcsPath"] == template
-        assert launch["environment"]["sdkContainerImage"] == image
-        assert launch["parameters"]["aggregated_dataset"] == dataset
+# what settings change
 
 
-@pytest.mark.parametrize("branch", ["feature/x", "maintenance", "main2", "v1.0", "devel"])
-@pytest.mark.parametrize("step", ["push", "template", "schedule"])
-def test_other_branches_stop_after_the_tests(cloud: Cloud, branch: str, step: str) -> None:
-    assert cloud.calls("release.sh", step, PROJECT="my-project", BRANCH=branch, TAG="abc1234") == []
+def test_other_settings_change_what_is_there_and_leave_the_release(cloud: Cloud) -> None:
+    cloud.calls("release.sh", "push", **RELEASE)
+    cloud.calls("release.sh", "proven", **RELEASE)
+    cloud.calls("release.sh", "promote", **RELEASE)
+    before = cloud.scheduled("sessions-nightly")["launchParameter"]
+    other = {"MACHINE_TYPE": "n2-standard-4", "MAX_WORKERS": "3", "POSTHOG_DATASET": "ph", "FIREBASE_DATASET": "fb"}
+    calls = changes(cloud.calls("setup.sh", fails=True, **SETTINGS, **other))  # ph and fb are not there
+    assert sum(call[1:5] == ["scheduler", "jobs", "update", "http"] for call in calls) == 4
+    launch = cloud.scheduled("sessions-nightly")["launchParameter"]
+    assert launch["environment"]["machineType"] == "n2-standard-4"
+    assert launch["environment"]["maxWorkers"] == 3
+    assert launch["parameters"]["posthog_dataset"] == "ph"
+    assert launch["containerSpecGcsPath"] == before["containerSpecGcsPath"]
+    assert launch["environment"]["sdkContainerImage"] == before["environment"]["sdkContainerImage"]
+    assert cloud.scheduled("sessions-full-load")["launchParameter"]["environment"]["maxWorkers"] == 30
+
+
+def test_what_cannot_change_is_said(cloud: Cloud) -> None:
+    cloud.calls("setup.sh", **SETTINGS, LOCATION="US")
+    assert "leave   location of dataset posthog_aggregated: it is EU and cannot become US" in cloud.output
+    state = cloud.state
+    state["storage buckets/gs://my-project-sessions"]["location"] = "EUROPE-WEST4"  # as Google writes it
+    (cloud.folder / "state.json").write_text(json.dumps(state))
+    cloud.calls("setup.sh", "--plan", **SETTINGS)
+    assert "location of bucket my-project-sessions: it is EUROPE-WEST4 and cannot become europe-west1" in cloud.output
+
+
+def test_a_plan_says_what_would_be_and_does_nothing(cloud: Cloud, tmp_path: Path) -> None:
+    before = cloud.state
+    plan = cloud.calls("setup.sh", "--plan", **SETTINGS, PRODUCTION_DATASET="results", MACHINE_TYPE="n2-standard-4")
+    assert changes(plan) == []
+    assert not any("enable" in call for call in plan)
+    assert cloud.state == before
+    said = cloud.output.splitlines()
+    for line in (
+        "create  dataset results",
+        "change  Scheduler job sessions-nightly",
+        "change  Scheduler job sessions-dev-nightly",
+        "change  scheduled query sessions-freshness",
+        "leave   dataset posthog_aggregated_dev",
+        "leave   trigger sessions-release",
+    ):
+        assert line in said, line
+    assert not any(line.startswith("create  account") for line in said)
+
+
+# projects that are not as one thinks
+
+
+BARE = {"dataset/posthog_etl": {"location": "EU"}}
+SECOND_GENERATION = {
+    "PROJECT": "my-project",
+    "ALERT_EMAIL": "me@example.com",
+    "REPOSITORY": "projects/my-project/locations/us-central1/connections/c/repositories/r",
+}
+
+
+def test_without_firebase_and_network_the_rest_is_set_up(tmp_path: Path) -> None:
+    cloud = Cloud.make(tmp_path, BARE)
+    calls = cloud.calls("setup.sh", fails=True, **SECOND_GENERATION)
+    assert "dataset firebase_etl_prod is not there" in cloud.errors
+    assert ["gcloud", "compute", "networks", "create", "sessions"] in [call[:5] for call in calls]
+    subnet = next(call for call in calls if call[1:6] == ["compute", "networks", "subnets", "create", "default"])
+    assert "--enable-private-ip-google-access" in subnet
+    assert sum(call[1:5] == ["scheduler", "jobs", "create", "http"] for call in calls) == 4
+    assert sum(call[1:5] == ["alpha", "monitoring", "policies", "create"] for call in calls) == 4
+    # once Firebase is there, the same command does the rest
+    state = cloud.state | {"dataset/firebase_etl_prod": {"location": "EU"}}
+    (tmp_path / "state.json").write_text(json.dumps(state))
+    left = changes(cloud.calls("setup.sh", **SECOND_GENERATION))
+    assert {call[-1].partition(" TO ")[0] for call in left} == {
+        "GRANT `roles/bigquery.dataViewer` ON SCHEMA `my-project.firebase_etl_prod`"
+    }
+
+
+def test_triggers_of_a_second_generation_connection_are_made_where_it_is(tmp_path: Path) -> None:
+    cloud = Cloud.make(tmp_path, THERE)
+    calls = cloud.calls("setup.sh", **SECOND_GENERATION)
+    imports = [number for number, call in enumerate(calls) if call[1:4] == ["builds", "triggers", "import"]]
+    assert len(imports) == 3
+    for number in imports:
+        assert value(calls[number], "region") == "us-central1"
+        assert json.loads(cloud.body(calls, number))["repositoryEventConfig"]["repository"].endswith("/repositories/r")
+
+
+def test_a_shared_network_is_the_host_projects(tmp_path: Path) -> None:
+    cloud = Cloud.make(tmp_path, THERE)
+    calls = cloud.calls("setup.sh", **SETTINGS, NETWORK_PROJECT="host", SUBNETWORK="workers")
+    subnets = [call for call in calls if "subnets" in call]
+    assert subnets
+    assert all("--project=host" in call for call in subnets)
+    (grant,) = [call for call in subnets if "add-iam-policy-binding" in call]
+    assert "service-123456@dataflow-service-producer-prod" in value(grant, "member")
+    network = cloud.scheduled("sessions-nightly")["launchParameter"]["environment"]["subnetwork"]
+    assert network == "https://www.googleapis.com/compute/v1/projects/host/regions/europe-west1/subnetworks/workers"
+
+
+def test_a_step_that_fails_is_listed_with_its_command_and_the_rest_goes_on(tmp_path: Path) -> None:
+    cloud = Cloud.make(tmp_path)
+    cloud.fail("gcloud storage buckets create", "roles/bigquery.user", "triggers import .*sessions|triggers import")
+    calls = cloud.calls("setup.sh", fails=True, **SETTINGS)
+    assert cloud.code == 1
+    listed = commands_in(cloud.errors.split("# LEFT OUT.")[1])
+    words = [" ".join(call) for call in listed]
+    assert sum("storage buckets create gs://my-project-sessions" in call for call in words) == 1
+    assert sum("--role=roles/bigquery.user" in call for call in words) == 1
+    assert sum("builds triggers import" in call for call in words) == 3
+    assert len(words) == 5
+    assert sum(call[1:5] == ["alpha", "monitoring", "policies", "create"] for call in calls) == 4
+    # a grant is tried again, because a new account is not known everywhere at once
+    assert sum("--role=roles/bigquery.user" in call for call in calls) == 4
+
+
+def test_what_is_not_given_is_left_out_and_said(tmp_path: Path) -> None:
+    cloud = Cloud.make(tmp_path)
+    cloud.calls("setup.sh", fails=True, PROJECT="my-project")
+    assert "nobody is told of alerts: export ALERT_EMAIL" in cloud.errors
+    assert "connect the repository" in cloud.errors
+
+
+# releases
+
+
+def release(cloud: Cloud, *steps: str, **settings: str) -> list[list[list[str]]]:
+    """Steps of release.sh; the commands of each."""
+    return [cloud.calls("release.sh", step, **(RELEASE | settings)) for step in steps]
+
+
+def test_an_image_is_built_once_and_goes_to_production_by_its_digest(cloud: Cloud) -> None:
+    before = {job: cloud.scheduled(job) for job in JOBS}
+    push, template, proven, promote = release(cloud, "push", "template", "proven", "promote")
+    assert push == [["docker", "tag", "sessions:abc1234", f"{IMAGE}:abc1234"], ["docker", "push", f"{IMAGE}:abc1234"]]
+    digest = f"{IMAGE}@sha256:0123"
+    assert template[-1][1:5] == [
+        "dataflow", "flex-template", "build", "gs://my-project-sessions/templates/dev/abc1234.json"
+    ]  # fmt: skip
+    assert value(template[-1], "image") == digest
+    assert json.loads(Path(value(template[-1], "metadata-file")).read_text())["parameters"]
+    assert proven[-1][1:7] == ["artifacts", "docker", "tags", "add", digest, f"{IMAGE}:proven-abc1234"]
+    production = "gs://my-project-sessions/templates/production/abc1234.json"
+    built = next(call for call in promote if "flex-template" in call)
+    assert (built[4], value(built, "image")) == (production, digest)
+    for job in JOBS:
+        wanted = before[job]
+        wanted["launchParameter"]["containerSpecGcsPath"] = production
+        wanted["launchParameter"]["environment"]["sdkContainerImage"] = digest
+        assert cloud.scheduled(job) == wanted  # image and template, and nothing else
+
+
+def test_what_was_not_proven_is_not_released(cloud: Cloud) -> None:
+    before = cloud.state
+    release(cloud, "push")
+    pushed = cloud.state
+    assert changes(cloud.calls("release.sh", "promote", fails=True, **RELEASE)) == []
+    assert cloud.errors == f"commit abc1234 was not proven on dev: there is no image {IMAGE}:proven-abc1234\n"
+    assert cloud.state == pushed != before
+
+
+def test_a_release_that_fails_half_way_says_so(cloud: Cloud) -> None:
+    release(cloud, "push", "proven")
+    cloud.fail("scheduler jobs update http sessions-dev-full-load")
+    cloud.calls("release.sh", "promote", fails=True, **RELEASE)
+    assert "gcloud scheduler jobs update http sessions-dev-full-load" in cloud.errors
+
+
+def test_a_rollback_is_the_release_of_an_older_commit(cloud: Cloud) -> None:
+    release(cloud, "push", "proven", "promote")
+    release(cloud, "push", "proven", "promote", TAG="new5678")
+    assert "new5678" in cloud.scheduled("sessions-nightly")["launchParameter"]["containerSpecGcsPath"]
+    release(cloud, "promote")
+    assert "abc1234" in cloud.scheduled("sessions-nightly")["launchParameter"]["containerSpecGcsPath"]
+
+
+@pytest.mark.parametrize("branch", ["feature/x", "dev", "main2", "v1.0"])
+@pytest.mark.parametrize("step", ["push", "template", "launch", "proven", "promote"])
+def test_other_branches_stop_after_the_tests(tmp_path: Path, branch: str, step: str) -> None:
+    cloud = Cloud.make(tmp_path)
+    assert cloud.calls("release.sh", step, **RELEASE, BRANCH=branch) == []
     assert "stops after the tests" in cloud.output
 
 
+def test_a_build_by_hand_passes_on_what_is_set(cloud: Cloud) -> None:
+    settings = {"PROJECT": "my-project", "REGION": "us-east1", "BUCKET": "mine", "TAG": "abc1234"}
+    (call,) = cloud.calls("build.sh", **settings)
+    assert call[1:3] == ["builds", "submit"]
+    assert value(call, "region") == "us-east1"
+    assert value(call, "gcs-source-staging-dir") == "gs://mine/source"
+    assert value(call, "substitutions") == "BRANCH_NAME=main,SHORT_SHA=abc1234,_REGION=us-east1,_BUCKET=mine"
+    assert value(call, "service-account").endswith("/release-builder@my-project.iam.gserviceaccount.com")
+
+
+def test_the_dry_run_of_a_release_prints_its_commands() -> None:
+    told = run("release.sh", "--dry-run", "push", PROJECT="p", TAG="abc1234")
+    assert told.splitlines()[1] == "docker push europe-west1-docker.pkg.dev/p/sessions/pipeline:abc1234"
+    assert run("release.sh", "--dry-run", "promote", PROJECT="p", TAG="abc1234").count("scheduler jobs update") == 4
+
+
+# launches by hand
+
+
 def test_a_launch_by_hand_is_the_nightly_one_with_other_parameters(cloud: Cloud) -> None:
-    calls = cloud.calls("setup.sh", **SETTINGS)
-    nightly = cloud.body(
-        calls, next(n for n, call in enumerate(calls) if "sessions-nightly" in call and "create" in call)
-    )
-    (cloud.folder / "scheduled.json").write_text(nightly)
     given = {"start_date": "2026-01-05", "end_date": "2026-01-07", "excluded_users": "gs://bucket/ids.txt"}
-    calls = cloud.calls("launch.sh", *(f"{name}={value}" for name, value in given.items()), PROJECT="my-project")
+    calls = cloud.calls("launch.sh", *(f"{name}={text}" for name, text in given.items()), PROJECT="my-project")
     assert calls[-1][0] == "curl"
     assert calls[-1][-1].endswith("/locations/europe-west1/flexTemplates:launch")
     assert "secret-token" not in " ".join(map(" ".join, calls))
-    wanted = json.loads(nightly)
+    wanted = cloud.scheduled("sessions-nightly")
     wanted["launchParameter"]["parameters"] |= given
     assert json.loads((cloud.folder / "launched.json").read_text()) == wanted
 
 
-@pytest.mark.parametrize("bad", ["start_date", "x=$(id)", 'x="', "X=1", "x=a|b"])
-def test_a_launch_by_hand_refuses_what_is_no_parameter(cloud: Cloud, bad: str) -> None:
+def test_a_full_load_takes_the_body_of_the_job_that_may_use_more_workers(cloud: Cloud) -> None:
+    cloud.calls("launch.sh", "full_load=true", PROJECT="my-project")
+    assert json.loads((cloud.folder / "launched.json").read_text()) == cloud.scheduled("sessions-full-load")
+
+
+def test_a_check_asks_dataflow_to_validate_and_starts_nothing(cloud: Cloud) -> None:
+    cloud.calls("launch.sh", "--check", "limit=1000", PROJECT="my-project")
+    sent: dict[str, Any] = json.loads((cloud.folder / "launched.json").read_text())
+    assert sent.pop("validateOnly") is True
+    assert sent["launchParameter"]["parameters"]["limit"] == "1000"
+
+
+def test_a_launch_without_a_job_says_so(tmp_path: Path) -> None:
+    cloud = Cloud.make(tmp_path)
+    assert not [call for call in cloud.calls("launch.sh", fails=True, PROJECT="my-project") if call[0] == "curl"]
+    assert cloud.errors == "no Scheduler job sessions-nightly in europe-west1: run deploy/setup.sh first\n"
+
+
+@pytest.mark.parametrize("bad", ["start_date", "x=$(id)", 'x="', "X=1", "x=a|b", "--chek"])
+def test_a_launch_by_hand_refuses_what_is_no_parameter(bad: str) -> None:
     script = ["bash", ROOT / "deploy/launch.sh", bad]
     environment = {"PROJECT": "my-project", "PATH": "/usr/bin:/bin"}
     done = subprocess.run(script, env=environment, capture_output=True, text=True)
     assert (done.returncode, done.stderr.splitlines()[0][:23]) == (2, "usage: deploy/launch.sh")
 
 
+# the way back
+
+
+def test_a_teardown_removes_what_setup_made_and_no_data(cloud: Cloud) -> None:
+    state = cloud.state
+    state["dataset/posthog_aggregated"]["tables"] = "yes"
+    (cloud.folder / "state.json").write_text(json.dumps(state))
+    cloud.calls("teardown.sh", fails=True, **SETTINGS)  # the dataset with tables is left out, and said
+    left = {key for key in cloud.state if not key.startswith("policy ")}
+    assert left == {
+        "dataset/posthog_etl",
+        "dataset/firebase_etl_prod",
+        "dataset/posthog_aggregated",
+        "compute networks subnets/default",
+        "secrets/excluded-users",
+        "secrets versions/excluded-users",
+        *(key for key in left if key.startswith("beta monitoring channels/")),
+    }
+    assert "rm -f --dataset my-project:posthog_aggregated" in cloud.errors
+    cloud.calls("teardown.sh", "posthog_aggregated", "excluded-users", **SETTINGS)
+    assert "dataset/posthog_aggregated" not in cloud.state
+    assert "secrets/excluded-users" not in cloud.state
+    assert "dataset/posthog_etl" in cloud.state
+
+
+def test_a_teardown_removes_the_network_that_setup_made_and_no_other(tmp_path: Path, cloud: Cloud) -> None:
+    assert not [call for call in cloud.calls("teardown.sh", "--plan", **SETTINGS) if "delete" in call]
+    bare = Cloud.make(tmp_path / "bare", BARE)
+    bare.calls("setup.sh", fails=True, **SECOND_GENERATION)
+    bare.calls("teardown.sh", **SECOND_GENERATION)
+    assert not [key for key in bare.state if key.startswith("compute")]
+
+
+def test_a_teardown_refuses_names_of_others(cloud: Cloud) -> None:
+    assert cloud.calls("teardown.sh", "posthog_etl", fails=True, **SETTINGS) == []
+    assert "posthog_etl is nothing that setup.sh makes" in cloud.errors
+
+
+# the scripts themselves
+
+
 def test_what_is_missing_is_named() -> None:
-    for settings, name in (({}, "PROJECT"), ({"PROJECT": "my-project"}, "BRANCH")):
+    for settings, name in (({}, "PROJECT"), ({"PROJECT": "my-project"}, "TAG")):
         script = ROOT / "deploy" / ("setup.sh" if name == "PROJECT" else "release.sh")
         done = subprocess.run(
             ["bash", script], env=settings | {"PATH": "/usr/bin:/bin"}, capture_output=True, text=True
@@ -214,7 +484,23 @@ def test_what_is_missing_is_named() -> None:
         assert done.returncode != 0
         assert f"export {name}" in done.stderr
     done = subprocess.run(["bash", ROOT / "deploy/setup.sh", "--dryrun"], capture_output=True, text=True)
-    assert (done.returncode, done.stderr) == (2, "usage: deploy/setup.sh [--dry-run]\n")
+    assert (done.returncode, done.stderr) == (2, "usage: deploy/setup.sh [--dry-run|--plan]\n")
+
+
+def test_a_release_needs_no_more_than_the_build_passes_on() -> None:
+    """Every name of settings.sh is in the bodies; those of names.sh are given by cloudbuild.yaml and the triggers."""
+    names = set(re.findall(r'^: "\$\{(\w+)', (ROOT / "deploy/names.sh").read_text(), re.MULTILINE))
+    assert names == {"PROJECT", "REGION", "BUCKET", "TAG"}
+    for file in ("cloudbuild.yaml", "deploy/promote.yaml"):
+        assert all(f"- {name}=$" in (ROOT / file).read_text() for name in names), file
+    settings = set(re.findall(r'^: "\$\{(\w+)', (ROOT / "deploy/settings.sh").read_text(), re.MULTILINE))
+    assert settings
+    for script in ("release.sh", "build.sh", "launch.sh"):
+        text = (ROOT / "deploy" / script).read_text()
+        assert "settings.sh" not in re.sub("^#.*", "", text, flags=re.MULTILINE)
+        assert not [name for name in settings if re.search(rf"\$\{{?{name}\b", text)], script
+    for trigger in (ROOT / "deploy/triggers").glob("*.json"):
+        assert '"substitutions": {"_REGION": "${REGION}", "_BUCKET": "${BUCKET}"}' in trigger.read_text()
 
 
 def test_shellcheck_finds_nothing() -> None:
@@ -227,18 +513,18 @@ def test_shellcheck_finds_nothing() -> None:
 
 @pytest.mark.slow
 @pytest.mark.skipif(not HAS_GCLOUD, reason=NO_GCLOUD)
-def test_gcloud_and_bq_know_every_command_of_the_scripts(cloud: Cloud) -> None:
-    commands = cloud.calls("setup.sh", **SETTINGS)
-    cloud.fill()
-    commands += cloud.calls("setup.sh", **SETTINGS)
-    for step in ("template", "schedule"):
-        commands += cloud.calls("release.sh", step, PROJECT="my-project", BRANCH="main", TAG="abc1234")
+def test_gcloud_and_bq_know_every_command_of_the_scripts(new_project: NewProject, cloud: Cloud, tmp_path: Path) -> None:
+    commands = [*new_project.calls]
+    bare = Cloud.make(tmp_path / "bare", BARE)
+    commands += bare.calls("setup.sh", fails=True, **SECOND_GENERATION, NETWORK_PROJECT="host")
+    commands += Cloud.make(tmp_path / "other", BARE).calls("setup.sh", fails=True, **SECOND_GENERATION)
+    commands += cloud.calls("setup.sh", **SETTINGS, MACHINE_TYPE="other", PRODUCTION_DATASET="other")
+    for calls in release(cloud, "push", "template", "proven", "promote"):
+        commands += calls
+    commands += cloud.calls("build.sh", **RELEASE)
+    commands += commands_in(run("teardown.sh", "--dry-run", "posthog_aggregated", "excluded-users", **SETTINGS))
+    commands += cloud.calls("teardown.sh", **SETTINGS, PRODUCTION_DATASET="other")
     kinds = {tuple(sorted(word.partition("=")[0] for word in call)): call for call in commands}
     assert complaints(kinds.values()) == {}
     bad = [["gcloud", "scheduler", "jobs", "pause", "x", "--shedule=1"], ["bq", "mk", "--datset", "x"]]
     assert len(complaints(bad)) == 2
-
-
-def test_the_dry_run_of_a_release_prints_its_commands() -> None:
-    told = run("release.sh", "--dry-run", "push", PROJECT="p", BRANCH="main", TAG="abc1234")
-    assert told.splitlines()[1] == "docker push europe-west1-docker.pkg.dev/p/sessions/production:abc1234"

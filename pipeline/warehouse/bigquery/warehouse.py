@@ -21,6 +21,7 @@ from pipeline.plan import LastRun, Plan
 from pipeline.tables import Table
 from pipeline.warehouse.base import Inventory, Problem, Run, Scan, Staged
 from pipeline.warehouse.bigquery import sql
+from pipeline.warehouse.bigquery.announce import announce
 from pipeline.warehouse.bigquery.client import BigQueryClient, TableInfo
 from pipeline.warehouse.bigquery.preflight import check_bucket, check_streams
 from pipeline.warehouse.bigquery.publish import publish_once, wait_for_loads
@@ -194,6 +195,8 @@ class BigQueryWarehouse:
         )
         committed = None if is_sample else sql.committed(self._runs, run.run_id)
         publish_once(self._client, script, f"sessions_{_plain(run.run_id)}", committed)
+        if self._temp_location and not is_sample:
+            announce(self._temp_location, self._at.aggregated, ledger)
         self._drop_staging(run)
 
     def abandon(self, run: Run) -> None:
