@@ -22,7 +22,7 @@ from pipeline import __version__, signals, tables
 from pipeline.command_line import MANY_ROWS, choose_slices, choose_workers, parse
 from pipeline.credentials import credentials
 from pipeline.dataflow import is_dataflow, submission_told, submitted_text
-from pipeline.errors import UsageError, cause_of
+from pipeline.errors import RunError, UsageError, cause_of
 from pipeline.excluded import digest, load_excluded
 from pipeline.graph import build
 from pipeline.options import BIGQUERY, Settings, settings_of
@@ -30,7 +30,7 @@ from pipeline.plan import make_plan
 from pipeline.progress import Progress
 from pipeline.sample import write_sample
 from pipeline.summary import plan_text, summary_text
-from pipeline.warehouse.base import Inventory, Run, Warehouse
+from pipeline.warehouse.base import REMEDY, Inventory, Run, Warehouse
 from pipeline.warehouse.local import LocalWarehouse
 from pipeline.workers import local_runner, local_workers
 from transforms.elements import collecting_less
@@ -122,12 +122,15 @@ def _run(settings: Settings, options: PipelineOptions) -> None:
 def _plan(settings: Settings, warehouse: Warehouse, metrics: Metrics, excluded: frozenset[str]) -> Run:
     """Look at what is there, decide what to read, and say so."""
     inventory = warehouse.inventory()
+    anew = settings.request.full_load or settings.request.limit is not None
+    if inventory.damage and not anew:
+        raise RunError(f"{inventory.damage}; {REMEDY}")
     last = inventory.last_run
     plan = make_plan(
         settings.request,
         last,
         metrics_digest=metrics.digest,
-        reach_back_to=_reach_back(warehouse, inventory, excluded),
+        reach_back_to=None if anew else _reach_back(warehouse, inventory, excluded),
     )
     started_at = datetime.now(UTC)
     run = Run(
@@ -201,7 +204,7 @@ def _execute(
         result.wait_until_finish()
         print(summary_text(run, result, warehouse.where_to_look(run.plan)))
     except BaseException as error:
-        if warehouse.is_published(run):  # what came after the switch takes nothing back
+        if not is_dataflow(options) and warehouse.is_published(run):  # what came after the switch takes nothing back
             raise _PublishedAnywayError from error
         warehouse.abandon(run)
         raise

@@ -28,6 +28,8 @@ def plan_text(run: Run, inventory: Inventory, where: str) -> str:
     ]
     if plan.watermark:
         lines.append(f"  watermark {plan.watermark:%Y-%m-%d %H:%M:%S} UTC")
+    if inventory.damage:
+        lines.append(f"  note      {inventory.damage}: not used")
     if inventory.absent:
         lines.append(f"  absent    {', '.join(inventory.absent)} (their columns are null, false or 0)")
     lines += [f"  note      {problem.line}" for problem in inventory.problems]

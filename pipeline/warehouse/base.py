@@ -14,6 +14,9 @@ from pipeline.tables import Table
 from transforms.changes import Stamp
 from transforms.counts import Count
 
+#: What helps when published tables are not as their run left them.
+REMEDY = "restore them from a backup, or make them anew with --full_load"
+
 
 @dataclass(frozen=True)
 class Problem:
@@ -33,6 +36,8 @@ class Inventory:
     """Optional input tables that do not exist, as dataset.table."""
     last_run: LastRun | None
     problems: tuple[Problem, ...] = ()
+    damage: str | None = None
+    """One line about published tables that a run must not be built upon."""
 
     @property
     def counts(self) -> tuple[Count, ...]:

@@ -22,7 +22,9 @@ from pipeline.plan import LastRun, Plan
 from pipeline.tables import Table
 from pipeline.warehouse.base import Inventory, Problem, Run, Scan, Staged
 from pipeline.warehouse.folders import files_of, unread_text
+from pipeline.warehouse.ledger_files import LedgerFile, Row, all_rows, read_ledger, write_ledger
 from pipeline.warehouse.parquet import ReadParquet, problems_in, rows_told, shards, table_shards
+from pipeline.warehouse.published import ReadPublished, damage, read_columns
 from pipeline.warehouse.row_groups import RowGroup, row_groups
 from pipeline.warehouse.snapshots import Snapshots
 from transforms.changes import CHANGE, CHANGES
@@ -68,7 +70,10 @@ class LocalWarehouse:
                 absent.append(label)
             problems += [Problem(unread)] if unread else []
             problems += problems_in(files, table, label)
-        return Inventory(tuple(absent), self._last_run(), tuple(problems))
+        ledger = read_ledger(self._published_files(tables.RUNS.name))
+        last = _last_of(ledger)
+        last_run = LastRun(*(last[field.name] for field in dataclasses.fields(LastRun))) if last else None
+        return Inventory(tuple(absent), last_run, tuple(problems), damage(self.snapshots, ledger, last))
 
     def scan(self, plan: Plan) -> Scan:
         """See `base.Warehouse`; from the Parquet footers."""
@@ -95,8 +100,8 @@ class LocalWarehouse:
 
     def read_published(self, run: Run, table: Table) -> beam.PTransform:
         """See `base.Warehouse`."""
-        files, label = self._published_files(run.published_name(table)), self._label(table)
-        return ReadParquet(table_shards(files, label), table, label)
+        files = self._published_files(run.published_name(table))
+        return ReadPublished(files, table, self._label(table), anew=run.plan.scope.is_full)
 
     def begin(self, run: Run) -> None:
         """See `base.Warehouse`."""
@@ -113,7 +118,9 @@ class LocalWarehouse:
     def publish(self, run: Run, staged: Sequence[Staged], counts: Sequence[Count], ledger: dict[str, Any]) -> None:
         """See `base.Warehouse`."""
         staging = self.snapshots.staging(run.run_id)
-        if self._last_run_id() != ledger["previous_run_id"]:
+        before = read_ledger(self._published_files(tables.RUNS.name))
+        last = _last_of(before)
+        if (last["run_id"] if last else None) != ledger["previous_run_id"]:
             raise RunError("another run was published meanwhile: nothing is published, run again")
         rows = Counter[str]()
         for name, _, number in staged:
@@ -128,12 +135,12 @@ class LocalWarehouse:
                 path = staging / run.published_name(table) / "part-empty.parquet"
                 pq.write_table(table.schema.empty_table(), path)
         written = {run.published_name(table) for table in run.tables}
-        self.snapshots.carry_over(run.run_id, _OUTPUTS - written)
         if run.plan.mode != "sample":
+            written.add(tables.RUNS.name)
             runs = staging / tables.RUNS.name
-            runs.mkdir(exist_ok=True)
-            row = pa.Table.from_pylist([ledger], tables.RUNS.schema)
-            pq.write_table(row, runs / f"{run.run_id}.parquet")
+            runs.mkdir()
+            write_ledger(before, ledger, runs)
+        self.snapshots.carry_over(run.run_id, _OUTPUTS - written)
         (staging / _PROGRESS).unlink(missing_ok=True)
         self.snapshots.switch(run.run_id)
 
@@ -149,7 +156,7 @@ class LocalWarehouse:
         """See `base.Warehouse`."""
         found = None
         for file in self._published_files("sessions"):
-            published = pq.read_table(file, columns=["start_timestamp", "distinct_ids"])
+            published = read_columns(file, ["start_timestamp", "distinct_ids"])
             mixed = published.filter(pa.array(_has_some_but_not_all(published["distinct_ids"], distinct_ids)))
             if mixed.num_rows:
                 earliest = pc.min(mixed["start_timestamp"]).as_py()
@@ -162,9 +169,7 @@ class LocalWarehouse:
 
     def ledger(self) -> list[dict[str, Any]]:
         """The rows of `runs`, oldest first."""
-        files = self._published_files(tables.RUNS.name)
-        rows = [row for file in files for row in pq.read_table(file).to_pylist()]
-        return sorted(rows, key=lambda row: str(row["run_id"]))
+        return [dict(row) for row in all_rows(read_ledger(self._published_files(tables.RUNS.name)))]
 
     def where_to_look(self, plan: Plan) -> str:
         """See `base.Warehouse`."""
@@ -187,17 +192,6 @@ class LocalWarehouse:
     def _published_files(self, name: str) -> list[Path]:
         current = self.snapshots.current()
         return files_of(current / name) if current else []
-
-    def _last_run_id(self) -> str | None:
-        rows = self.ledger()
-        return rows[-1]["run_id"] if rows else None
-
-    def _last_run(self) -> LastRun | None:
-        rows = self.ledger()
-        if not rows:
-            return None
-        last = rows[-1]
-        return LastRun(*(last[field.name] for field in dataclasses.fields(LastRun)))
 
     def _all_groups(self) -> list[RowGroup]:
         if self._groups is None:
@@ -229,7 +223,7 @@ class _WriteParquet(beam.DoFn):
             return
         if self._writer is None:
             self._path = f"{self._folder}/part-{uuid.uuid4().hex}.parquet"
-            self._writer = pq.ParquetWriter(self._path, self._schema, compression="zstd")
+            self._writer = pq.ParquetWriter(self._path, self._schema, compression="zstd", write_page_checksum=True)
         content = batch.select(self._schema.names)
         self._writer.write_batch(pa.RecordBatch.from_arrays(content.columns, schema=self._schema))
         self._rows += batch.num_rows
@@ -239,6 +233,12 @@ class _WriteParquet(beam.DoFn):
         if self._writer is not None:
             self._writer.close()
             yield at_bundle_end((self._name, self._path, self._rows))
+
+
+def _last_of(ledger: Sequence[LedgerFile]) -> Row | None:
+    """The row of the run that was published last."""
+    rows = all_rows(ledger)
+    return rows[-1] if rows else None
 
 
 def _has_some_but_not_all(lists: pa.ChunkedArray, wanted: frozenset[str]) -> list[bool]:

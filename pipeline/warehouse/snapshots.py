@@ -111,10 +111,7 @@ class Snapshots:
             target = self.staging(run_id) / table
             target.mkdir(exist_ok=True)
             for file in source.iterdir():
-                try:
-                    os.link(file, target / file.name)
-                except OSError:
-                    shutil.copy2(file, target / file.name)
+                link_or_copy(file, target / file.name)
 
     def switch(self, run_id: str) -> None:
         """Publish the staging folder; a kill at any point leaves the old tables or the new ones."""
@@ -145,6 +142,14 @@ class Snapshots:
                 shutil.rmtree(path, ignore_errors=True)
             else:
                 path.unlink(missing_ok=True)
+
+
+def link_or_copy(source: Path, target: Path) -> None:
+    """Let a file be in another folder too: as a hard link, or as a copy where that is impossible."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)
 
 
 def _is_staging(path: Path) -> bool:
