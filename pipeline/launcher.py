@@ -193,7 +193,10 @@ def _execute(
     try:
         warehouse.begin(run)
         pipeline = beam.Pipeline(local_runner(options), options)
-        os.rmdir(pipeline.local_tempdir)  # for transforms of other languages; a run that is killed would leave it
+        with contextlib.suppress(
+            OSError
+        ):  # for transforms of other languages only; a run that is killed would leave it
+            os.rmdir(pipeline.local_tempdir)
         build(pipeline, warehouse, run, metrics, excluded, choose_slices(options, run.scan.rows))
         progress = Progress(warehouse.rows_read, run.scan.rows, enabled=not quiet)
         with progress, submission_told(options), local_workers():

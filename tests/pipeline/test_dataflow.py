@@ -47,7 +47,7 @@ def test_errors_of_other_runners_pass() -> None:
 def execute(argv: list[str], run: Any, monkeypatch: pytest.MonkeyPatch) -> Mock:
     warehouse = Mock()
     monkeypatch.setattr(launcher, "build", lambda *_: None)
-    monkeypatch.setattr(beam, "Pipeline", lambda options: SimpleNamespace(run=run))
+    monkeypatch.setattr(beam, "Pipeline", lambda _, options: SimpleNamespace(run=run, local_tempdir=""))
     of_run: Any = SimpleNamespace(scan=SimpleNamespace(rows=0))
     try:
         launcher._execute(of_run, warehouse, Mock(), frozenset(), parse(argv), quiet=True)
