@@ -97,12 +97,13 @@ class MatchUsers(beam.PTransform):
 
 
 def have_excluded_user(sessions: pa.Table, matches: pa.Table) -> npt.NDArray[np.bool_]:
-    """Which sessions settle to an excluded user, whatever other ids they have; arguments as of `with_person`."""
-    if not pc.any(matches.column("excluded")).as_py():
-        return np.zeros(sessions.num_rows, bool)
-    best = _smallest(matches, "session_id", "match")
-    found = lookup(best, "session_id", sessions.column("session_id"), ["excluded"]).column("excluded")
-    return np.asarray(found.fill_null(False))
+    """Which sessions have an id of an excluded user among theirs; arguments as of `with_person`.
+
+    Any id, not the one that decides whose the session is: that depends on other users as well, and a session that has
+    left could not come back when they change.
+    """
+    out = matches.column("session_id").filter(matches.column("excluded"))
+    return np.asarray(pc.is_in(sessions.column("session_id"), out.combine_chunks()))
 
 
 def with_person(sessions: pa.Table, matches: pa.Table, acquisition: pa.Table) -> pa.Table:

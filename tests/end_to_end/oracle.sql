@@ -101,11 +101,17 @@ from (
 left join owners p on phone(ids.id) = phone(p.phoneNumber)
 left join owners u on ids.id = u.user_id
 group by session_id;
+-- a session with any id of an excluded user is theirs, whosever it else would be
+create table banned_sessions as
+select distinct session_id from outcomes
+join owners on owner in (from banned_users)
+    and (phone(distinct_id) = phone(phoneNumber) or distinct_id = owners.user_id)
+where session_id is not null;
 create table settled as
-select outcomes.* replace (
-    case when outcome = 'usable' and user_id in (from banned_users) then 'filtered.excluded_user' else outcome end
-    as outcome)
-from outcomes left join matches using (session_id);
+select * replace (
+    case when outcome = 'usable' and session_id in (from banned_sessions) then 'filtered.excluded_user' else outcome
+    end as outcome)
+from outcomes;
 
 -- one row an event; rows of one uuid are repetitions and equal in everything that counts
 create table used as

@@ -108,11 +108,11 @@ def test_whose_a_session_is_tell_events_that_were_left_out_as_well() -> None:
     assert not have_excluded_user(table, matches(sessions, users)).any()
 
 
-def test_a_session_that_settles_to_another_user_is_not_excluded() -> None:
+def test_a_session_is_excluded_by_any_id_of_an_excluded_user_whosever_it_else_would_be() -> None:
     users = [{"user_id": "u-a", "phoneNumber": OTHER}, {"user_id": "u-b", "phoneNumber": PHONE}]
-    sessions = {"s": [OTHER, PHONE]}
+    sessions = {"both": [OTHER, PHONE], "by-id": [OTHER, "u-b"], "other": [OTHER]}
     found = matches(sessions, users, ["u-b"])
-    assert have_excluded_user(pa.Table.from_batches([facts(sessions)]), found).tolist() == [False]
+    assert have_excluded_user(pa.Table.from_batches([facts(sessions)]), found).tolist() == [True, True, False]
 
 
 def acquisition(*rows: dict[str, Any]) -> pa.Table:
