@@ -1,6 +1,6 @@
-"""Bytes that the session shuffle carries: encoded keys and accumulators of all batches of a warehouse.
+"""Bytes that the session shuffle carries: the slices of slim event rows that a full load of a warehouse makes.
 
-`python -m benchmarks.shuffle_bytes WAREHOUSE` prints total bytes, events, sessions of a batch.
+`python -m benchmarks.shuffle_bytes WAREHOUSE [BLOCKS]` prints bytes, kept events and slices.
 """
 
 from __future__ import annotations
@@ -9,30 +9,29 @@ import sys
 from pathlib import Path
 
 from pipeline import tables
+from pipeline.plan import session_blocks_for
 from pipeline.warehouse.folders import files_of
 from pipeline.warehouse.parquet import read_shard, table_shards
-from transforms.events import EventDecoder
 from transforms.metrics import load_metrics
-from transforms.preaggregate import preaggregate
-from transforms.session_accumulator import encode
+from transforms.scope import EVERYTHING
+from transforms.sessions import Blocks, DecodeBatch
 
 
-def shuffle_bytes(warehouse: Path) -> tuple[int, int, int]:
-    """(bytes of keys and values, kept events, sessions)."""
-    metrics = load_metrics()
-    decoder = EventDecoder(metrics)
-    total = events = 0
-    sessions = set()
+def shuffle_bytes(warehouse: Path, blocks: int | None = None) -> tuple[int, int, int]:
+    """(bytes of all slices, kept events, slices)."""
     label = "posthog_etl.events"
-    for shard in table_shards(files_of(warehouse / "posthog_etl" / "events"), label):
-        for batch in read_shard(shard, tables.EVENTS, label):
-            decoded = decoder.decode(batch)
-            events += len(decoded.timestamps)
-            for key, part in preaggregate(decoded, metrics):
-                sessions.add(key)
-                total += len(key.encode()) + len(encode(part))
-    return total, events, len(sessions)
+    shards = table_shards(files_of(warehouse / "posthog_etl" / "events"), label)
+    batches = [batch for shard in shards for batch in read_shard(shard, tables.EVENTS, label)]
+    rows = sum(batch.num_rows for batch in batches)
+    number = blocks or session_blocks_for(rows, rows)
+    step = DecodeBatch(load_metrics(), frozenset(), EVERYTHING, Blocks(number), ["slices"])
+    step.setup()
+    step.start_bundle()
+    outputs = [output for batch in batches for output in step.process(batch)]
+    outputs += [windowed.value for windowed in step.finish_bundle()]
+    slices = [output[1] for output in outputs if isinstance(output, tuple)]
+    return sum(len(packed) for _, packed in slices), sum(size for size, _ in slices), len(slices)
 
 
 if __name__ == "__main__":
-    print(*shuffle_bytes(Path(sys.argv[1])))
+    print(*shuffle_bytes(Path(sys.argv[1]), *map(int, sys.argv[2:3])))

@@ -21,9 +21,9 @@ IN_PROCESS = "FnApiRunner"
 #: Rows to read from which on several worker processes are faster than one: see benchmarks/README.md.
 MANY_ROWS = 3_000_000
 _MOST_WORKERS = 8
-#: Events (of 200,000 sessions) of which an in-process run shuffles the sessions at once.
-_SLICE_ROWS = 4_000_000
-_MOST_SLICES = 16
+#: Events that an in-process run shuffles at once: about 200 MB.
+_SHUFFLE_ROWS = 4_000_000
+_MOST_SHUFFLES = 16
 _EPILOG = """\
 examples:
   python -m pipeline --runner DirectRunner
@@ -88,13 +88,13 @@ def choose_workers(options: PipelineOptions, rows: int) -> int:
     return int(direct.direct_num_workers or 1)
 
 
-def choose_slices(options: PipelineOptions, rows: int) -> int:
-    """Into how many slices the session shuffle of a run is cut.
+def choose_shuffles(options: PipelineOptions, rows: int) -> int:
+    """In how many parts the session shuffle of a run is made.
 
-    An in-process run holds every shuffle in memory, several copies of it while it is handed over; slices are handed
+    An in-process run holds every shuffle in memory, several copies of it while it is handed over; parts are handed
     over one by one. Dataflow's shuffle is a service and needs none.
     """
-    return min(_MOST_SLICES, 1 + rows // _SLICE_ROWS) if _in_process(options) else 1
+    return min(_MOST_SHUFFLES, 1 + rows // _SHUFFLE_ROWS) if _in_process(options) else 1
 
 
 def _in_process(options: PipelineOptions) -> bool:

@@ -9,9 +9,9 @@
                         │             users   sessions           users,                                        │
                         └─► rejected                           firebase events      Settle ─► rejected events ─┘
 
-Events are shuffled once, as per-session parts of a batch. Everything after that moves packed record batches of
-sessions, joined by hash partition (`transforms.join`), and is recomputed in every run, but persons whose
-sessions are all as they were keep their row. Rows are compared with what is published on the way, so that only
+Events are shuffled once, as slim rows in blocks of sessions (`transforms.blocks`), and their facts stay in these blocks.
+Everything after that moves packed record batches of sessions, joined by block (`transforms.join`), and is recomputed in
+every run, but persons whose sessions are all as they were keep their row. Rows are compared with what is published on the way, so that only
 what changed gets a new `_loaded_at`. `Publish` is a step of the graph: under a Flex Template nobody waits for
 the job.
 """  # noqa: E501 (a diagram)
@@ -30,27 +30,27 @@ from transforms.identity import MatchUsers
 from transforms.metrics import Metrics
 from transforms.persons import AggregatePersons
 from transforms.rejected import SettleRejected
-from transforms.sessions import AggregateSessions, DecodeEvents, fact_schema
+from transforms.sessions import AggregateSessions, Blocks, DecodeEvents, fact_schema
 from transforms.settle import SettleSessions
 from transforms.social import UniqueSocialEvents
 from transforms.users import UniqueUsers
 
 
 def build(
-    p: beam.Pipeline, warehouse: Warehouse, run: Run, metrics: Metrics, excluded: frozenset[str], slices: int = 1
+    p: beam.Pipeline, warehouse: Warehouse, run: Run, metrics: Metrics, excluded: frozenset[str], shuffles: int = 1
 ) -> None:
     """Add the graph of a run to a pipeline: read, aggregate twice, compare, stage, publish.
 
-    The session shuffle is cut into `slices`, which bounds the memory of a runner that holds shuffles in memory.
+    The session shuffle is made in so many `shuffles`, which bounds the memory of a runner that holds them in memory.
     """
     sessions, persons, rejected = tables.outputs(metrics)
     facts = fact_schema(metrics, sessions.bare)
     users, acquisition, social = tables.USERS, tables.POSTHOG_SESSIONS, tables.FIREBASE_EVENTS
-    n = run.partitions
+    n, blocks = run.partitions, Blocks(run.session_blocks, shuffles, run.scan.rows // run.session_blocks)
 
     events = p | "Read events" >> warehouse.read_events(run.plan)
-    decoded = events | "Decode events" >> DecodeEvents(metrics, excluded, run.plan.scope, slices)
-    fresh = decoded.parts | "Aggregate sessions" >> AggregateSessions(metrics, facts)
+    decoded = events | "Decode events" >> DecodeEvents(metrics, excluded, run.plan.scope, blocks)
+    fresh = decoded.slices | "Aggregate sessions" >> AggregateSessions(metrics, facts, blocks)
 
     published = {
         table: p | f"Read published {table.name}" >> warehouse.read_published(run, table)
@@ -74,7 +74,9 @@ def build(
         published[sessions],
         matches.rows,
         p | "Read PostHog sessions" >> warehouse.read_input(acquisition),
-    ) | "Settle sessions" >> SettleSessions(run.plan.scope, excluded, (facts, sessions.bare, acquisition.bare), n)
+    ) | "Settle sessions" >> SettleSessions(
+        run.plan.scope, excluded, (facts, sessions.bare, acquisition.bare), blocks.number
+    )
     made = (
         settled.rows,
         unique_users.rows,
@@ -84,7 +86,7 @@ def build(
         metrics, run.stamp, (facts, sessions.bare, users.bare, persons.bare), n, keep_persons=run.keeps_persons
     )
 
-    people = made.also["people"] | "Aggregate persons" >> AggregatePersons(metrics, persons.content)
+    people = made.also["people"] | "Aggregate persons" >> AggregatePersons(metrics, sessions.bare, persons.content, n)
     people = (people, made.also["other_persons"]) | "Compare persons" >> CompareWithPublished(
         persons.name, persons.bare, run.stamp, n
     )

@@ -19,7 +19,7 @@ import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions, SetupOptions
 
 from pipeline import __version__, signals, tables
-from pipeline.command_line import MANY_ROWS, choose_slices, choose_workers, parse
+from pipeline.command_line import MANY_ROWS, choose_shuffles, choose_workers, parse
 from pipeline.credentials import credentials
 from pipeline.dataflow import is_dataflow, submission_told, submitted_text
 from pipeline.errors import RunError, UsageError, cause_of
@@ -197,7 +197,7 @@ def _execute(
             OSError
         ):  # for transforms of other languages only; a run that is killed would leave it
             os.rmdir(pipeline.local_tempdir)
-        build(pipeline, warehouse, run, metrics, excluded, choose_slices(options, run.scan.rows))
+        build(pipeline, warehouse, run, metrics, excluded, choose_shuffles(options, run.scan.rows))
         progress = Progress(warehouse.rows_read, run.scan.rows, enabled=not quiet)
         with progress, submission_told(options), local_workers():
             result = pipeline.run()

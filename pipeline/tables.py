@@ -12,19 +12,12 @@ from typing import Literal
 import pyarrow as pa
 
 from transforms.changes import LOADED_AT, RUN_ID, without_run_columns
-from transforms.metrics import Metric, Metrics, MetricsError
+from transforms.kinds import RollUp
+from transforms.metrics import Metrics, MetricsError
 
 TEXT, INTEGER, FLOAT, BOOLEAN = pa.string(), pa.int64(), pa.float64(), pa.bool_()
 TIMESTAMP = pa.timestamp("us", "UTC")
 TEXTS = pa.list_(pa.string())
-_METRIC_TYPES = {
-    "flag": BOOLEAN,
-    "count": INTEGER,
-    "distinct": INTEGER,
-    "first": TEXT,
-    "last": TEXT,
-    "max": FLOAT,
-}
 
 
 Source = Literal["posthog", "firebase", "aggregated"]
@@ -189,27 +182,17 @@ def sessions(metrics: Metrics) -> Table:
     Raises:
       MetricsError: a metric has the name of another column.
     """
-    metric_columns = [_metric_column(entry) for entry in metrics.entries]
+    metric_columns = [
+        _column(entry.name, entry.type, entry.description, required=entry.required) for entry in metrics.entries
+    ]
     return _unique("sessions", [*_SESSION_HEAD, *metric_columns, *_SESSION_TAIL, *_RUN_COLUMNS])
 
 
 def persons(metrics: Metrics) -> Table:
     """`posthog_aggregated.persons` under these metrics; raises `MetricsError` like `sessions`."""
-    rollups = [
-        _column(f"{flag}_sum", INTEGER, f"Sessions with {flag}.", required=True) for flag in metrics.person_flags
-    ]
-    for entry in metrics.person_counts:
-        noun = entry.person_noun
-        rollups += [
-            _column(f"total_{noun}", INTEGER, f"Sum of {entry.name}.", required=True),
-            _column(f"avg_{noun}_per_session", FLOAT, f"Mean of {entry.name}.", required=True),
-            _column(f"max_{noun}_per_session", INTEGER, f"Maximum of {entry.name}.", required=True),
-        ]
-    latest = [
-        _column(entry.name, TEXT, f"{entry.name} of the latest session that has one.")
-        for entry in metrics.person_latest
-    ]
-    return _unique("persons", [*_PERSON_HEAD, *rollups, *_PERSON_TAIL, *latest, *_RUN_COLUMNS])
+    numbers = [_rollup(column) for column in metrics.rollups if column.required]
+    values = [_rollup(column) for column in metrics.rollups if not column.required]
+    return _unique("persons", [*_PERSON_HEAD, *numbers, *_PERSON_TAIL, *values, *_RUN_COLUMNS])
 
 
 REJECTED_EVENTS = Table(
@@ -273,9 +256,8 @@ def outputs(metrics: Metrics) -> tuple[Table, Table, Table]:
     return sessions(metrics), persons(metrics), REJECTED_EVENTS
 
 
-def _metric_column(entry: Metric) -> pa.Field:
-    required = entry.kind in ("flag", "count", "distinct")
-    return _column(entry.name, _METRIC_TYPES[entry.kind], entry.description, required=required)
+def _rollup(column: RollUp) -> pa.Field:
+    return _column(column.name, column.type, column.description, required=column.required)
 
 
 def _unique(name: str, fields: list[pa.Field]) -> Table:

@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -18,7 +19,10 @@ from pipeline import tables
 from pipeline.launcher import main
 from tests.bigquery.place import Place
 from tests.same import assert_same, plain
+from transforms.columns import Columns
+from transforms.events import layout
 from transforms.metrics import Metrics, load_metrics, parse_metrics
+from transforms.sessions import SessionCombineFn, fact_schema
 
 METRICS = load_metrics()
 WAVES_METRICS = Path(__file__).with_name("waves_metrics.toml")
@@ -112,6 +116,18 @@ def event(
         "timestamp": at(seconds),
         "bq_ingested_timestamp": at(seconds + 60 if arrives is None else arrives),
     }
+
+
+def slices_of(kept: Columns, metrics: Metrics) -> list[bytes]:
+    """Slim event rows as one slice, as the session shuffle carries it; none for no row."""
+    rows = Columns.concat([kept])
+    return [packed for _, packed in rows.slices(np.array([0, len(rows)]), layout(metrics))] if len(rows) else []
+
+
+def facts_of_slices(slices: Sequence[bytes], metrics: Metrics) -> pa.RecordBatch:
+    """The facts of all sessions in some slices."""
+    schema = fact_schema(metrics, tables.sessions(metrics).bare)
+    return SessionCombineFn(metrics, schema).output(slices)
 
 
 def events_batch(rows: Iterable[Mapping[str, Any]]) -> pa.RecordBatch:

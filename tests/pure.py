@@ -15,17 +15,15 @@ import pyarrow as pa
 
 from pipeline import tables
 from pipeline.plan import LastRun, Plan, Request, make_plan, next_watermark
-from tests.builders import events_batch
+from tests.builders import events_batch, facts_of_slices, slices_of
 from transforms.changes import Stamp, compare, with_change
-from transforms.elements import rows_to_batch
+from transforms.elements import as_batch
 from transforms.enrich import session_rows
 from transforms.events import EventDecoder
 from transforms.identity import MATCHES, SESSION_IDS, distinct_ids, match_users, session_ids
 from transforms.metrics import Metrics
-from transforms.persons import PersonCombineFn, encoded_parts
-from transforms.preaggregate import preaggregate
-from transforms.session_accumulator import encode
-from transforms.sessions import SessionCombineFn, fact_schema
+from transforms.persons import moved_schema, person_rows
+from transforms.sessions import fact_schema
 from transforms.settle import settle
 from transforms.social import keyed_events, of_kept_users, unique_events
 from transforms.users import clean_users, unique_by_phone, unique_by_user_id, unique_documents
@@ -99,12 +97,9 @@ class Model:
         decoded = EventDecoder(self.metrics, self.excluded, plan.scope).decode(events_batch(events))
         self._count(decoded.counts.items())
         self.too_old += decoded.late_sessions
-        combine = SessionCombineFn(self.metrics)
-        parts = preaggregate(decoded, self.metrics)
-        rows = [(session_id, *combine.extract_output(encode(part))) for session_id, part in parts]
         schema = fact_schema(self.metrics, tables.sessions(self.metrics).bare)
         left_out = [session_ids(decoded.left_out)] if decoded.left_out else []
-        facts = pa.Table.from_batches([rows_to_batch(rows, schema)])
+        facts = pa.Table.from_batches([facts_of_slices(slices_of(decoded.kept, self.metrics), self.metrics)], schema)
         return facts, pa.Table.from_batches(left_out, SESSION_IDS), decoded.latest_arrival
 
     def _unique(self, users: Rows) -> tuple[pa.Table, dict[str, pa.Table]]:
@@ -132,14 +127,10 @@ class Model:
         return self._collect(settle(plan.scope, self.excluded, facts.schema, sessions)(given))
 
     def _persons(self, rows: pa.Table) -> pa.Table:
+        moved = moved_schema(self.metrics, tables.sessions(self.metrics).bare)
         content = tables.persons(self.metrics).content
-        combine = PersonCombineFn(self.metrics, content.names[1:])
-        values = [
-            (person.decode(), *combine.extract_output(part))
-            for batch in rows.combine_chunks().to_batches()
-            for person, part in encoded_parts(batch, self.metrics)
-        ]
-        return pa.Table.from_batches([rows_to_batch(values, content)])
+        made = person_rows(as_batch(rows.select(moved.names)), self.metrics, content)
+        return pa.Table.from_batches([made], content)
 
     def _collect(
         self, results: Iterable[Any], schema: pa.Schema | None = None, also: dict[str, pa.Table] | None = None

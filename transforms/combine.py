@@ -1,90 +1,85 @@
-"""Combines whose accumulators are encoded parts.
+"""Combines whose accumulator is a set of rows: packed slices of a block, whatever the rows are.
 
-A part says what one batch knows of a key: an immutable value with a union that is commutative, associative and
-idempotent by event or session. Most keys have one part. It is encoded where it is made and goes as it is through
-the runner's tables and the shuffle to `extract_output`; only parts that meet others are ever decoded on the way.
+Adding and merging only lay slices side by side, so the combine is commutative and associative by construction; it is
+idempotent because the set is (`prune` and `output` know each row's identity). A set that grows beyond its bound is
+pruned, so that no key, however hot, makes an accumulator grow without end.
 """
 
 from __future__ import annotations
 
 import abc
-from collections.abc import Iterable
-from typing import Any, Generic, TypeVar
+from collections.abc import Iterable, Sequence
 
 import apache_beam as beam
-import msgspec
+import pyarrow as pa
+from apache_beam.coders import BytesCoder, Coder, IterableCoder, TupleCoder, VarIntCoder
 from apache_beam.metrics.metric import Distribution
 
-Part = TypeVar("Part")
-#: The first field of an encoded part tells whether it is packed; one byte before it says how many fields follow.
-_TRUE = msgspec.msgpack.encode(True)[0]
+#: Number of rows, and the rows packed.
+Slice = tuple[int, bytes]
+#: Rows in all, how many there may be before it is pruned, and the slices.
+Accumulator = tuple[int, int, list[bytes]]
 
 
-def is_packed(encoded: bytes) -> bool:
-    """Whether an encoded part is as small as its knowledge can be."""
-    return encoded[1] == _TRUE
+@beam.typehints.with_input_types(Slice)
+@beam.typehints.with_output_types(pa.RecordBatch)
+class SetCombineFn(beam.CombineFn, abc.ABC):
+    """Slices of a block → a record batch about all its rows.
 
-
-@beam.typehints.with_input_types(bytes)
-@beam.typehints.with_output_types(tuple[Any, ...])
-class EncodedCombineFn(beam.CombineFn, abc.ABC, Generic[Part]):
-    """Encoded parts of one key → a row of values.
-
-    The accumulator is an encoded part like its inputs, or nothing yet (`b""`). Encoded parts are MessagePack of at
-    most 15 fields, the first of which is whether the part is packed.
+    An accumulator holds at most about `bound` rows, or twice the rows that `prune` leaves of them.
     """
 
     #: How many accumulators met in a merge.
     width: Distribution
 
-    @abc.abstractmethod
-    def encode(self, part: Part) -> bytes:
-        """A part as bytes."""
+    def __init__(self, bound: int) -> None:
+        self._bound = bound
 
     @abc.abstractmethod
-    def decode(self, encoded: bytes) -> Part:
-        """The part that `encode` was given."""
+    def prune(self, slices: Sequence[bytes]) -> Slice:
+        """A smaller set that says the same."""
 
     @abc.abstractmethod
-    def union(self, parts: list[Part]) -> Part:
-        """What two or more parts know together; it need not be packed."""
+    def output(self, slices: Sequence[bytes]) -> pa.RecordBatch:
+        """What the set says."""
 
-    @abc.abstractmethod
-    def pack(self, part: Part) -> Part:
-        """The same knowledge, packed."""
+    def create_accumulator(self) -> Accumulator:
+        """The empty set."""
+        return 0, self._bound, []
 
-    @abc.abstractmethod
-    def values(self, part: Part) -> tuple[Any, ...]:
-        """The row of a packed part."""
+    def add_input(self, accumulator: Accumulator, element: Slice) -> Accumulator:
+        """The set with some more rows."""
+        rows, allowed, slices = accumulator
+        slices.append(element[1])
+        return self._within((rows + element[0], allowed, slices))
 
-    def create_accumulator(self) -> bytes:
-        """Nothing known yet."""
-        return b""
+    def merge_accumulators(self, accumulators: Iterable[Accumulator]) -> Accumulator:
+        """The union of all; the first is reused, no other is changed or kept."""
+        rows, allowed, slices = self.create_accumulator()
+        number = 0
+        for more, bound, others in accumulators:
+            rows, allowed = rows + more, max(allowed, bound)
+            slices.extend(others)
+            number += bool(others)
+        if number > 1:
+            self.width.update(number)
+        return self._within((rows, allowed, slices))
 
-    def add_input(self, accumulator: bytes, part: bytes) -> bytes:
-        """The union of what is known and a part."""
-        return self._union([accumulator, part]) if accumulator else part
+    def compact(self, accumulator: Accumulator) -> Accumulator:
+        """As it is: within its bound already, and sorting it once, at the end, is enough."""
+        return accumulator
 
-    def merge_accumulators(self, accumulators: Iterable[bytes]) -> bytes:
-        """The union of all."""
-        parts = [part for part in accumulators if part]
-        if len(parts) > 1:
-            self.width.update(len(parts))
-        return self._union(parts) if parts else b""
+    def extract_output(self, accumulator: Accumulator) -> pa.RecordBatch:
+        """See `output`."""
+        return self.output(accumulator[2])
 
-    def compact(self, accumulator: bytes) -> bytes:
-        """Packed, before it is shuffled."""
-        if not accumulator or is_packed(accumulator):
-            return accumulator
-        return self.encode(self.pack(self.decode(accumulator)))
-
-    def extract_output(self, accumulator: bytes) -> tuple[Any, ...]:
-        """The row; an accumulator that was never fed has none, as no key comes without an input."""
-        return self.values(self.pack(self.decode(accumulator))) if accumulator else ()
-
-    def get_accumulator_coder(self) -> beam.coders.Coder:
+    def get_accumulator_coder(self) -> Coder:
         """Bytes as they are."""
-        return beam.coders.BytesCoder()
+        return TupleCoder((VarIntCoder(), VarIntCoder(), IterableCoder(BytesCoder())))
 
-    def _union(self, parts: list[bytes]) -> bytes:
-        return parts[0] if len(parts) == 1 else self.encode(self.union([self.decode(part) for part in parts]))
+    def _within(self, accumulator: Accumulator) -> Accumulator:
+        rows, allowed, slices = accumulator
+        if rows <= allowed:
+            return accumulator
+        left, packed = self.prune(slices)
+        return left, max(self._bound, 2 * left), [packed]

@@ -1,8 +1,10 @@
 """Raw event rows → events that count, and a reason for every row that does not.
 
 `EventDecoder.decode` takes a record batch as it comes from the source (columns of `posthog.events`) and
-returns `DecodedEvents`: columns of the kept rows for `transforms.preaggregate`, the rejected rows with their
-reason, and counts. Every row is in exactly one of kept, filtered.<reason>, rejected.<reason>.
+returns `DecodedEvents`: slim rows of the kept events, the rejected rows with their reason, and counts. Every row is in
+exactly one of kept, filtered.<reason>, rejected.<reason>.
+
+A slim row is what the declared metrics need of an event, each once, and nothing else: see `layout`.
 
 The first reason that applies wins: an excluded id, then in the order of `REJECTED`, then `FILTERED`, so that
 the outcome of a row does not depend on the batch it comes in.
@@ -11,30 +13,33 @@ the outcome of a row does not depend on the batch it comes in.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
+from transforms.columns import Columns, Layout, TextColumn, dictionary
 from transforms.elements import string_buffers
-from transforms.event_ids import EventIds, event_ids
 from transforms.excluded import Excluded
-from transforms.metrics import (
-    LIBRARY_PROPERTY,
-    SCREEN_PROPERTY,
-    SESSION_PROPERTY,
-    Metric,
-    Metrics,
-)
-from transforms.properties import PropertyColumns, PropertyDecoder, TextColumn, lookup, text_column
+from transforms.ids import canonical_session_ids, meaningless_column
+from transforms.metrics import LIBRARY_PROPERTY, SCREEN_PROPERTY, SESSION_PROPERTY, Metrics
+from transforms.properties import PropertyColumns, PropertyDecoder, clean_text, clean_texts, lookup
 from transforms.scope import ARRIVAL_TIME, EVENT_TIME, EVERYTHING, MAX_AHEAD, Scope
+from transforms.uuids import Ids, hash_texts, parse_uuids, uuid_texts
 
 #: PostHog cuts distinct ids and session ids far below this; anything longer is no id.
 MAX_ID = 400
 MIN_TIMESTAMP = 1_420_070_400_000_000  # 2015-01-01 UTC in µs: before there was PostHog or React Native
 MAX_TIMESTAMP = 2_524_608_000_000_000  # 2050-01-01
+#: PostHog takes events of 1 MB; texts beyond 16 MiB are damage, and are not parsed.
+MAX_PROPERTIES = 16 * 2**20
+#: `lag` of a row whose arrival is null.
+NO_ARRIVAL = np.iinfo(np.int64).min
+#: Conditions that one column of bits holds.
+WORD = 64
 
 REJECTED = (
     "uuid_missing",
@@ -42,13 +47,16 @@ REJECTED = (
     "event_missing",
     "distinct_id_missing",
     "distinct_id_too_long",
+    "distinct_id_meaningless",
     "timestamp_missing",
     "timestamp_implausible",
     "properties_missing",
+    "properties_too_long",
     "properties_invalid",
     "session_id_missing",
     "session_id_invalid",
     "session_id_too_long",
+    "session_id_meaningless",
 )
 #: `late`: new, but before the window of an incremental run; its session is listed in the ledger.
 FILTERED = ("library", "excluded_user", "late")
@@ -56,24 +64,42 @@ _BLANK = " \t\r\n\f\v"
 _IS_BLANK = np.isin(np.arange(256), list(_BLANK.encode()))
 
 
+def layout(metrics: Metrics) -> Layout:
+    """The columns of slim event rows.
+
+    * `session_high`, `session_low`, `uuid_high`, `uuid_low`: the ids as 128 bits (`transforms.uuids`);
+    * `time`: µs since the epoch, UTC; `lag`: µs from there to the arrival, or `NO_ARRIVAL`;
+    * `rows`: how many input rows the row stands for; `later`: how many µs after its own arrival (its time where that is
+      null) the latest of them counts as arrived, by `Scope.as_arrivals`;
+    * `bits<i>`: bit j is whether the event matches condition 64 i + j of `metrics.needs`;
+    * `number <i>`: number i of `metrics.needs`, NaN for none;
+    * texts: the event's name, its distinct id, session id and uuid where they are no UUIDs, and the properties that
+      `metrics.needs` names, as `text <property>`.
+    """
+    conditions, texts, numbers = metrics.needs
+    fixed = {
+        "session_high": "u8",
+        "session_low": "u8",
+        "uuid_high": "u8",
+        "uuid_low": "u8",
+        "time": "i8",
+        "lag": "i8",
+        "rows": "i4",
+        "later": "i8",
+    }
+    bits = {f"bits{i}": "u8" for i in range(-(-len(conditions) // WORD))}
+    return Layout(
+        fixed | bits | {f"number {i}": "f8" for i in range(len(numbers))},
+        ("event", "distinct_id", "session_id", "uuid", *(f"text {name}" for name in texts)),
+    )
+
+
 @dataclass(frozen=True)
 class DecodedEvents:
-    """The kept rows of a batch as columns (all of one length), and what became of the others."""
+    """The kept rows of a batch, and what became of the others."""
 
-    sessions: TextColumn
-    distinct_ids: TextColumn
-    ids: EventIds
-    timestamps: npt.NDArray[np.int64]
-    """Microseconds since the epoch, UTC."""
-    arrivals: npt.NDArray[np.int64]
-    """The same for `bq_ingested_timestamp`; where it is null, what `Scope.as_arrivals` makes of the timestamp."""
-    flags: npt.NDArray[np.int64]
-    """Bit i: the event sets `metrics.event_flags[i]`."""
-    masks: npt.NDArray[np.uint16]
-    """Bit i: the event counts for `metrics.counts[i]`."""
-    texts: dict[str, TextColumn]
-    maxima: list[npt.NDArray[np.float64]]
-    """Per `metrics.maxima` the value of each event, NaN for none."""
+    kept: Columns
+    """Slim rows; see `layout`."""
     rejected: pa.RecordBatch
     """The source's columns of the rejected rows plus `reason`."""
     left_out: set[tuple[str, str]]
@@ -108,86 +134,158 @@ class EventDecoder:
         arrivals = np.where(dated[1], stamps, dated[0])
         size = batch.num_rows
         reason = np.zeros(size, np.int8)  # 0: none, i + 1: _REASONS[i]
-        names = text_column(batch.column("event"))
-        people = text_column(batch.column("distinct_id"))
+        names = dictionary(batch.column("event"), clean_texts)
+        people = dictionary(batch.column("distinct_id"), clean_texts)
 
         if self._excluded:  # first of all reasons: a row of an excluded person is no dead letter
-            _mark(reason, "excluded_user", lookup(people.codes, self._excluded.among(people.values), bool))
+            _mark(reason, "excluded_user", _of(people, self._excluded.mask(people.values)))
         uuids = batch.column("uuid")
         _mark(reason, "uuid_missing", _blank(uuids))
         _mark(reason, "uuid_too_long", _longer(uuids))
-        _mark(reason, "event_missing", _blank_codes(names))
-        _mark(reason, "distinct_id_missing", _blank_codes(people))
+        _mark(reason, "event_missing", _of(names, _blank(names.values), null=True))
+        _mark(reason, "distinct_id_missing", _of(people, _blank(people.values), null=True))
         _mark(reason, "distinct_id_too_long", _longer(batch.column("distinct_id")))
+        _mark(reason, "distinct_id_meaningless", _of(people, np.asarray(meaningless_column(people.values))))
         _mark(reason, "timestamp_missing", stamp_null)
         implausible = (stamps < MIN_TIMESTAMP) | (stamps >= MAX_TIMESTAMP)
         implausible |= stamps > arrivals + MAX_AHEAD
         _mark(reason, "timestamp_implausible", implausible)
         texts = batch.column("properties")
         _mark(reason, "properties_missing", _blank(texts))
+        _mark(reason, "properties_too_long", np.diff(string_buffers(texts)[0]) > MAX_PROPERTIES if size else _NONE)
 
         columns = self._properties.decode(texts)
         _mark(reason, "properties_invalid", ~columns.valid)
         if self._metrics.libraries is not None:
             library = columns.texts[LIBRARY_PROPERTY]
-            known = [value in self._metrics.libraries for value in library.values]
+            known = [value in self._metrics.libraries for value in library.values.to_pylist()]
             _mark(reason, "library", ~lookup(library.codes, known, bool))
-        sessions = columns.texts[SESSION_PROPERTY]
         _mark(reason, "session_id_invalid", columns.not_text)
-        _mark(reason, "session_id_missing", _blank_codes(sessions))
-        too_long = [len(value) > MAX_ID for value in sessions.values]
-        _mark(reason, "session_id_too_long", lookup(sessions.codes, too_long, bool))
+        sessions, session_texts = _session_ids(columns.required, reason)
 
         late = (reason == 0) & ~self._scope.in_window(stamps)
-        late_sessions = {sessions.values[code] for code in sessions.codes[late].tolist()}
         _mark(reason, "late", late)
 
         kept = np.flatnonzero(reason == 0)
         plausible = arrivals[~(stamp_null | implausible) & (arrivals < MAX_TIMESTAMP)]
+        every = slice(None) if len(kept) == size else kept
+        ids, id_texts = _event_ids(uuids if len(kept) == size else uuids.take(pa.array(kept)))
+        numbers = {
+            "session_high": sessions.high[every],
+            "session_low": sessions.low[every],
+            "uuid_high": ids.high,
+            "uuid_low": ids.low,
+            "time": stamps[every],
+            "lag": np.where(dated[1], NO_ARRIVAL, arrivals - stamps)[every],
+            "rows": np.ones(len(kept), np.int32),
+            "later": (self._scope.as_arrivals(stamps, dated) - arrivals)[every],
+        }
+        numbers |= {f"bits{i}": word[every] for i, word in enumerate(self._bits(names, columns))}
+        numbers |= {f"number {i}": values[every] for i, values in enumerate(self._numbers(columns))}
+        properties = {f"text {name}": columns.texts[name] for name in self._metrics.needs.texts}
+        known_texts = {"event": names, "distinct_id": people, "session_id": session_texts} | properties
         return DecodedEvents(
-            sessions=_take(sessions, kept),
-            distinct_ids=_take(people, kept),
-            ids=event_ids(uuids.take(pa.array(kept))),
-            timestamps=stamps[kept],
-            arrivals=self._scope.as_arrivals(stamps, dated)[kept],
-            flags=self._flags(names, columns)[kept],
-            masks=self._masks(names, columns)[kept],
-            texts={name: _take(column, kept) for name, column in columns.texts.items()},
-            maxima=[values[kept] for values in self._maxima(columns)],
+            kept=Columns(
+                numbers, {name: column.take(every) for name, column in known_texts.items()} | {"uuid": id_texts}
+            ),
             rejected=_rejected(batch, reason),
-            left_out=_pairs(sessions, people, reason == _CODE["excluded_user"]),
-            late_sessions=sorted(late_sessions),
+            left_out=_pairs(sessions, session_texts, people, reason == _CODE["excluded_user"]),
+            late_sessions=sorted({*_texts_of(sessions, session_texts, late)}),
             counts=_counts(reason, columns.nulled, outside),
             latest_arrival=int(plausible.max()) if len(plausible) else None,
         )
 
-    def _flags(self, names: TextColumn, columns: PropertyColumns) -> npt.NDArray[np.int64]:
-        return _name_bits(self._metrics.event_flags, names, columns.texts.get(SCREEN_PROPERTY))
+    def _bits(self, names: TextColumn, columns: PropertyColumns) -> Iterator[npt.NDArray[np.uint64]]:
+        """A column for every 64 conditions; each different name and screen is looked at once, not each row."""
+        conditions = self._metrics.needs.conditions
+        events = names.values.to_pylist()
+        screens = columns.texts.get(SCREEN_PROPERTY)
+        for begin in range(0, len(conditions), WORD):
+            word = conditions[begin : begin + WORD]
+            found = lookup(names.codes, [_bits(one.matches_name(name) for one in word) for name in events], "u8")
+            if screens is not None:
+                known = screens.values.to_pylist()
+                found |= lookup(screens.codes, [_bits(name in one.screens for one in word) for name in known], "u8")
+            for bit, condition in enumerate(word):
+                if condition.property:
+                    found |= columns.present[condition.property].astype(np.uint64) << np.uint64(bit)
+            yield found
 
-    def _masks(self, names: TextColumn, columns: PropertyColumns) -> npt.NDArray[np.uint16]:
-        entries = self._metrics.counts
-        masks = _name_bits(entries, names, columns.texts.get(SCREEN_PROPERTY)).astype(np.uint16)
-        for bit, entry in enumerate(entries):
-            if entry.property:
-                masks |= columns.present[entry.property].astype(np.uint16) << np.uint16(bit)
-        return masks
-
-    def _maxima(self, columns: PropertyColumns) -> list[npt.NDArray[np.float64]]:
-        found = []
-        for entry in self._metrics.maxima:
-            assert entry.property is not None
-            values = columns.numbers[entry.property]
-            if entry.divided_by:
-                divisor = columns.numbers[entry.divided_by]
+    def _numbers(self, columns: PropertyColumns) -> Iterator[npt.NDArray[np.float64]]:
+        for ratio in self._metrics.needs.numbers:
+            values = columns.numbers[ratio.property]
+            if ratio.divided_by:
+                divisor = columns.numbers[ratio.divided_by]
                 with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
                     values = np.where(divisor > 0, values / divisor, np.nan)
                     values = np.where(np.isfinite(values), values, np.nan)
-            if entry.clip:
-                values = np.clip(values, *entry.clip)
-            found.append(values + 0.0)  # −0.0 becomes 0.0: equal numbers must be equal bytes
-        return found
+            if ratio.clip:
+                values = np.clip(values, *ratio.clip)
+            yield values + 0.0  # −0.0 becomes 0.0: equal numbers must be equal bytes
 
 
+def _session_ids(texts: pa.StringArray, reason: npt.NDArray[np.int8]) -> tuple[Ids, TextColumn]:
+    """The session ids of all rows, and the texts of those that are no UUID; marks the rows whose id is none."""
+    ids = parse_uuids(texts, dashless=False)
+    _mark(reason, "session_id_missing", ~ids.is_uuid & _blank(texts))
+    _mark(reason, "session_id_meaningless", ids.is_uuid & (ids.high == 0) & (ids.low == 0))
+    others = np.flatnonzero(~ids.is_uuid)
+    if not len(others):
+        return ids, TextColumn(np.full(len(texts), -1, np.int32), pa.array([], pa.string()))
+    found = dictionary(texts.take(pa.array(others)))
+    values = found.values.to_pylist()
+    for name, wrong in (
+        ("session_id_too_long", [len(value) > MAX_ID for value in values]),
+        ("session_id_meaningless", meaningless_column(found.values).to_pylist()),
+    ):
+        where = np.zeros(len(texts), bool)
+        where[others] = lookup(found.codes, wrong, bool)
+        _mark(reason, name, where)
+    values = canonical_session_ids([clean_text(value) for value in values])
+    high, low = hash_texts(values)
+    ids.high[others], ids.low[others] = np.append(high, _ZERO)[found.codes], np.append(low, _ZERO)[found.codes]
+    codes = np.full(len(texts), -1, np.int32)
+    codes[others] = found.codes
+    return ids, TextColumn(codes, pa.array(values, pa.string()))
+
+
+def _event_ids(texts: pa.StringArray) -> tuple[Ids, TextColumn]:
+    """The uuids of kept rows, and the texts of those that are no UUID."""
+    ids = parse_uuids(texts, dashless=True)
+    codes = np.full(len(texts), -1, np.int32)
+    others = np.flatnonzero(~ids.is_uuid)
+    if not len(others):
+        return ids, TextColumn(codes, pa.array([], pa.string()))
+    found = dictionary(texts.take(pa.array(others)))
+    high, low = hash_texts(found.values.to_pylist())
+    ids.high[others], ids.low[others] = high[found.codes], low[found.codes]
+    codes[others] = found.codes
+    return ids, TextColumn(codes, found.values)
+
+
+def _texts_of(ids: Ids, texts: TextColumn, rows: npt.NDArray[np.bool_]) -> list[str]:
+    """The session ids of some rows."""
+    chosen = texts.take(rows)
+    ids_of = uuid_texts(ids.high[rows], ids.low[rows])
+    found = ids_of if (chosen.codes < 0).all() else pc.coalesce(chosen.texts(), ids_of)
+    known: list[str] = found.to_pylist()
+    return known
+
+
+def _pairs(ids: Ids, texts: TextColumn, people: TextColumn, rows: npt.NDArray[np.bool_]) -> set[tuple[str, str]]:
+    """(session id, distinct id) of some rows, "" for those without a session id."""
+    there = ids.is_uuid | (texts.codes >= 0)
+    pairs = set(zip(_texts_of(ids, texts, rows & there), people.take(rows & there).texts().to_pylist(), strict=True))
+    return pairs | {("", person) for person in people.take(rows & ~there).texts().to_pylist()}
+
+
+def _bits(holds: Iterable[bool]) -> int:
+    """Bit i is the i-th value."""
+    return sum(value << bit for bit, value in enumerate(holds))
+
+
+_NONE = np.zeros(0, bool)
+_ZERO = np.uint64(0)
 _REASONS = (*REJECTED, *FILTERED)
 _CODE = {name: code for code, name in enumerate(_REASONS, start=1)}
 
@@ -217,27 +315,9 @@ def _rejected(batch: pa.RecordBatch, reason: npt.NDArray[np.int8]) -> pa.RecordB
     return pa.RecordBatch.from_arrays([*taken.columns, reasons], [*taken.schema.names, "reason"])
 
 
-def _name_bits(entries: tuple[Metric, ...], names: TextColumn, screens: TextColumn | None) -> npt.NDArray[Any]:
-    """Bit i of a row is set where `entries[i]` matches its event name or screen (int64).
-
-    Each different text is tested once, not each row.
-    """
-    bits = [sum(entry.matches_name(name) << i for i, entry in enumerate(entries)) for name in names.values]
-    found = lookup(names.codes, bits, np.int64)
-    if screens is not None:
-        bits = [sum((name in entry.screens) << i for i, entry in enumerate(entries)) for name in screens.values]
-        found = found | lookup(screens.codes, bits, np.int64)
-    return found
-
-
-def _pairs(sessions: TextColumn, people: TextColumn, rows: npt.NDArray[np.bool_]) -> set[tuple[str, str]]:
-    names = [*sessions.values, ""]
-    pairs = zip(sessions.codes[rows].tolist(), people.codes[rows].tolist(), strict=True)
-    return {(names[session], people.values[person]) for session, person in pairs}
-
-
-def _take(column: TextColumn, rows: npt.NDArray[np.int64]) -> TextColumn:
-    return TextColumn(column.codes[rows], column.values)
+def _of(column: TextColumn, values: npt.NDArray[np.bool_], *, null: bool = False) -> npt.NDArray[np.bool_]:
+    """What holds of each row's text; `null` for rows without one."""
+    return np.append(values, null)[column.codes]
 
 
 def _micros(times: pa.Array) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
@@ -260,11 +340,6 @@ def _blank(texts: pa.Array) -> npt.NDArray[np.bool_]:
     for i in np.flatnonzero(_IS_BLANK[first] & ~blank):
         blank[i] = not bytes(data[offsets[i] : offsets[i + 1]]).strip(_BLANK.encode())
     return blank
-
-
-def _blank_codes(column: TextColumn) -> npt.NDArray[np.bool_]:
-    filled = [bool(value.strip(_BLANK)) for value in column.values]
-    return ~lookup(column.codes, filled, bool)
 
 
 def _longer(texts: pa.Array) -> npt.NDArray[np.bool_]:

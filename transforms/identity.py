@@ -9,13 +9,13 @@ signs up later gets older sessions as well, and one who is deleted upstream, or 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 import apache_beam as beam
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-from apache_beam.pvalue import PCollection
 
 from transforms.documents import first_of_each
 from transforms.elements import flat_map
@@ -64,6 +64,11 @@ def session_ids(pairs: Iterable[tuple[str, str]]) -> pa.RecordBatch:
     return batch
 
 
+def fresh_ids(dealt: tuple[str, pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """`distinct_ids` of a block of facts."""
+    return distinct_ids(dealt[1], True)
+
+
 def match_users(tables: dict[str, pa.Table]) -> Iterator[pa.Table]:
     """`ids` (`SESSION_IDS`) and `identities` with the same keys → `MATCHES` of sessions with a user."""
     ids = tables["ids"]
@@ -77,18 +82,22 @@ class MatchUsers(beam.PTransform):
     """(fresh facts, what was left out of them, published sessions, `IDENTITIES`) → `Outcome` of `MATCHES`.
 
     `left out` are `SESSION_IDS` of events with an excluded distinct id: they are no part of the facts, but they tell
-    whose the session is. All PCollection[pa.RecordBatch].
+    whose the session is. Facts are a tuple of PCollection[(block, pa.RecordBatch)], the others
+    PCollection[pa.RecordBatch].
     """
 
     def __init__(self, partitions: int) -> None:
         super().__init__()
         self._partitions = partitions
 
-    def expand(self, inputs: tuple[PCollection[pa.RecordBatch], ...]) -> Outcome:
+    def expand(self, inputs: tuple[Any, ...]) -> Outcome:
         """One shuffle by distinct id, of ids only."""
         fresh, left_out, published, identities = inputs
         ids = (
-            fresh | "Fresh ids" >> flat_map(distinct_ids, True),
+            *(
+                facts | f"Fresh ids {i}" >> flat_map(fresh_ids, takes=tuple[str, pa.RecordBatch])
+                for i, facts in enumerate(fresh)
+            ),
             left_out,
             published | "Published ids" >> flat_map(distinct_ids, False),
         ) | "All ids" >> beam.Flatten()

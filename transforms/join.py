@@ -1,6 +1,6 @@
-"""Joins of record batches by hash partition: no side input, so nothing but a partition has to fit in memory.
+"""Joins of record batches by block of keys: no side input, so nothing but a block has to fit in memory.
 
-Every input is split by a hash of its key column into the same partitions; one call per partition sees the
+Every input is dealt by its key column into the same blocks (`transforms.blocks`); one call per block sees the
 rows of all inputs with those keys. Batches go through the shuffle, not rows.
 """
 
@@ -11,15 +11,13 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeAlias
 
 import apache_beam as beam
-import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 from apache_beam.pvalue import PCollection, TaggedOutput
 
+from transforms.blocks import Gather, Ints, cut, pack_rows, text_blocks, unpack_rows
 from transforms.counts import Count
-from transforms.elements import as_batch, flat_map, pack, split, string_buffers, unpack
-from transforms.event_ids import mix
+from transforms.elements import as_batch, split
 
 #: What a function on tables may yield: rows, rows for another output, numbers for the ledger, ids for the ledger.
 Result: TypeAlias = pa.Table | tuple[str, pa.Table] | Count | str
@@ -33,42 +31,31 @@ class Side:
 
     key: str
     schema: pa.Schema
+    blocks: Callable[[pa.Array, int], Ints] = text_blocks
+    """The block of each key, −1 for a row that has none."""
 
 
-def partition_batch(batch: pa.RecordBatch, key: str, partitions: int) -> Iterator[tuple[str, bytes]]:
-    """(partition name, the packed rows whose key falls into it); rows with a null key have no partition."""
-    if not batch.num_rows:
-        return
-    numbers = _partition_of(batch.column(key), partitions)
-    order = np.argsort(numbers, kind="stable")
-    numbers = numbers[order]
-    batch = batch.take(pa.array(order))
-    starts = np.flatnonzero(np.diff(numbers, prepend=-2))
-    for begin, end in zip(starts, [*starts[1:], len(numbers)], strict=True):
-        if numbers[begin] >= 0:
-            yield f"partition-{numbers[begin]:05d}", pack(batch.slice(begin, end - begin))
+@beam.typehints.with_input_types(pa.RecordBatch)
+@beam.typehints.with_output_types(tuple[str, bytes])
+class _Deal(Gather[pa.RecordBatch]):
+    """Record batches → (block, packed rows)."""
+
+    def __init__(self, side: Side, blocks: int) -> None:
+        super().__init__(blocks)
+        self._side = side
+
+    def process(self, batch: pa.RecordBatch) -> Iterator[Any]:
+        """Hold a batch until there are rows enough."""
+        yield from self.hold(batch, batch.num_rows, batch.nbytes)
+
+    def cut(self, held: list[pa.RecordBatch]) -> Iterator[tuple[str, bytes]]:
+        """The rows of each block."""
+        batch = held[0] if len(held) == 1 else pa.concat_batches(held)
+        return cut(batch, self._side.blocks(batch.column(self._side.key), self._blocks))
 
 
-def _partition_of(keys: pa.Array, partitions: int) -> npt.NDArray[Any]:
-    """The partition of each key, −1 for null: from its length and its first, middle and last eight bytes.
-
-    All keys at once, which takes a fifth of the time of a hash of each whole text. Keys that differ nowhere else
-    share a partition, which costs balance, never a row.
-    """
-    offsets, data = string_buffers(keys)
-    begin = offsets[:-1].astype(np.int64)
-    length = np.diff(offsets).astype(np.int64)
-    inside = np.arange(8) < length[:, None]  # of a shorter key, not the bytes of the next
-    padded = np.append(data, np.zeros(8, np.uint8))
-    spare = np.maximum(length - 8, 0)
-    mixed = length.astype(np.uint64)
-    for at in (begin, begin + spare // 2, begin + spare):
-        word = padded[at[:, None] + np.arange(8)] * inside
-        mixed = mix(mixed, word.view("<u8")[:, 0])
-    numbers = (mixed % np.uint64(partitions)).astype(np.min_scalar_type(-partitions))
-    if keys.null_count:
-        numbers[keys.is_null().to_numpy(zero_copy_only=False)] = -1
-    return numbers
+def _pack_dealt(dealt: tuple[str, pa.RecordBatch]) -> tuple[str, bytes]:
+    return dealt[0], pack_rows(dealt[1])
 
 
 def lookup(table: pa.Table, key: str, wanted: pa.ChunkedArray, columns: list[str]) -> pa.Table:
@@ -114,15 +101,18 @@ def _outcome(source: PCollection[Any], dofn: _Dispatching, also: Sequence[str] =
 
 
 @beam.typehints.with_input_types(tuple[str, dict[str, Iterable[bytes]]])
-class _CallPerPartition(_Dispatching):
-    def __init__(self, function: JoinFunction, sides: Mapping[str, Side]) -> None:
-        self._function, self._sides = function, dict(sides)
+class _CallPerBlock(_Dispatching):
+    def __init__(self, function: JoinFunction, sides: Mapping[str, Side], parts: Mapping[str, str]) -> None:
+        self._function, self._sides, self._parts = function, dict(sides), dict(parts)
 
     def process(self, element: tuple[str, dict[str, Iterable[bytes]]]) -> Iterator[pa.RecordBatch | TaggedOutput]:
         _, packed = element
+        batches: dict[str, list[pa.RecordBatch]] = {name: [] for name in self._sides}
+        for part, name in self._parts.items():
+            batches[name] += [unpack_rows(rows, self._sides[name].schema) for rows in packed[part]]
         tables = {
-            name: pa.Table.from_batches(map(unpack, packed[name]), side.schema).combine_chunks()
-            for name, side in self._sides.items()
+            name: pa.Table.from_batches(found, self._sides[name].schema).combine_chunks()
+            for name, found in batches.items()
         }
         yield from self.send(self._function(tables))
 
@@ -137,34 +127,34 @@ class _CallPerBatch(_Dispatching):
 
 
 class JoinByKey(beam.PTransform):
-    """{name: PCollection[pa.RecordBatch]} → `Outcome` of `function`, called once a partition of the keys.
+    """{name: PCollection[pa.RecordBatch]} → `Outcome` of `function`, called once a block of keys.
 
     `sides` gives each input's key column (a string) and schema. Rows with a null key are left out, and a
-    partition without rows on any side is never called. `also` names the other outputs that `function` has.
+    block without rows on any side is never called. An input that is dealt already, by the same blocks, is a tuple of
+    PCollection[(block, pa.RecordBatch)]. `also` names the other outputs that `function` has.
     """
 
     def __init__(
-        self, function: JoinFunction, sides: Mapping[str, Side], partitions: int, also: Sequence[str] = ()
+        self, function: JoinFunction, sides: Mapping[str, Side], blocks: int, also: Sequence[str] = ()
     ) -> None:
         super().__init__()
-        self._function, self._sides, self._partitions = function, dict(sides), partitions
+        self._function, self._sides, self._blocks = function, dict(sides), blocks
         self._also = tuple(also)
 
-    def expand(self, inputs: dict[str, PCollection[pa.RecordBatch]]) -> Outcome:
+    def expand(self, inputs: Mapping[str, Any]) -> Outcome:
         """One shuffle of batches."""
-        keyed = {
-            name: batches
-            | f"Partition {name}"
-            >> flat_map(
-                partition_batch,
-                self._sides[name].key,
-                self._partitions,
-                gives=tuple[str, bytes],
-            )
-            for name, batches in inputs.items()
-        }
-        grouped = keyed | "Group partitions" >> beam.CoGroupByKey()
-        return _outcome(grouped, _CallPerPartition(self._function, self._sides), self._also)
+        keyed, parts = {}, {}
+        for name, given in inputs.items():
+            for i, rows in enumerate(given if isinstance(given, tuple) else (given,)):
+                part = f"{name} {i}" if i else name
+                keyed[part] = rows | (
+                    f"Pack {part}" >> beam.Map(_pack_dealt).with_output_types(tuple[str, bytes])
+                    if isinstance(given, tuple)
+                    else f"Deal {part}" >> beam.ParDo(_Deal(self._sides[name], self._blocks))
+                )
+                parts[part] = name
+        grouped = keyed | "Group blocks" >> beam.CoGroupByKey()
+        return _outcome(grouped, _CallPerBlock(self._function, self._sides, parts), self._also)
 
 
 class EachBatch(beam.PTransform):

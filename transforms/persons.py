@@ -1,277 +1,196 @@
 """Session rows → person rows: the second combine.
 
-All sessions with one `person_id` are a person. Sums are of integers (µs and counts); floats are made once, at
-the end, so that a person's numbers do not depend on the order of sessions.
+All sessions with one `person_id` are a person. What is moved is the columns of session rows that persons are made from,
+in blocks of persons, and one pass makes all persons of a block. Sums are of integers (µs and counts), exact however
+large, and floats are made once, at the end, so that a person's numbers do not depend on the order of sessions.
 """
 
 from __future__ import annotations
 
 import math
-import struct
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 import apache_beam as beam
-import msgspec
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 from apache_beam.metrics import Metrics as BeamMetrics
 from apache_beam.pvalue import PCollection
 
-from transforms.combine import EncodedCombineFn
+from transforms.blocks import cut, pack_rows, text_blocks, unpack_rows
+from transforms.columns import TextColumn, dictionary
+from transforms.combine import SetCombineFn, Slice
 from transforms.counts import NAMESPACE
-from transforms.elements import ToBatches, flat_map
+from transforms.elements import flat_map
 from transforms.metrics import Metrics
-from transforms.preaggregate import text_hash
 from transforms.users import PROFILE
 
-#: A person with more sessions keeps the ones with the smallest keys; its numbers saturate.
-MAX_SESSIONS = 100_000
 _DAY = 86_400_000_000
 _MICROS = 1_000_000
-_pack = msgspec.msgpack.Encoder().encode
-_unpack = msgspec.msgpack.Decoder().decode
-_ENGAGED, _ACTIVE = 1, 2  # bits before those of `metrics.person_flags`
-
-#: (start in µs, session id, value) of the latest session with a value.
-Latest = tuple[int, str, str]
+#: Sessions of a block that wait for nothing; beyond, repetitions are dropped first.
+_BOUND = 1_000_000
+Ints = npt.NDArray[np.int64]
 
 
-class PersonAccumulator(NamedTuple):
-    """What is known of a person: immutable, merged by union, hence idempotent by session."""
-
-    sessions: bytes
-    """One record a session: 64-bit key, start and duration (µs), flags, then the counts."""
-    packed: bool
-    """Records are ascending as bytes, unique by key and at most `MAX_SESSIONS`."""
-    latest: tuple[Latest | None, ...]
-    """Per `metrics.person_latest`."""
-    profile: bytes
-    """MessagePack of user_id and `PROFILE` (timestamps in µs): the same in all sessions of a person."""
+def moved_schema(metrics: Metrics, sessions: pa.Schema) -> pa.Schema:
+    """The columns of session rows that persons are made from."""
+    names = ["person_id", "session_id", "start_timestamp", "end_timestamp", "is_engaged", "user_id", *PROFILE]
+    return pa.schema([sessions.field(name) for name in [*names, *metrics.rolled_up]])
 
 
-def record_type(metrics: Metrics) -> np.dtype[np.void]:
-    """The numpy type of a session record in `PersonAccumulator.sessions`."""
-    fields = [("key", "<u8"), ("start", "<i8"), ("duration", "<i8"), ("flags", "<i8")]
-    return np.dtype(fields + [(f"count{i}", "<i4") for i in range(len(metrics.person_counts))])
+@dataclass(frozen=True)
+class Persons:
+    """The sessions of a block's persons, each once, by person and there in order; see `kinds.PersonSessions`."""
+
+    rows: pa.RecordBatch
+    starts: Ints
+    sizes: Ints
+
+    def ints(self, name: str) -> Ints:
+        """Per session the value of a flag or count."""
+        return np.asarray(self.rows.column(name).cast(pa.int64()).to_numpy())
+
+    def texts(self, name: str) -> TextColumn:
+        """Per session the value of a text column."""
+        return dictionary(self.rows.column(name))
+
+    def micros(self, name: str) -> Ints:
+        """Per session a time, µs."""
+        return np.asarray(self.rows.column(name).view(pa.int64()).to_numpy())
 
 
-def person_parts(batch: pa.RecordBatch, metrics: Metrics) -> Iterator[tuple[str, PersonAccumulator]]:
-    """A batch of session rows → (person id, accumulator) for every person in it."""
-    if not batch.num_rows:
-        return
-    people = batch.column("person_id").dictionary_encode()
-    codes = people.indices.to_numpy()
-    order = np.argsort(codes, kind="stable")
-    starts = np.flatnonzero(np.diff(codes[order], prepend=-1))
-    batch = batch.take(pa.array(order))
-    records = _records(batch, metrics).tobytes()
-    size = record_type(metrics).itemsize
-    stamps = batch.column("start_timestamp").cast(pa.int64()).to_pylist()
-    session_ids = batch.column("session_id").to_pylist()
-    latest = [batch.column(entry.name).to_pylist() for entry in metrics.person_latest]
-    profiles = batch.select(["user_id", *PROFILE]).take(pa.array(starts))
-    created = profiles.column("createdAt").cast(pa.int64())
-    profiles = profiles.drop_columns(["createdAt"]).append_column("createdAt", created)
-    names = people.dictionary.to_pylist()
-    for begin, end, profile in zip(
-        starts.tolist(),
-        [*starts[1:].tolist(), batch.num_rows],
-        zip(*[column.to_pylist() for column in profiles.columns], strict=True),
-        strict=True,
-    ):
-        yield (
-            names[codes[order[begin]]],
-            PersonAccumulator(
-                records[begin * size : end * size],
-                end - begin == 1,
-                tuple(
-                    max(
-                        (
-                            (stamps[row], session_ids[row], column[row])
-                            for row in range(begin, end)
-                            if column[row] is not None
-                        ),
-                        default=None,
-                    )
-                    for column in latest
-                ),
-                _pack(profile),
-            ),
-        )
-
-
-def _records(batch: pa.RecordBatch, metrics: Metrics) -> np.ndarray[Any, np.dtype[np.void]]:
-    records = np.zeros(batch.num_rows, record_type(metrics))
-    records["key"] = [text_hash(value) for value in batch.column("session_id").to_pylist()]
-    start = batch.column("start_timestamp").cast(pa.int64()).to_numpy()
-    records["start"] = start
-    records["duration"] = batch.column("end_timestamp").cast(pa.int64()).to_numpy() - start
-    flags = {name: _bools(batch, name) for name in metrics.person_flags}
-    active = np.zeros(batch.num_rows, bool)
-    for name in metrics.engagement_flags:
-        active |= flags[name]
-    records["flags"] = _bools(batch, "is_engaged") * _ENGAGED + active * _ACTIVE
-    for bit, values in enumerate(flags.values(), start=2):
-        records["flags"] += values.astype(np.int64) << bit
-    for i, entry in enumerate(metrics.person_counts):
-        records[f"count{i}"] = batch.column(entry.name).to_numpy()
-    return records
-
-
-def _bools(batch: pa.RecordBatch, name: str) -> np.ndarray[Any, np.dtype[np.bool_]]:
-    return np.asarray(batch.column(name).to_numpy(zero_copy_only=False), bool)
-
-
-def merge(parts: list[PersonAccumulator]) -> PersonAccumulator:
-    """The union of one or more parts of a person; none is changed."""
-    if len(parts) == 1:
-        return parts[0]
-    return PersonAccumulator(
-        sessions=b"".join([part.sessions for part in parts]),
-        packed=False,
-        latest=tuple(
-            max((value for value in values if value is not None), default=None)
-            for values in zip(*[part.latest for part in parts], strict=True)
-        ),
-        profile=min(part.profile for part in parts),
+def by_person(rows: pa.RecordBatch) -> Persons:
+    """Sessions by (person, start, session id), each once."""
+    order = pc.sort_indices(
+        rows, sort_keys=[(name, "ascending") for name in ("person_id", "start_timestamp", "session_id")]
     )
+    rows = rows.take(order)
+    sessions = rows.column("session_id").dictionary_encode()
+    if len(sessions.dictionary) < rows.num_rows:
+        _, first = np.unique(sessions.indices.to_numpy(), return_index=True)
+        rows = rows.take(pa.array(np.sort(first)))
+    people = rows.column("person_id").dictionary_encode().indices.to_numpy()
+    starts = np.flatnonzero(np.diff(people, prepend=-1))
+    return Persons(rows, starts, np.diff(np.append(starts, len(people))))
 
 
-def compact(part: PersonAccumulator, size: int) -> PersonAccumulator:
-    """The same knowledge with each session once; of several records of one the smallest bytes, whatever the order.
+def person_rows(rows: pa.RecordBatch, metrics: Metrics, schema: pa.Schema) -> pa.RecordBatch:
+    """Session rows (`moved_schema`) of all sessions of some persons → their rows, with `schema`."""
+    if not rows.num_rows:
+        return pa.RecordBatch.from_pylist([], schema=schema)
+    sessions = by_person(rows)
+    starts, sizes = sessions.starts, sessions.sizes
+    begin = sessions.micros("start_timestamp")
+    first, last = begin[starts], begin[starts + sizes - 1]
+    days = (last - first) / _DAY
+    active = np.zeros(len(begin), bool)
+    for name in metrics.engagement_flags:
+        active |= sessions.ints(name) > 0
+    values: dict[str, Any] = {
+        "total_sessions": sizes,
+        "engaged_sessions": np.add.reduceat(sessions.ints("is_engaged"), starts),
+        **_durations(sessions.micros("end_timestamp") - begin, starts, sizes),
+        "first_session_date": first,
+        "last_session_date": last,
+        "days_since_first_session": days,
+        "sessions_per_day": sizes / (days + 1),
+        "engagement_score": np.add.reduceat(active.astype(np.int64), starts) / sizes,
+        **{column.name: column.of(sessions) for column in metrics.rollups},
+    }
+    one = sessions.rows.take(pa.array(starts))  # user and profile are the same in all sessions of a person
+    values |= {name: one.column(name) for name in ("person_id", "user_id", *PROFILE)}
+    return pa.RecordBatch.from_arrays([_array(values[field.name], field.type) for field in schema], schema=schema)
 
-    `size` is that of a record, in bytes.
-    """
-    if part.packed:
-        return part
-    sessions = part.sessions
-    records = sorted({sessions[i : i + size] for i in range(0, len(sessions), size)}, reverse=True)
-    unique = {record[:8]: record for record in records}
-    return part._replace(sessions=b"".join(sorted(unique.values())[:MAX_SESSIONS]), packed=True)
+
+def _durations(micros: Ints, starts: Ints, sizes: Ints) -> dict[str, Any]:
+    """Seconds of sessions: exact sums of any size, as Python's integers."""
+    exact = micros.astype(object)
+    totals = np.add.reduceat(exact, starts)
+    squares = np.add.reduceat(exact * exact, starts)
+    ordered = micros[np.lexsort((micros, np.repeat(np.arange(len(starts)), sizes)))]
+    middle = (ordered[starts + (sizes - 1) // 2] + ordered[starts + sizes // 2]) / 2
+    return {
+        "avg_session_duration": totals / (sizes * _MICROS),
+        "median_session_duration": middle / _MICROS,
+        "total_session_duration": totals / _MICROS,
+        "min_session_duration": np.minimum.reduceat(micros, starts) / _MICROS,
+        "max_session_duration": np.maximum.reduceat(micros, starts) / _MICROS,
+        "std_session_duration": [
+            _deviation(number, total, square)
+            for number, total, square in zip(sizes.tolist(), totals, squares, strict=True)
+        ],
+    }
 
 
-def encode(part: PersonAccumulator) -> bytes:
-    """MessagePack of a part: about 45 bytes a session and the profile; equal parts have equal encodings."""
-    return _pack((part.packed, part.sessions, part.latest, part.profile))
+def _deviation(number: int, total: int, squares: int) -> float | None:
+    """Sample deviation in seconds, exact until the root; null for one session."""
+    if number < 2:
+        return None
+    return math.sqrt((number * squares - total * total) / (number * (number - 1))) / _MICROS
 
 
-def decode(encoded: bytes) -> PersonAccumulator:
-    """The part that `encode` was given."""
-    packed, sessions, latest, profile = _unpack(encoded)
-    edges = tuple([None if edge is None else tuple(edge) for edge in latest])
-    return PersonAccumulator(sessions, packed, edges, profile)
+def _array(values: Any, kind: pa.DataType) -> pa.Array:
+    if isinstance(values, pa.Array):
+        return values
+    return pa.array(values).view(kind) if pa.types.is_timestamp(kind) else pa.array(values, kind)
 
 
-class PersonCombineFn(EncodedCombineFn[PersonAccumulator]):
-    """Encoded `PersonAccumulator` parts of one person → its row (person id aside), in the order of `names`.
+class PersonCombineFn(SetCombineFn):
+    """Slices of session rows of a block of persons → the rows of those persons.
 
-    Commutative, associative, idempotent by session; bounded by `MAX_SESSIONS` records of 32 bytes plus 4 a
-    count.
+    Every session of a person counts, however many they are: a million take about 200 MB.
     """
 
     width = BeamMetrics.distribution(NAMESPACE, "person_merge_width")
 
-    def __init__(self, metrics: Metrics, names: Sequence[str]) -> None:
-        self._metrics, self._size = metrics, record_type(metrics).itemsize
-        self._names = list(names)
+    def __init__(self, metrics: Metrics, sessions: pa.Schema, schema: pa.Schema, bound: int = _BOUND) -> None:
+        super().__init__(bound)
+        self._metrics, self._schema, self._moved = metrics, schema, moved_schema(metrics, sessions)
 
-    def encode(self, part: PersonAccumulator) -> bytes:
-        """See `encode`."""
-        return encode(part)
+    def prune(self, slices: Sequence[bytes]) -> Slice:
+        """Each session once."""
+        rows = by_person(self._unpack(slices)).rows
+        return rows.num_rows, pack_rows(rows)
 
-    def decode(self, encoded: bytes) -> PersonAccumulator:
-        """See `decode`."""
-        return decode(encoded)
+    def output(self, slices: Sequence[bytes]) -> pa.RecordBatch:
+        """See `person_rows`."""
+        return person_rows(self._unpack(slices), self._metrics, self._schema)
 
-    def union(self, parts: list[PersonAccumulator]) -> PersonAccumulator:
-        """See `merge`."""
-        return merge(parts)
-
-    def pack(self, part: PersonAccumulator) -> PersonAccumulator:
-        """See `compact`."""
-        return compact(part, self._size)
-
-    def values(self, part: PersonAccumulator) -> tuple[Any, ...]:
-        """The person's columns, times in µs."""
-        columns = person_columns(part, self._metrics)
-        return tuple([columns[name] for name in self._names])
+    def _unpack(self, slices: Sequence[bytes]) -> pa.RecordBatch:
+        if not slices:
+            return pa.RecordBatch.from_pylist([], schema=self._moved)
+        return pa.concat_batches([unpack_rows(packed, self._moved) for packed in slices])
 
 
-def person_columns(part: PersonAccumulator, metrics: Metrics) -> dict[str, Any]:
-    """The columns of a packed part; durations in seconds, times in µs."""
-    layout = struct.Struct(f"<Qqqq{len(metrics.person_counts)}i")
-    _, starts, durations, flags, *counts = zip(*layout.iter_unpack(part.sessions), strict=True)
-    number = len(starts)
-    total = sum(durations)
-    first, last = min(starts), max(starts)
-    days = (last - first) / _DAY
-    columns: dict[str, Any] = {
-        "total_sessions": number,
-        "engaged_sessions": sum(value & _ENGAGED for value in flags),
-        "avg_session_duration": total / (number * _MICROS),
-        "median_session_duration": _median(durations) / _MICROS,
-        "total_session_duration": total / _MICROS,
-        "min_session_duration": min(durations) / _MICROS,
-        "max_session_duration": max(durations) / _MICROS,
-        "std_session_duration": _deviation(durations, total),
-        "first_session_date": first,
-        "last_session_date": last,
-        "days_since_first_session": days,
-        "sessions_per_day": number / (days + 1),
-        "engagement_score": sum(value >> 1 & 1 for value in flags) / number,
-    }
-    for bit, name in enumerate(metrics.person_flags, start=2):
-        columns[f"{name}_sum"] = sum(value >> bit & 1 for value in flags)
-    for entry, values in zip(metrics.person_counts, counts, strict=True):
-        columns[f"total_{entry.person_noun}"] = sum(values)
-        columns[f"avg_{entry.person_noun}_per_session"] = sum(values) / number
-        columns[f"max_{entry.person_noun}_per_session"] = max(values)
-    for entry, latest in zip(metrics.person_latest, part.latest, strict=True):
-        columns[entry.name] = None if latest is None else latest[2]
-    user_id, *profile = _unpack(part.profile)
-    return columns | {"user_id": user_id} | dict(zip(PROFILE, profile, strict=True))
-
-
-def _median(values: tuple[int, ...]) -> float:
-    ordered = sorted(values)
-    middle = len(ordered) // 2
-    if len(ordered) % 2:
-        return ordered[middle]
-    return (ordered[middle - 1] + ordered[middle]) / 2
-
-
-def _deviation(values: tuple[int, ...], total: int) -> float | None:
-    """Sample deviation in seconds, exact until the root; null for one session."""
-    number = len(values)
-    if number < 2:
-        return None
-    spread = number * sum(value * value for value in values) - total * total
-    return math.sqrt(spread / (number * (number - 1))) / _MICROS
+def deal(rows: pa.RecordBatch, schema: pa.Schema, blocks: int) -> Iterator[tuple[str, Slice]]:
+    """Session rows → (block of persons, slice of the columns of `schema`)."""
+    moved = rows.select(schema.names)
+    people = text_blocks(rows.column("person_id"), blocks)
+    sizes = dict(zip(*(found.tolist() for found in np.unique(people, return_counts=True)), strict=True))
+    for (_, size), (block, packed) in zip(sorted(sizes.items()), cut(moved, people), strict=True):
+        yield block, (size, packed)
 
 
 class AggregatePersons(beam.PTransform):
-    """Record batches of session rows → record batches of person rows with `schema`.
+    """Record batches of session rows (`sessions`) → record batches of person rows with `schema`.
 
-    The sessions of a person come from one partition of the join before, already combined, so that no
-    person is a hot key here; `PersonCombineFn` is fit for `with_hot_key_fanout` all the same.
+    The join before gives all sessions of a block of persons at once, so a slice is a whole block, and no person is a
+    hot key.
     """
 
-    def __init__(self, metrics: Metrics, schema: pa.Schema) -> None:
+    def __init__(self, metrics: Metrics, sessions: pa.Schema, schema: pa.Schema, blocks: int) -> None:
         super().__init__()
-        self._metrics, self._schema = metrics, schema
+        self._combine = PersonCombineFn(metrics, sessions, schema)
+        self._moved, self._blocks = moved_schema(metrics, sessions), blocks
 
     def expand(self, sessions: PCollection[pa.RecordBatch]) -> PCollection[pa.RecordBatch]:
-        """One shuffle by person id."""
+        """One shuffle by block of persons."""
         return (
             sessions
-            | "Key by person" >> flat_map(encoded_parts, self._metrics, gives=tuple[bytes, bytes])
-            | "Combine per person" >> beam.CombinePerKey(PersonCombineFn(self._metrics, self._schema.names[1:]))
-            | "Batch persons" >> beam.ParDo(ToBatches(self._schema))
+            | "Key by person" >> flat_map(deal, self._moved, self._blocks, gives=tuple[str, Slice])
+            | "Combine per person" >> beam.CombinePerKey(self._combine)
+            | "Persons" >> beam.Values().with_output_types(pa.RecordBatch)
         )
-
-
-def encoded_parts(batch: pa.RecordBatch, metrics: Metrics) -> Iterator[tuple[bytes, bytes]]:
-    """`person_parts`, encoded."""
-    for person_id, part in person_parts(batch, metrics):
-        yield person_id.encode(), encode(part)

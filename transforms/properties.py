@@ -11,6 +11,7 @@ import json
 import math
 import operator
 import re
+import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,26 +22,24 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from transforms.columns import TextColumn, dictionary
 from transforms.elements import string_buffers
 from transforms.metrics import PropertyType
 
 #: Longer property texts are cut here, in characters, so that an accumulator stays bounded.
 MAX_TEXT = 1_024
+#: JSON may be nested so deep, here and in every worker; each level takes two characters at least.
+MAX_DEPTH = 1_000
+#: So deep may the two parsers recurse, whatever called them: above `MAX_DEPTH`, far below what a thread's stack holds.
+_RECURSION = 10_000
 #: Rows decoded at once: their objects are read again while they still are in the processor's cache.
 _CHUNK = 1_024
 #: Numbers of this magnitude and above are null: beyond it integers no longer survive every format.
 _MAX_NUMBER = 2.0**63
 _SURROGATE = re.compile("[\ud800-\udfff]")
+#: A bracket, or a whole string (closed or not), whose brackets do not count.
+_BRACKETS = re.compile(rb'[\[\]{}]|"[^"\\]*(?:\\.[^"\\]*)*"?', re.DOTALL)
 _REPLACEMENT = "�"
-
-
-@dataclass(frozen=True)
-class TextColumn:
-    """A text property of n rows, dictionary-encoded."""
-
-    codes: npt.NDArray[np.int32]
-    """Index into `values`, −1 for null."""
-    values: list[str]
 
 
 @dataclass(frozen=True)
@@ -49,7 +48,10 @@ class PropertyColumns:
 
     valid: npt.NDArray[np.bool_]
     """False where the text was no JSON object."""
+    required: pa.StringArray
+    """The property that a row cannot do without, as it is."""
     texts: dict[str, TextColumn]
+    """The others; cleaned, null where empty."""
     numbers: dict[str, npt.NDArray[np.float64]]
     """NaN for null."""
     present: dict[str, npt.NDArray[np.bool_]]
@@ -64,17 +66,21 @@ class PropertyDecoder:
     """Decodes the properties named in `types`; `required` is the text property told apart in `not_text`."""
 
     def __init__(self, types: Mapping[str, PropertyType], required: str) -> None:
+        sys.setrecursionlimit(max(sys.getrecursionlimit(), _RECURSION))
         self._types = dict(types)
         self._required = required
         self._slots = {name: f"p{i}" for i, name in enumerate(self._types)}
         annotations = {
-            "text": (str | None, None),
+            "text": (str | bool | int | float | None, None),
             "number": (float | None, None),
             "present": (msgspec.Raw, msgspec.Raw(b"")),
         }
         self._struct = msgspec.defstruct(
             "Properties",
-            [(self._slots[name], *annotations[kind]) for name, kind in self._types.items()],
+            [
+                (self._slots[name], *(annotations[kind] if name != required else (str | None, None)))
+                for name, kind in self._types.items()
+            ],
             rename={slot: name for name, slot in self._slots.items()},
             gc=False,
         )
@@ -91,8 +97,10 @@ class PropertyDecoder:
         numbers: dict[str, npt.NDArray[np.float64]] = {}
         present: dict[str, npt.NDArray[np.bool_]] = {}
         for (name, kind), column in zip(self._types.items(), columns, strict=True):
-            if kind == "text":
-                found[name] = text_column(pa.concat_arrays(column))
+            if name == self._required:
+                required = pa.concat_arrays(column)
+            elif kind == "text":
+                found[name] = dictionary(pa.concat_arrays(column), clean_texts)
                 present[name] = found[name].codes >= 0
             elif kind == "number":
                 number = np.concatenate(column)
@@ -105,7 +113,8 @@ class PropertyDecoder:
                 present[name] = ~np.isnan(number)
             else:
                 present[name] = np.concatenate(column)
-        return PropertyColumns(np.concatenate(valid), found, numbers, present, np.concatenate(not_text), nulled)
+        whole = np.concatenate(valid), required, found, numbers, present, np.concatenate(not_text)
+        return PropertyColumns(*whole, nulled)
 
     def _chunk(self, texts: pa.Array, nulled: Counter[str]) -> list[Any]:
         """Some rows: valid, not_text, then an array a property."""
@@ -113,7 +122,7 @@ class PropertyDecoder:
         for kind, getter in zip(self._types.values(), self._getters, strict=True):
             column = list(map(getter, rows))
             if kind == "text":
-                found.append(pa.array(column, pa.string()))
+                found.append(_text_array(column))
             elif kind == "number":
                 found.append(np.array(column, dtype=np.float64))
             else:
@@ -132,6 +141,9 @@ class PropertyDecoder:
         begin = ends[0]
         for i in range(count):
             end = ends[i + 1]
+            if end - begin > 2 * MAX_DEPTH and _too_deep(bytes(data[begin:end])):
+                valid[i], begin = False, end
+                continue
             try:
                 rows[i] = decode(data[begin:end])
             except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
@@ -142,8 +154,7 @@ class PropertyDecoder:
     def _tolerant(self, text: bytes, nulled: Counter[str]) -> tuple[Any, bool, bool]:
         """(row, whether it is a JSON object, whether the required text is there as something else)."""
         try:
-            # float: Python refuses integers of more than 4,300 digits, and we null them anyway
-            content = json.loads(text, parse_int=float)
+            content = json.loads(text, parse_int=_number)
         except (ValueError, RecursionError):
             return self._empty, False, False
         if not isinstance(content, dict):
@@ -154,29 +165,57 @@ class PropertyDecoder:
             value = content.get(name)
             if value is None:
                 continue
+            is_number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
             if kind == "present":
                 fields[self._slots[name]] = msgspec.Raw(b"1")
             elif kind == "text" and isinstance(value, str):
                 fields[self._slots[name]] = _SURROGATE.sub(_REPLACEMENT, value)
-            elif kind == "number" and isinstance(value, float) and math.isfinite(value):
+            elif kind == "text" and name != self._required and (is_number or isinstance(value, bool)):
                 fields[self._slots[name]] = value
+            elif kind == "number" and is_number:
+                fields[self._slots[name]] = float(value)
             else:
                 nulled[name] += 1
                 not_text = not_text or name == self._required
         return self._struct(**fields), True, not_text
 
 
-def text_column(texts: pa.Array) -> TextColumn:
-    """Dictionary-encode a string array after `clean_text`; empty texts are null."""
-    encoded = texts.dictionary_encode()
-    values = [clean_text(value) for value in encoded.dictionary.to_pylist()]
-    codes = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False)
-    unique = sorted(set(values) - {""})
-    if len(unique) != len(values):  # cleaning made values equal, or one empty
-        index = {value: i for i, value in enumerate(unique)}
-        mapping = np.array([index.get(value, -1) for value in values] + [-1], np.int32)
-        return TextColumn(mapping[codes], unique)
-    return TextColumn(codes.astype(np.int32, copy=False), values)
+def _too_deep(text: bytes) -> bool:
+    """Whether JSON is nested deeper than `MAX_DEPTH`; only texts with as many brackets are walked."""
+    if text.count(b"[") + text.count(b"{") <= MAX_DEPTH:
+        return False
+    depth = deepest = 0
+    for bracket in _BRACKETS.finditer(text):
+        depth += {b"[": 1, b"{": 1, b"]": -1, b"}": -1}.get(bracket[0], 0)
+        deepest = max(deepest, depth)
+    return deepest > MAX_DEPTH
+
+
+def _number(digits: str) -> int | float:
+    """An integer as msgspec has it: beyond 64 bits a float (Python would refuse more than 4,300 digits)."""
+    value = float(digits)
+    return int(digits) if abs(value) < 2.0**63 else value
+
+
+def _text_array(values: list[Any]) -> pa.StringArray:
+    """Texts as they are, numbers and booleans as their JSON text."""
+    try:
+        return pa.array(values, pa.string())
+    except (pa.ArrowTypeError, pa.ArrowInvalid, TypeError):
+        return pa.array([_json_text(value) for value in values], pa.string())
+
+
+def _json_text(value: Any) -> str | None:
+    return value if value is None or isinstance(value, str) else msgspec.json.encode(value).decode()
+
+
+def clean_texts(texts: pa.StringArray) -> pa.StringArray:
+    """NUL → U+FFFD, at most `MAX_TEXT` characters, empty → null; nearly always there is nothing to clean."""
+    offsets, data = string_buffers(texts)
+    sizes = np.diff(offsets)
+    if not len(sizes) or (sizes.min() > 0 and sizes.max() <= MAX_TEXT and data[offsets[0] : offsets[-1]].min() > 0):
+        return texts
+    return pa.array([clean_text(value) or None for value in texts.to_pylist()], pa.string())
 
 
 def clean_text(text: str) -> str:

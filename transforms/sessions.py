@@ -6,41 +6,53 @@ memory: an incremental run takes the facts of untouched sessions from the publis
 
 from __future__ import annotations
 
-import itertools
-import zlib
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import apache_beam as beam
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from apache_beam.metrics import Metrics as BeamMetrics
 from apache_beam.pvalue import PCollection, TaggedOutput
 
-from transforms.combine import EncodedCombineFn
+from transforms.blocks import Gather, block_name, block_of
+from transforms.columns import Columns, TextColumn
+from transforms.combine import SetCombineFn, Slice
 from transforms.counts import NAMESPACE, Count
-from transforms.elements import ToBatches, collect_less, split
-from transforms.events import EventDecoder
+from transforms.elements import collect_less, split
+from transforms.event_sets import EventSet, prune, resolve
+from transforms.events import EventDecoder, layout
 from transforms.identity import session_ids
 from transforms.metrics import Metrics
-from transforms.preaggregate import preaggregate
 from transforms.scope import Scope
-from transforms.session_accumulator import (
-    SessionAccumulator,
-    Shape,
-    compact,
-    counts,
-    decode,
-    encode,
-    event_count,
-    merge,
-)
+from transforms.uuids import Words, mix, uuid_texts
 
 #: Facts that are not columns of `sessions`: input rows (for the ledger) and the greatest arrival (µs).
 ROWS, ARRIVAL = "_rows", "_arrival"
+#: The ids of a session that its row keeps: the smallest.
+MAX_DISTINCT_IDS = 1_000
+#: Rows of a block that are looked at together; a larger block goes hash range by hash range.
+_RANGE_ROWS = 1_000_000
+#: Rows of a block that wait for nothing: beyond, and beyond what was planned for it, repetitions are dropped first.
+_LEAST_BOUND = 1_000_000
+
+
+class Blocks(NamedTuple):
+    """How the sessions of a run are dealt: `number` blocks, shuffled in `shuffles` parts, of about `rows` rows each."""
+
+    number: int = 1
+    shuffles: int = 1
+    rows: int = 0
+
+    @property
+    def bound(self) -> int:
+        """How many rows an accumulator may hold before repetitions and the events of oversized sessions are dropped."""
+        return max(_LEAST_BOUND, 2 * self.rows)
 
 
 def fact_names(metrics: Metrics) -> list[str]:
-    """The columns of session facts, in the order of the tuples that `SessionCombineFn` gives."""
+    """The columns of session facts that are columns of `sessions`."""
     return [
         "session_id",
         "distinct_id",
@@ -59,98 +71,116 @@ def fact_schema(metrics: Metrics, sessions: pa.Schema) -> pa.Schema:
     return pa.schema([*fields, pa.field(ROWS, pa.int64()), pa.field(ARRIVAL, pa.timestamp("us", "UTC"))])
 
 
-class SessionCombineFn(EncodedCombineFn[SessionAccumulator]):
-    """Encoded `SessionAccumulator` parts of one session → its facts (without the session id), in `fact_names` order.
-
-    Commutative, associative and idempotent by event id (`_rows` aside, which counts input rows). An accumulator
-    takes about 10 bytes an event and 200 a session, and never holds more than `max_events_per_session` events.
-    """
+class SessionCombineFn(SetCombineFn):
+    """Slices of slim event rows of a block → the facts of its sessions, one row each."""
 
     width = BeamMetrics.distribution(NAMESPACE, "session_merge_width")
 
-    def __init__(self, metrics: Metrics) -> None:
-        self._shape = shape_of(metrics)
-        self._facts_of = FactsOf(metrics)
+    def __init__(self, metrics: Metrics, schema: pa.Schema, bound: int = _LEAST_BOUND) -> None:
+        super().__init__(bound)
+        self._metrics, self._schema, self._layout = metrics, schema, layout(metrics)
 
-    def encode(self, part: SessionAccumulator) -> bytes:
-        """See `session_accumulator.encode`."""
-        return encode(part)
+    def prune(self, slices: Sequence[bytes]) -> Slice:
+        """See `event_sets.prune`."""
+        rows = prune(Columns.unpack(slices, self._layout), self._metrics.max_events_per_session)
+        [one] = rows.slices(np.array([0, len(rows)]), self._layout)
+        return one
 
-    def decode(self, encoded: bytes) -> SessionAccumulator:
-        """See `session_accumulator.decode`."""
-        return decode(encoded)
-
-    def union(self, parts: list[SessionAccumulator]) -> SessionAccumulator:
-        """See `session_accumulator.merge`."""
-        return merge(parts, self._shape)
-
-    def pack(self, part: SessionAccumulator) -> SessionAccumulator:
-        """See `session_accumulator.compact`."""
-        return compact(part, self._shape)
-
-    def values(self, part: SessionAccumulator) -> tuple[Any, ...]:
-        """The facts."""
-        return self._facts_of(part)
+    def output(self, slices: Sequence[bytes]) -> pa.RecordBatch:
+        """See `facts_of`."""
+        if not slices:
+            return pa.RecordBatch.from_pylist([], schema=self._schema)
+        rows = Columns.unpack(slices, self._layout)
+        parts = [facts_of(resolve(part, self._metrics), self._schema) for part in _ranges(rows)]
+        return parts[0] if len(parts) == 1 else pa.concat_batches(parts)
 
 
-def shape_of(metrics: Metrics) -> Shape:
-    """What merging accumulators must know of the metrics."""
-    return Shape(metrics.max_events_per_session, tuple(entry.kind == "last" for entry in metrics.edges))
+def facts_of(events: EventSet, schema: pa.Schema) -> pa.RecordBatch:
+    """The facts of the sessions of a set, with `schema`."""
+    rows, starts = events.rows, events.starts
+    values: dict[str, Any] = {
+        "session_id": _session_ids(rows, starts),
+        "distinct_id": rows.texts["distinct_id"].take(starts).texts(),
+        "distinct_ids": _distinct_ids(rows.texts["distinct_id"], starts, events.ends),
+        "start_timestamp": events.first_time,
+        "end_timestamp": events.last_time,
+        "event_count": events.ends - starts,
+        "is_oversized": events.oversized,
+        ROWS: events.input_rows,
+        ARRIVAL: events.arrival,
+    }
+    values |= {entry.name: entry.column(events) for entry in events.metrics.entries}
+    columns = [_array(values[field.name], field.type) for field in schema]
+    return pa.RecordBatch.from_arrays(columns, schema=schema)
 
 
-class FactsOf:
-    """A packed part → its facts in `fact_names` order (session id aside), then rows and arrival.
+def _array(values: Any, kind: pa.DataType) -> pa.Array:
+    if isinstance(values, pa.Array):
+        return values
+    return pa.array(values).view(kind) if pa.types.is_timestamp(kind) else pa.array(values, kind)
 
-    Called once a session, so where each value comes from is worked out once.
-    """
 
-    def __init__(self, metrics: Metrics) -> None:
-        self._counts = len(metrics.counts)
-        self._flags = [1 << bit for bit in range(len(metrics.event_flags))]
-        groups = (metrics.counts, metrics.event_flags, metrics.distincts, metrics.maxima, metrics.edges)
-        place = {entry.name: i for i, entry in enumerate(itertools.chain(*groups))}
-        self._derived = [place[entry.count] for entry in metrics.entries if entry.count is not None]
-        derived = itertools.count(len(place))
-        self._order = [place[entry.name] if entry.name in place else next(derived) for entry in metrics.entries]
+def _ranges(rows: Columns) -> Iterator[Columns]:
+    """The rows in parts of whole sessions, about `_RANGE_ROWS` each."""
+    number = -(-len(rows) // _RANGE_ROWS)
+    if number == 1:
+        yield rows
+        return
+    key = mix(rows.numbers["session_high"], rows.numbers["session_low"])
+    # the upper half tells the block, so the lower half tells ranges of one
+    part = block_of(key << np.uint64(32), number)
+    for i in range(number):
+        chosen = np.flatnonzero(part == i)
+        if len(chosen):
+            yield rows.take(chosen)
 
-    def __call__(self, part: SessionAccumulator) -> tuple[Any, ...]:
-        """The facts of one part."""
-        flags = part.flags
-        values: list[Any] = [*counts(part, self._counts)]
-        values += [flags & bit != 0 for bit in self._flags]
-        values += [len(hashes) // 8 for hashes in part.distincts]
-        values += part.maxima
-        values += [edge and edge[2] for edge in part.edges]
-        values += [values[i] > 0 for i in self._derived]
-        return (
-            part.first_distinct_id[2],
-            part.distinct_ids,
-            part.start,
-            part.end,
-            event_count(part),
-            *[values[i] for i in self._order],
-            part.oversized,
-            part.rows,
-            part.arrival,
-        )
+
+def _session_ids(rows: Columns, starts: Any) -> pa.Array:
+    high, low = rows.numbers["session_high"][starts], rows.numbers["session_low"][starts]
+    other = rows.texts["session_id"].take(starts)
+    ids = uuid_texts(high, low)
+    return ids if (other.codes < 0).all() else pc.coalesce(other.texts(), ids)
+
+
+def _distinct_ids(column: TextColumn, starts: Any, ends: Any) -> pa.ListArray:
+    """The different ids of each session, ascending, at most `MAX_DISTINCT_IDS`; codes ascend like texts."""
+    codes = column.codes
+    least, most = np.minimum.reduceat(codes, starts), np.maximum.reduceat(codes, starts)
+    several = np.flatnonzero(least != most)
+    sizes = np.ones(len(starts), np.int64)
+    found: list[Any] = []
+    for session in several.tolist():
+        ids = np.unique(codes[starts[session] : ends[session]])[:MAX_DISTINCT_IDS]
+        sizes[session] = len(ids)
+        found.append(ids)
+    offsets = np.concatenate([[0], np.cumsum(sizes)])
+    every = np.empty(offsets[-1], np.int32)
+    every[offsets[:-1]] = least
+    for session, ids in zip(several.tolist(), found, strict=True):
+        every[offsets[session] : offsets[session + 1]] = ids
+    return pa.ListArray.from_arrays(pa.array(offsets.astype(np.int32)), column.values.take(pa.array(every)))
 
 
 @beam.typehints.with_input_types(pa.RecordBatch)
-@beam.typehints.with_output_types(tuple[bytes, bytes])
-class _DecodeBatch(beam.DoFn):
-    """Record batches of `posthog.events` → (session id, encoded part); tags `rejected` and `counts`, and more slices.
+@beam.typehints.with_output_types(tuple[str, Slice])
+class DecodeBatch(Gather[Columns]):
+    """Record batches of `posthog.events` → (block, slice of slim rows); tags `rejected`, `counts` and more shuffles.
 
     `rejected` are record batches of the source's columns plus `reason`; `counts` are `Count`s of rows by
-    outcome. A session's parts all go to the main output or all to the tag of one other slice. A batch is decoded at
-    once; nothing of a row is ever logged.
+    outcome. A block's slices all go to the main output or all to the tag of one other shuffle. Nothing of a row is
+    ever logged.
     """
 
     REJECTED, COUNTS, ARRIVALS, LATE, LEFT_OUT = "rejected", "counts", "arrivals", "texts", "left_out"
 
-    def __init__(self, metrics: Metrics, excluded: frozenset[str], scope: Scope, slices: Sequence[str]) -> None:
-        self._metrics, self._excluded, self._scope, self._slices = metrics, excluded, scope, slices
-        self._batch_rows = BeamMetrics.distribution(NAMESPACE, "event_batch_rows")
-        self._batch_sessions = BeamMetrics.distribution(NAMESPACE, "event_batch_sessions")
+    def __init__(
+        self, metrics: Metrics, excluded: frozenset[str], scope: Scope, blocks: Blocks, shuffles: Sequence[str]
+    ) -> None:
+        super().__init__(blocks.number)
+        self._metrics, self._excluded, self._scope, self._shuffles = metrics, excluded, scope, shuffles
+        self._layout = layout(metrics)
+        self._slice_rows = BeamMetrics.distribution(NAMESPACE, "event_slice_rows")
+        self._slice_bytes = BeamMetrics.distribution(NAMESPACE, "event_slice_bytes")
 
     def setup(self) -> None:
         """Build the typed decoder once a worker."""
@@ -158,16 +188,9 @@ class _DecodeBatch(beam.DoFn):
         self._decoder = EventDecoder(self._metrics, self._excluded, self._scope)
 
     def process(self, batch: pa.RecordBatch) -> Iterator[Any]:
-        """Decode and pre-aggregate one batch."""
+        """Decode one batch, and hold it until there are rows enough."""
         events = self._decoder.decode(batch)
-        slices, sessions = self._slices, 0
-        for session_id, part in preaggregate(events, self._metrics):
-            key = session_id.encode()
-            number = zlib.crc32(key) % len(slices)
-            yield TaggedOutput(slices[number], (key, encode(part))) if number else (key, encode(part))
-            sessions += 1
-        self._batch_rows.update(batch.num_rows)
-        self._batch_sessions.update(sessions)
+        yield from self.hold(events.kept, len(events.kept))
         if events.rejected.num_rows:
             yield TaggedOutput(self.REJECTED, events.rejected)
         for count in events.counts.items():
@@ -179,12 +202,27 @@ class _DecodeBatch(beam.DoFn):
         for session_id in events.late_sessions:
             yield TaggedOutput(self.LATE, session_id)
 
+    def cut(self, held: list[Columns]) -> Iterator[Any]:
+        """Slices, by block."""
+        rows = Columns.concat(held)
+        key: Words = mix(rows.numbers["session_high"], rows.numbers["session_low"])
+        order = np.argsort(key)  # by session too: rows of one are alike, which packs well
+        blocks = block_of(key[order], self._blocks)
+        starts = np.flatnonzero(np.diff(blocks, prepend=-1))
+        slices = rows.take(order).slices(np.append(starts, len(blocks)), self._layout)
+        for block, (size, packed) in zip(blocks[starts].tolist(), slices, strict=True):
+            self._slice_rows.update(size)
+            self._slice_bytes.update(len(packed))
+            keyed = block_name(block), (size, packed)
+            shuffle = block * len(self._shuffles) // self._blocks
+            yield TaggedOutput(self._shuffles[shuffle], keyed) if shuffle else keyed
+
 
 class Decoded(NamedTuple):
     """The outputs of `DecodeEvents`."""
 
-    parts: tuple[PCollection[tuple[bytes, bytes]], ...]
-    """(session id, what a batch knows of it: an encoded `SessionAccumulator`), in slices by session id."""
+    slices: tuple[PCollection[tuple[str, Slice]], ...]
+    """(block of sessions, slim event rows), one PCollection a shuffle."""
     rejected: PCollection[pa.RecordBatch]
     """The source's columns of rejected rows plus `reason`."""
     counts: PCollection[Count]
@@ -198,45 +236,48 @@ class Decoded(NamedTuple):
 
 
 class DecodeEvents(beam.PTransform):
-    """PCollection[pa.RecordBatch] of `posthog.events` → `Decoded`, its parts in so many slices."""
+    """PCollection[pa.RecordBatch] of `posthog.events` → `Decoded`."""
 
-    def __init__(self, metrics: Metrics, excluded: frozenset[str], scope: Scope, slices: int = 1) -> None:
+    def __init__(
+        self,
+        metrics: Metrics,
+        excluded: frozenset[str],
+        scope: Scope,
+        blocks: Blocks = Blocks(),  # noqa: B008 (immutable)
+    ) -> None:
         super().__init__()
-        self._slices = [f"parts_{i}" for i in range(slices)]
-        self._decode = _DecodeBatch(metrics, excluded, scope, self._slices)
+        self._shuffles = [f"slices_{i}" for i in range(blocks.shuffles)]
+        self._decode = DecodeBatch(metrics, excluded, scope, blocks, self._shuffles)
 
     def expand(self, batches: PCollection[pa.RecordBatch]) -> Decoded:
         """One pass, no shuffle."""
-        types = dict.fromkeys(self._slices, tuple[bytes, bytes]) | {
-            _DecodeBatch.REJECTED: pa.RecordBatch,
-            _DecodeBatch.COUNTS: Count,
-            _DecodeBatch.ARRIVALS: int,
-            _DecodeBatch.LATE: str,
-            _DecodeBatch.LEFT_OUT: pa.RecordBatch,
+        types = dict.fromkeys(self._shuffles, tuple[str, Slice]) | {
+            DecodeBatch.REJECTED: pa.RecordBatch,
+            DecodeBatch.COUNTS: Count,
+            DecodeBatch.ARRIVALS: int,
+            DecodeBatch.LATE: str,
+            DecodeBatch.LEFT_OUT: pa.RecordBatch,
         }
         outputs = split(batches, self._decode, **types)
-        return Decoded(tuple([outputs.pop(name) for name in self._slices]), **outputs)
+        return Decoded(tuple([outputs.pop(name) for name in self._shuffles]), **outputs)
 
 
 class AggregateSessions(beam.PTransform):
-    """Slices of (session id, encoded part) → record batches of session facts, one row a session.
+    """(block, slice) in several shuffles → (block, record batch of facts, one row a session), as many.
 
-    Input: a tuple of PCollection[tuple[bytes, bytes]]; the parts of a session are in one of them. Output:
-    PCollection[pa.RecordBatch] with `schema`; the session id stays the key. Each slice is a shuffle of its own: a
-    runner in memory makes several copies of a shuffle while it hands it over, and frees them before the next.
+    Each is a shuffle of its own: a runner in memory makes several copies of a shuffle while it hands it over, and frees
+    them before the next.
     """
 
-    def __init__(self, metrics: Metrics, schema: pa.Schema) -> None:
+    def __init__(self, metrics: Metrics, schema: pa.Schema, blocks: Blocks) -> None:
         super().__init__()
-        self._metrics, self._schema = metrics, schema
+        self._combine = SessionCombineFn(metrics, schema, blocks.bound)
 
-    def expand(self, slices: tuple[PCollection[tuple[bytes, bytes]], ...]) -> PCollection[pa.RecordBatch]:
-        """A shuffle by session id a slice."""
-        first, *others = [
-            parts
-            | f"Combine per session{name}" >> beam.CombinePerKey(SessionCombineFn(self._metrics))
-            | f"Batch facts{name}" >> beam.ParDo(ToBatches(self._schema))
-            for parts, name in zip(slices, ["", *(f" {i}" for i in range(1, len(slices)))], strict=True)
-        ]
-        # a Flatten, even of one input, would keep the steps after it from being fused with those before
-        return (first, *others) | "All facts" >> beam.Flatten() if others else first
+    def expand(
+        self, shuffles: tuple[PCollection[tuple[str, Slice]], ...]
+    ) -> tuple[PCollection[tuple[str, pa.RecordBatch]], ...]:
+        """One shuffle by block of sessions, in parts."""
+        return tuple(
+            slices | f"Combine per session{name}" >> beam.CombinePerKey(self._combine)
+            for slices, name in zip(shuffles, ["", *(f" {i}" for i in range(1, len(shuffles)))], strict=True)
+        )

@@ -12,14 +12,15 @@ Here, where both are at hand, facts are compared with what is published; the col
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import apache_beam as beam
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-from apache_beam.pvalue import PCollection
 
+from transforms.blocks import session_blocks
 from transforms.changes import equal
 from transforms.elements import flat_map
 from transforms.excluded import Excluded
@@ -112,8 +113,8 @@ class SettleSessions(beam.PTransform):
     """(facts, published, matches, acquisition) → `Outcome` of `settled_schema`; `texts` are sessions too old.
 
     `facts` come from this run's events (`facts_schema`), `published` are rows of the sessions table as last
-    published, `matches` are `MATCHES` of both, `acquisition` rows of PostHog's sessions; all
-    PCollection[pa.RecordBatch].
+    published, `matches` are `MATCHES` of both, `acquisition` rows of PostHog's sessions; facts come as a tuple of
+    PCollection[(block, pa.RecordBatch)], the others as PCollection[pa.RecordBatch].
     """
 
     def __init__(
@@ -121,25 +122,25 @@ class SettleSessions(beam.PTransform):
         scope: Scope,
         excluded: frozenset[str],
         schemas: tuple[pa.Schema, pa.Schema, pa.Schema],
-        partitions: int,
+        blocks: int,
     ) -> None:
         super().__init__()
         facts, sessions, acquisition = schemas
         self._function = settle(scope, excluded, facts, sessions)
         self._sides = {
-            "facts": Side("session_id", facts),
-            "published": Side("session_id", sessions),
-            "matches": Side("session_id", MATCHES),
-            "acquisition": Side("session_id", acquisition),
+            "facts": Side("session_id", facts, session_blocks),
+            "published": Side("session_id", sessions, session_blocks),
+            "matches": Side("session_id", MATCHES, session_blocks),
+            "acquisition": Side("session_id", acquisition, session_blocks),
         }
-        self._partitions = partitions
+        self._blocks = blocks
 
-    def expand(self, inputs: tuple[PCollection[pa.RecordBatch], ...]) -> Outcome:
-        """One shuffle by session id."""
+    def expand(self, inputs: tuple[Any, ...]) -> Outcome:
+        """One shuffle by block of sessions: facts are in their blocks already."""
         *others, acquisition = inputs
         canonical = acquisition | "Canonical ids" >> flat_map(canonical_acquisition)
         sides = dict(zip(self._sides, (*others, canonical), strict=True))
-        return sides | "Join by session" >> JoinByKey(self._function, self._sides, self._partitions)
+        return sides | "Join by session" >> JoinByKey(self._function, self._sides, self._blocks)
 
 
 def _beside(

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 import apache_beam as beam
 
-from pipeline.plan import LastRun, Plan, partitions_for
+from pipeline.plan import LastRun, Plan, partitions_for, session_blocks_for
 from pipeline.tables import Table
 from transforms.changes import Stamp
 from transforms.counts import Count
@@ -86,8 +86,13 @@ class Run:
 
     @property
     def partitions(self) -> int:
-        """Partitions of the joins."""
+        """Blocks of persons and of ids."""
         return partitions_for(self.scan.rows_total)
+
+    @property
+    def session_blocks(self) -> int:
+        """Blocks of sessions."""
+        return session_blocks_for(self.scan.rows, self.scan.rows_total)
 
     def published_name(self, table: Table) -> str:
         """The name of a table as this run publishes it."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -123,6 +124,9 @@ class ReadPublished(beam.PTransform):
 
 
 def _read(shard: Shard, table: Table, label: str) -> Iterator[pa.RecordBatch]:
+    # other metric definitions may have published other columns: those that are missing are null, and a full load makes
+    # them anew
+    table = replace(table, schema=table.bare)
     try:
         yield from read_shard(shard, table, label)
     except (RunError, pa.ArrowException, OSError) as error:

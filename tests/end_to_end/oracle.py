@@ -54,7 +54,7 @@ def _has(*names: str) -> str:
 
 def _edge(which: str, name: str) -> str:
     value = f"text_of(props, '{name}')"
-    return f"{which}({value} order by timestamp, uuid) filter ({value} is not null)"
+    return f"{which}({value} order by timestamp, uuid, event, distinct_id) filter ({value} is not null)"
 
 
 def _noun(count: str, noun: str) -> str:

@@ -10,6 +10,19 @@ create macro phone(id) as
         else trim(id) end;
 create macro lower_uuid(id) as
     case when regexp_full_match(id, '[0-9a-fA-F]{8}(-?[0-9a-fA-F]{4}){4}[0-9a-fA-F]{8}') then lower(id) else id end;
+-- event uuids are one in any letter case, with or without dashes
+create macro event_uuid(id) as
+    case when regexp_full_match(id, '[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}') then lower(id)
+        when regexp_full_match(id, '[0-9a-fA-F]{32}')
+        then regexp_replace(lower(id), '(.{8})(.{4})(.{4})(.{4})(.{12})', '\1-\2-\3-\4-\5') else id end;
+create macro bare_word(id) as case
+    when regexp_full_match(trim(id), '"[^"]*"|''[^'']*''') then substr(trim(id), 2, length(trim(id)) - 2)
+    else trim(id) end;
+create macro is_nobody(id) as
+    bare_word(id) in ('[object Object]', 'NaN', 'None', 'none', 'null', '')
+    or lower(bare_word(id)) in ('anonymous', 'guest', 'distinctid', 'distinct_id', 'id', 'not_authenticated', 'email',
+        'undefined', 'true', 'false')
+    or regexp_full_match(bare_word(id), '[-0]*0[-0]*');
 create table banned as select id from excluded union select phone(id) from excluded;
 
 create table typed as
@@ -37,6 +50,7 @@ select
         when coalesce(trim(event), '') = '' then 'rejected.event_missing'
         when coalesce(trim(distinct_id), '') = '' then 'rejected.distinct_id_missing'
         when length(distinct_id) > 400 then 'rejected.distinct_id_too_long'
+        when is_nobody(distinct_id) then 'rejected.distinct_id_meaningless'
         when timestamp is null then 'rejected.timestamp_missing'
         when timestamp < timestamptz '2015-01-01 00:00:00+00' or timestamp >= timestamptz '2050-01-01 00:00:00+00'
             or timestamp > bq_ingested_timestamp + interval 24 hour then 'rejected.timestamp_implausible'
@@ -46,6 +60,7 @@ select
         when session_id_is_odd then 'rejected.session_id_invalid'
         when coalesce(trim(session_id), '') = '' then 'rejected.session_id_missing'
         when length(session_id) > 400 then 'rejected.session_id_too_long'
+        when is_nobody(session_id) then 'rejected.session_id_meaningless'
         else 'usable'
     end as outcome
 from typed;
@@ -113,14 +128,17 @@ select * replace (
     end as outcome)
 from outcomes;
 
--- one row an event; rows of one uuid are repetitions and equal in everything that counts
+-- one row an event: of its copies the latest arrival decides everything, then the earliest time
 create table used as
-select distinct on (session_id, uuid)
-    session_id, uuid, event, distinct_id, timestamp, epoch_us(timestamp) as us, props
-from settled where outcome = 'usable' order by timestamp, bq_ingested_timestamp;
+select session_id, event_uuid(uuid) as uuid, event, distinct_id, timestamp, epoch_us(timestamp) as us, props
+from settled where outcome = 'usable'
+qualify row_number() over (
+    partition by session_id, event_uuid(uuid), event, distinct_id
+    order by bq_ingested_timestamp desc nulls last, timestamp
+) = 1;
 
 create macro text_of(props, name) as
-    case when json_type(props, '$."' || name || '"') = 'VARCHAR'
+    case when json_type(props, '$."' || name || '"') in ('VARCHAR', 'BOOLEAN', 'DOUBLE', 'BIGINT', 'UBIGINT')
         then nullif(left(replace(json_extract_string(props, '$."' || name || '"'), chr(0), chr(65533)), 1024), '') end;
 create macro number_of(props, name) as
     case when json_type(props, '$."' || name || '"') in ('DOUBLE', 'BIGINT', 'UBIGINT', 'HUGEINT')
@@ -130,7 +148,7 @@ create macro number_of(props, name) as
 create table facts as
 select
     session_id,
-    first(distinct_id order by timestamp, uuid) as distinct_id,
+    first(distinct_id order by timestamp, uuid, event, distinct_id) as distinct_id,
     list_sort(list(distinct distinct_id)) as distinct_ids,
     min(us) as start_us,
     max(us) as end_us,

@@ -89,10 +89,10 @@ def test_one_row_a_file(source: Path, events: pa.Table, tmp_path: Path) -> None:
     assert tables_of(single) == tables_of(whole)
 
 
-def test_slices_of_the_session_shuffle(
+def test_the_session_shuffle_in_parts(
     source: Path, events: pa.Table, wanted: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pipeline.command_line._SLICE_ROWS", 1_000)
+    monkeypatch.setattr("pipeline.command_line._SHUFFLE_ROWS", 1_000)
     warehouse = warehouse_of(tmp_path, source, [shuffled(events)])
     assert run(warehouse, "--full_load") == 0
     assert {name: ipc(table) for name, table in tables_of(warehouse).items()} == wanted

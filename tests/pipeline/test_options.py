@@ -7,7 +7,7 @@ from datetime import date
 
 import pytest
 
-from pipeline.command_line import MANY_ROWS, choose_slices, choose_workers, parse
+from pipeline.command_line import MANY_ROWS, choose_shuffles, choose_workers, parse
 from pipeline.errors import UsageError
 from pipeline.launcher import main
 from pipeline.options import OPTIONS, Settings, settings_of
@@ -115,8 +115,8 @@ def test_large_runs_use_all_cores_unless_told_otherwise(
 
 
 def test_only_runs_in_memory_shuffle_in_slices() -> None:
-    assert [choose_slices(parse([]), rows) for rows in (0, 3_999_999, 4_000_000, 10**12)] == [1, 1, 2, 16]
-    assert choose_slices(parse(["--runner", "DataflowRunner"]), 10**12) == 1
+    assert [choose_shuffles(parse([]), rows) for rows in (0, 3_999_999, 4_000_000, 10**12)] == [1, 1, 2, 16]
+    assert choose_shuffles(parse(["--runner", "DataflowRunner"]), 10**12) == 1
 
 
 def test_help_teaches(capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,10 +6,11 @@ import json
 from datetime import UTC, datetime
 from typing import Any
 
+import numpy as np
 import pytest
 
-from tests.builders import METRICS, START, at, event, events_batch
-from transforms.events import DecodedEvents, EventDecoder
+from tests.builders import METRICS, at, event, events_batch, facts_of_slices, slices_of
+from transforms.events import MAX_PROPERTIES, NO_ARRIVAL, DecodedEvents, EventDecoder
 from transforms.metrics import parse_metrics
 from transforms.scope import Scope
 
@@ -70,7 +71,7 @@ def test_outcome(change: dict[str, Any], outcome: str | None) -> None:
     decoded = decode({**GOOD, **change}, excluded=frozenset({"staff"}))
     expected = {"read": 1} | ({outcome: 1} if outcome else {})
     assert {name: n for name, n in decoded.counts.items() if not name.startswith("nulled")} == expected
-    assert len(decoded.timestamps) == (0 if outcome else 1)
+    assert len(decoded.kept) == (0 if outcome else 1)
     assert decoded.rejected.num_rows == (1 if outcome and outcome.startswith("rejected") else 0)
 
 
@@ -90,7 +91,7 @@ def test_session_ids(session: Any, outcome: str | None) -> None:
     text = json.dumps({"$lib": "posthog-react-native", "$session_id": session})
     decoded = decode({**GOOD, "properties": text})
     assert decoded.counts[f"rejected.{outcome}"] == (1 if outcome else 0)
-    assert len(decoded.timestamps) == (0 if outcome else 1)
+    assert len(decoded.kept) == (0 if outcome else 1)
 
 
 def test_the_first_reason_wins_and_every_row_has_one_outcome() -> None:
@@ -114,7 +115,7 @@ def test_any_library_when_the_metrics_say_so() -> None:
     events = ["x"]
     description = "X."'''
     decoder = EventDecoder(parse_metrics(text))
-    assert len(decoder.decode(events_batch([event(1, lib=None)])).timestamps) == 1
+    assert len(decoder.decode(events_batch([event(1, lib=None)])).kept) == 1
 
 
 def test_a_window_looks_only_at_its_rows_and_at_news() -> None:
@@ -126,12 +127,62 @@ def test_a_window_looks_only_at_its_rows_and_at_news() -> None:
     ]
     decoded = decode(*rows, scan_start=micros(0), new_from=micros(400))
     assert decoded.counts == {"read": 4, "filtered.outside_scan": 1, "filtered.late": 1}
-    assert len(decoded.timestamps) == 2
+    assert len(decoded.kept) == 2
     assert decoded.late_sessions == ["s1"]
     assert decoded.latest_arrival == micros(500)
 
 
-def test_without_arrival_the_event_time_stands_for_it() -> None:
-    decoded = decode({**event(5), "bq_ingested_timestamp": None})
-    assert decoded.arrivals.tolist() == decoded.timestamps.tolist() == [micros(5)]
-    assert START.tzinfo is UTC
+def test_without_arrival_a_row_says_so_and_its_time_stands_for_it() -> None:
+    undated = {**event(5), "bq_ingested_timestamp": None}
+    decoded = decode(undated, event(6))
+    assert decoded.kept.numbers["lag"].tolist() == [NO_ARRIVAL, 60_000_000]
+    assert decoded.kept.numbers["later"].tolist() == [0, 0]
+    assert decoded.latest_arrival == micros(66)
+    assert decode(undated).latest_arrival == micros(5)
+    # in an incremental run it counts as arrived when it is news by its own time
+    decoded = decode(undated, scan_start=micros(0), new_from=micros(400), undated_from=micros(5))
+    assert decoded.kept.numbers["later"].tolist() == [395_000_000]
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        "undefined",
+        "null",
+        "[object Object]",
+        "NaN",
+        "None",
+        "00000000-0000-0000-0000-000000000000",
+        "'guest'",
+        "GUEST",
+        " null ",
+    ],
+)
+def test_words_that_mean_nothing_are_no_ids(word: str) -> None:
+    assert decode({**GOOD, "distinct_id": word}).counts["rejected.distinct_id_meaningless"] == 1
+    assert decode(event(1, word)).counts["rejected.session_id_meaningless"] == 1
+
+
+def test_session_ids_that_are_uuids_are_one_in_any_letter_case_and_others_are_not() -> None:
+    session = "0191D2C0-7B7E-7C38-A5F4-6A9A0D6A1F11"
+    rows = decode(event(1, session), event(2, session.lower()), event(3, "Session"), event(4, "session")).kept
+    ids = list(zip(rows.numbers["session_high"].tolist(), rows.numbers["session_low"].tolist(), strict=True))
+    assert ids[0] == ids[1]
+    assert len(set(ids)) == 3
+    assert rows.texts["session_id"].texts().to_pylist() == [None, None, "Session", "session"]
+
+
+def test_a_text_beyond_all_measure_is_not_parsed() -> None:
+    text = json.dumps({"$session_id": "s1", "$lib": "posthog-react-native", "x": "y" * MAX_PROPERTIES})
+    assert decode({**GOOD, "properties": text}).counts == {"read": 1, "rejected.properties_too_long": 1}
+
+
+def test_more_conditions_than_one_word_holds() -> None:
+    entries = [f'[metrics.f{n}]\nkind = "flag"\nevents = ["e{n}"]\ndescription = "E."' for n in range(130)]
+    metrics = parse_metrics("\n".join(['libraries = ["*"]', *entries]))
+    kept = EventDecoder(metrics).decode(events_batch([event(n, name=f"e{n}") for n in range(130)])).kept
+    [slice_] = slices_of(kept, metrics)
+    [row] = facts_of_slices([slice_], metrics).to_pylist()
+    assert all(row[f"f{n}"] for n in range(130))
+    [row] = facts_of_slices(slices_of(kept.take(np.array([64, 129])), metrics), metrics).to_pylist()
+    assert [n for n in range(130) if row[f"f{n}"]] == [64, 129]

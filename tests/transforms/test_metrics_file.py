@@ -23,7 +23,7 @@ TOO_MUCH = "a value is nested too deep or too large"
         (f"[{'.'.join(['metrics'] * 1_000)}]\n", TOO_MUCH),
         (f"max_events_per_session = {'9' * 5_000}\n{FLAG}", TOO_MUCH),
         (f"max_events_per_session = 0x{'f' * 20_000}\n{FLAG}", TOO_MUCH),
-        (f"{RATIO}clip = [0, 1{'0' * 400}]\n", TOO_MUCH),
+        (f"{RATIO}clip = [0, 1{'0' * 400}]\n", f"metric 'a': clip: {TOO_MUCH}"),
         (f"max_events_per_session = {'9' * 4_000}\n{FLAG}", "max_events_per_session: 999"),
         (f"{'k' * 50_000} = 1\n{FLAG}", "the file: unknown key 'kkk"),
         (f"#{'x' * 200_000}\n{FLAG}", "larger than 100,000 bytes"),

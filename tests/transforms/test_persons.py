@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 import random
 import statistics
-from collections.abc import Callable
+from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
@@ -16,20 +17,14 @@ from hypothesis import strategies as st
 from pipeline import tables
 from tests.builders import SMALL_METRICS, at
 from transforms import persons
-from transforms.persons import (
-    PersonAccumulator,
-    PersonCombineFn,
-    compact,
-    decode,
-    encode,
-    encoded_parts,
-    merge,
-    record_type,
-)
+from transforms.blocks import pack_rows, unpack_rows
+from transforms.combine import Accumulator, Slice
+from transforms.persons import PersonCombineFn, by_person, deal, moved_schema
 
+SESSIONS_SCHEMA = tables.sessions(SMALL_METRICS).bare
 SCHEMA = tables.sessions(SMALL_METRICS).content
-NAMES = tables.persons(SMALL_METRICS).content.names[1:]
-COMBINE = PersonCombineFn(SMALL_METRICS, NAMES)
+MOVED = moved_schema(SMALL_METRICS, SESSIONS_SCHEMA)
+COMBINE = PersonCombineFn(SMALL_METRICS, SESSIONS_SCHEMA, tables.persons(SMALL_METRICS).content, bound=4)
 
 
 def session(number: int, **values: Any) -> dict[str, Any]:
@@ -42,26 +37,36 @@ def session(number: int, **values: Any) -> dict[str, Any]:
     return row | {"start_timestamp": at(start), "end_timestamp": at(start + seconds)} | values
 
 
-def parts_of(rows: list[dict[str, Any]]) -> list[bytes]:
-    return [part for row in rows for _, part in encoded_parts(batch([row]), SMALL_METRICS)]
+def parts_of(rows: list[dict[str, Any]]) -> list[Slice]:
+    return [part for row in rows for _, part in deal(batch([row]), MOVED, 1)]
 
 
 def batch(rows: list[dict[str, Any]]) -> pa.RecordBatch:
     return pa.RecordBatch.from_pylist(rows, schema=SCHEMA)
 
 
-def columns(part: bytes) -> dict[str, Any]:
-    return dict(zip(NAMES, COMBINE.extract_output(part), strict=True))
+def fold(parts: list[Slice]) -> Accumulator:
+    folded = COMBINE.create_accumulator()
+    for part in parts:
+        folded = COMBINE.add_input(folded, part)
+    return folded
+
+
+def columns(accumulator: Accumulator) -> dict[str, Any]:
+    """The one person of an accumulator."""
+    [row] = COMBINE.extract_output(accumulator).to_pylist()
+    assert row.pop("person_id") == "p"
+    return row
 
 
 def of(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    [(person, part)] = encoded_parts(batch(rows), SMALL_METRICS)
-    assert person == b"p"
-    return columns(part)
+    [(block, part)] = deal(batch(rows), MOVED, 1)
+    assert block == "block-00000"
+    return columns(fold([part]))
 
 
-def tree(parts: list[bytes], rng: random.Random) -> bytes:
-    pool = [*parts, COMBINE.create_accumulator()]
+def tree(parts: list[Slice], rng: random.Random) -> Accumulator:
+    pool = [*(fold([part]) for part in parts), COMBINE.create_accumulator()]
     while len(pool) > 1:
         rng.shuffle(pool)
         width = rng.randint(2, min(4, len(pool)))
@@ -91,10 +96,7 @@ SESSIONS = st.builds(
 def check_law(rows: list[dict[str, Any]], rng: random.Random) -> None:
     expected = of(rows)
     parts = parts_of(rows)
-    folded = COMBINE.create_accumulator()
-    for part in parts:
-        folded = COMBINE.add_input(folded, part)
-    assert columns(folded) == expected
+    assert columns(fold(parts)) == expected
     assert columns(tree(parts + rng.choices(parts, k=3), rng)) == expected
 
 
@@ -110,23 +112,38 @@ def test_any_split_order_tree_and_repetition_gives_the_same_person(
     part = tree(parts_of(rows), rng)
     again = COMBINE.merge_accumulators([part, COMBINE.create_accumulator()])
     assert columns(again) == columns(part)
+    assert COMBINE.extract_output(COMBINE.create_accumulator()).num_rows == 0
 
 
-@pytest.mark.parametrize(
-    "sabotage",
-    [
-        lambda parts: parts[0],
-        lambda parts: parts[-1],
-        lambda parts: merge(parts)._replace(sessions=parts[0].sessions),
-        lambda parts: merge(parts)._replace(packed=True),
-        lambda parts: merge(parts)._replace(latest=parts[0].latest),
-    ],
-)
-def test_a_sabotaged_merge_breaks_the_law(
-    sabotage: Callable[..., PersonAccumulator], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    honest = merge
-    monkeypatch.setattr(persons, "merge", lambda parts: sabotage(parts) if len(parts) > 1 else honest(parts))
+def forgetting(slices: Sequence[bytes]) -> Slice:
+    """A prune that loses the last session."""
+    rows = by_person(COMBINE._unpack(slices)).rows
+    return rows.num_rows - 1, pack_rows(rows.slice(0, rows.num_rows - 1))
+
+
+def test_a_prune_that_loses_a_session_breaks_the_law(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(COMBINE, "prune", forgetting)
+    assert_law_breaks()
+
+
+def test_sessions_that_count_twice_break_the_law(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(persons, "by_person", lambda rows: persons.Persons(*_by_person_with_repetitions(rows)))
+    assert_law_breaks()
+
+
+def _by_person_with_repetitions(rows: pa.RecordBatch) -> tuple[Any, ...]:
+    rows = rows.sort_by("start_timestamp")
+    return rows, np.array([0]), np.array([rows.num_rows])
+
+
+def test_repetitions_are_dropped_when_a_block_outgrows_its_bound() -> None:
+    parts = parts_of([session(number) for number in range(3)])
+    accumulator = fold(parts * 5)
+    assert accumulator[0] <= 4 + 1
+    assert columns(accumulator)["total_sessions"] == 3
+
+
+def assert_law_breaks() -> None:
     rng = random.Random(2)
     with pytest.raises(AssertionError):
         for _ in range(100):
@@ -172,23 +189,50 @@ def test_the_profile_travels_with_the_person() -> None:
     found = of([session(1, **profile), session(2, **profile)])
     assert found["user_id"] == "u"
     assert (found["fullName"], found["businessUser"], found["email"]) == ("Ann Example", True, None)
-    assert found["createdAt"] == int(at(0).timestamp() * 1_000_000)
+    assert found["createdAt"] == at(0)
 
 
-def test_a_person_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(persons, "MAX_SESSIONS", 10)
-    parts = [decode(part) for part in parts_of([session(number) for number in range(40)])]
-    seen = {
-        compact(merge(random.Random(seed).sample(parts, 40)), record_type(SMALL_METRICS).itemsize).sessions
-        for seed in range(5)
-    }
-    assert len(seen) == 1
-    assert columns(encode(merge(parts)))["total_sessions"] == 10
+def test_sums_are_exact_however_long_and_many_the_sessions() -> None:
+    ten_years = 315_360_000
+    found = of([session(number, seconds=ten_years - number / 1e6) for number in range(300)])
+    micros = [ten_years * 1_000_000 - number for number in range(300)]
+    assert found["total_session_duration"] == sum(micros) / 1_000_000
+    assert (
+        found["std_session_duration"]
+        == math.sqrt((300 * sum(m * m for m in micros) - sum(micros) ** 2) / (300 * 299)) / 1_000_000
+    )
 
 
-def test_several_persons_in_one_batch() -> None:
-    rows = [session(1), session(2, person_id="q"), session(3)]
-    found = dict(encoded_parts(batch(rows), SMALL_METRICS))
-    assert {person: columns(part)["total_sessions"] for person, part in found.items()} == {b"p": 2, b"q": 1}
-    assert list(encoded_parts(batch([]), SMALL_METRICS)) == []
-    assert all(encode(decode(part)) == part for part in found.values())
+def test_a_person_of_many_sessions_is_exact() -> None:
+    number = 300_000
+    starts = np.arange(number) * 1_000_000
+    one = batch([session(0, taps=1, bought=True)]).select(MOVED.names)
+    rows = pa.RecordBatch.from_arrays(
+        [
+            pa.array([f"s{i}" for i in range(number)])
+            if name == "session_id"
+            else pa.array(starts).view(one.schema.field(name).type)
+            if name in ("start_timestamp", "end_timestamp")
+            else one.column(name).take(pa.array(np.zeros(number, np.int32)))
+            for name in MOVED.names
+        ],
+        schema=MOVED,
+    )
+    combine = PersonCombineFn(SMALL_METRICS, SESSIONS_SCHEMA, tables.persons(SMALL_METRICS).content)
+    accumulator = combine.add_input(combine.create_accumulator(), (number, pack_rows(rows)))
+    [found] = combine.extract_output(accumulator).to_pylist()
+    assert (found["total_sessions"], found["total_taps"], found["bought_sum"]) == (number, number, number)
+    assert found["days_since_first_session"] == (number - 1) / 86_400
+
+
+def test_several_persons_in_one_batch_and_in_several_blocks() -> None:
+    rows = [session(1), session(2, person_id="q"), session(3), *(session(n, person_id=f"r{n}") for n in range(4, 30))]
+    [(_, (size, packed))] = deal(batch(rows), MOVED, 1)
+    assert size == 29
+    found = COMBINE.extract_output((size, 100, [packed])).to_pylist()
+    assert {row["person_id"]: row["total_sessions"] for row in found if row["person_id"] in "pq"} == {"p": 2, "q": 1}
+    assert list(deal(batch([]), MOVED, 1)) == []
+    blocks = list(deal(batch(rows), MOVED, 5))
+    assert len({block for block, _ in blocks}) == len(blocks) == 5
+    assert all(unpack_rows(packed, MOVED).num_rows == size for _, (size, packed) in blocks)
+    assert sum(size for _, (size, _) in blocks) == 29

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from transforms.properties import MAX_TEXT, PropertyColumns, PropertyDecoder
+from transforms.properties import MAX_DEPTH, MAX_TEXT, PropertyColumns, PropertyDecoder
 
 TYPES = {"id": "text", "name": "text", "size": "number", "any": "present"}
 DECODER = PropertyDecoder(TYPES, required="id")  # type: ignore[arg-type]
@@ -22,10 +22,9 @@ def decode(*texts: str | None, kind: pa.DataType | None = None) -> PropertyColum
 
 
 def row(columns: PropertyColumns, index: int = 0) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+    found: dict[str, Any] = {"id": columns.required[index].as_py()}
     for name, column in columns.texts.items():
-        code = column.codes[index]
-        found[name] = column.values[code] if code >= 0 else None
+        found[name] = column.texts()[index].as_py()
     for name, numbers in columns.numbers.items():
         found[name] = None if np.isnan(numbers[index]) else float(numbers[index])
     found["any"] = bool(columns.present["any"][index])
@@ -38,7 +37,12 @@ def row(columns: PropertyColumns, index: int = 0) -> dict[str, Any]:
         ('{"name": "Home", "size": 3, "any": []}', {"name": "Home", "size": 3.0, "any": True}),
         ('{"name": null, "size": null, "any": null}', {}),
         ('{"name": ""}', {}),
-        ('{"name": 7, "size": "7"}', {}),
+        ('{"name": 7, "size": "7"}', {"name": "7"}),
+        ('{"name": true}', {"name": "true"}),
+        ('{"name": 390.50}', {"name": "390.5"}),
+        ('{"name": -12, "other": "\\ud83d"}', {"name": "-12"}),
+        ('{"name": [1]}', {}),
+        ('{"name": NaN}', {}),
         ('{"size": true}', {}),
         ('{"size": 1e400}', {}),
         ('{"size": -1e400, "name": "x"}', {"name": "x"}),
@@ -76,7 +80,7 @@ def test_what_is_no_json_object_is_not_valid(text: str | None) -> None:
 
 
 def test_nulled_values_are_counted_by_property() -> None:
-    columns = decode('{"name": 1, "size": "1"}', '{"size": true}', '{"size": 1e300}', '{"size": 5}')
+    columns = decode('{"name": {}, "size": "1"}', '{"size": true}', '{"size": 1e300}', '{"size": 5}')
     assert columns.nulled == {"name": 1, "size": 3}
 
 
@@ -91,6 +95,23 @@ def test_large_strings_slices_and_no_rows() -> None:
     sliced = pa.array(texts).slice(1)
     assert [row(DECODER.decode(sliced), i)["name"] for i in range(2)] == ["b", "c"]
     assert len(decode().valid) == 0
+
+
+def nested(depth: int, text: str = "") -> str:
+    """An object that is nested so deep, its own braces included, in a property that nobody asks for."""
+    return f'{{"name": "a", "zz": "{text}", "b": {"[" * (depth - 1)}{"]" * (depth - 1)}}}'
+
+
+def called_from(frames: int, text: str) -> bool:
+    """Whether a text is valid for a decoder that so many Python frames call."""
+    return called_from(frames - 1, text) if frames else bool(decode(text).valid[0])
+
+
+@pytest.mark.parametrize("other", ["", "\\ud800", '[{\\"' * 2_000])
+@pytest.mark.parametrize("frames", [0, 500])
+def test_one_depth_is_the_limit_whatever_calls_the_decoder(frames: int, other: str) -> None:
+    assert called_from(frames, nested(MAX_DEPTH, other))
+    assert not called_from(frames, nested(MAX_DEPTH + 1, other))
 
 
 VALUES = st.recursive(
