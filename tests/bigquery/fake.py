@@ -117,7 +117,6 @@ class FakeBigQuery:
 
     def _refuse_repeated_keys(self, merge: exp.Merge) -> None:
         source, key = _duckdb(merge.args["using"].copy()), merge.args["on"].right.name
-        source = source.split(" AS ")[0]
         rows = self.database.execute(f'SELECT 1 FROM {source} GROUP BY "{key}" HAVING COUNT(*) > 1').fetchall()
         if rows:
             raise ValueError("UPDATE/MERGE must match at most one source row for each target row")

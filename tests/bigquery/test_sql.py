@@ -49,6 +49,7 @@ def statements() -> dict[str, str]:
     changes = {
         f"`project-x.out.{table.name}`": (table, f"`project-x.out._staging_{table.name}`", 3) for table in TABLES
     }
+    samples = sql.Fence("`project-x.out.run_fence_sample`", "", "run-2")
     sample = {"`project-x.out.sessions_sample`": (TABLES[0], "`project-x.out._staging_sessions`", 3)}
     selects = {
         f"read_{name}": sql.select(EVENTS, ["uuid", "timestamp"], sql.window(scope, TIMES, late=name == "incremental"))
@@ -57,9 +58,13 @@ def statements() -> dict[str, str]:
     without = sql.window(INCREMENTAL, TIMES[:1], late=True)
     return selects | {
         "read_without_arrival": sql.select(EVENTS, ["uuid", "timestamp"], without),
-        "publish": sql.publish_script(changes, row, RUNS, "`project-x.out.run_fence`"),
-        "publish_sample": sql.publish_script(sample, None, RUNS, "`project-x.out.run_fence`"),
+        "publish": sql.publish_script(changes, sql.Fence("`project-x.out.run_fence`", "run-1", "run-2"), row, RUNS),
+        "publish_sample": sql.publish_script(sample, samples, None, RUNS),
+        "publish_many_days": sql.publish_script(sample, samples, None, RUNS, {next(iter(sample)): "start_timestamp"}),
+        "count_days": sql.count_days("`project-x.out._staging_sessions`", "start_timestamp"),
         "make_fence": sql.make_fence("`project-x.out.run_fence`", RUNS),
+        "make_fence_sample": sql.make_fence(samples.table, None),
+        "fence_row": sql.fence_row(samples.table),
         "broken_fence": sql.broken_fence("`project-x.out.run_fence`", RUNS),
         "mend_fence": sql.mend_fence("`project-x.out.run_fence`", RUNS),
         "last_run": sql.last_run(RUNS, ["run_id", "watermark"]),

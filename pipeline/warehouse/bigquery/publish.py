@@ -53,7 +53,7 @@ def publish_once(
     api: Api,
     script: str,
     job_prefix: str,
-    committed: str | None,
+    committed: str,
     sleep: Callable[[float], None] = time.sleep,
 ) -> None:
     """Run the publishing script until it is committed, or known not to be.
@@ -62,8 +62,7 @@ def publish_once(
       api: BigQuery.
       script: see `sql.publish_script`.
       job_prefix: the same for every attempt of one run.
-      committed: a query whose number is 1 exactly when the run is in the ledger; None for a sample, whose script
-        may be applied twice.
+      committed: a query whose number is 1 exactly when the run is in the ledger (a sample: in its fence).
       sleep: waits that many seconds.
 
     Raises:
@@ -71,12 +70,12 @@ def publish_once(
     """
     number = 1
     for attempt in range(1, ATTEMPTS + 1):
-        if committed and api.number(committed):
+        if api.number(committed):
             return
         state = _attempt(api, f"{job_prefix}_{number}", script, sleep)
         if state is not None and not state.reason:
             return
-        if committed and api.number(committed):
+        if api.number(committed):
             return
         if state is not None:
             _raise_if_final(state)

@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import pairwise
+from types import MappingProxyType
 from typing import Any
 
 import pyarrow as pa
@@ -22,6 +25,10 @@ FENCE, DUPLICATES, COUNTS = "another run was published meanwhile", "repeated key
 #: One row: the run that was published last. All transactions update it, so that two never both commit: BigQuery lets
 #: INSERTs of two transactions pass side by side, but cancels one of two that update the same table.
 FENCE_TABLE = "run_fence"
+#: A statement may change 4,000 partitions, a transaction a hundred thousand; a row that moves changes two.
+PARTITIONS_A_STATEMENT = 3_600
+#: Where a merge that would change more days is cut: no part of 2015 to 2050 has more than nine years.
+_CUTS = (datetime(2024, 1, 1, tzinfo=UTC), datetime(2033, 1, 1, tzinfo=UTC), datetime(2042, 1, 1, tzinfo=UTC))
 
 
 def name_of(project: str, dataset: str, table: str) -> str:
@@ -100,9 +107,24 @@ def select(table: str, columns: Sequence[str], condition: str | None) -> str:
     return f"SELECT {', '.join(f'`{name}`' for name in columns)} FROM {table}{where}"
 
 
-def make_fence(fence: str, runs: str) -> str:
-    """The fence table with its one row, in one atomic step, unless it is there."""
-    return f"CREATE TABLE IF NOT EXISTS {fence} AS SELECT IFNULL(MAX(run_id), '') AS run_id FROM {runs}"
+@dataclass(frozen=True)
+class Fence:
+    """A table like `FENCE_TABLE`, what its row must still be when a run is published, and what it is then."""
+
+    table: str
+    before: str
+    after: str
+
+
+def make_fence(fence: str, runs: str | None) -> str:
+    """The fence table with its one row, in one atomic step, unless it is there; samples have no `runs`."""
+    first = f"SELECT IFNULL(MAX(run_id), '') AS run_id FROM {runs}" if runs else "SELECT '' AS run_id"
+    return f"CREATE TABLE IF NOT EXISTS {fence} AS {first}"
+
+
+def fence_row(fence: str) -> str:
+    """The run that was published last."""
+    return f"SELECT MAX(run_id) AS run_id FROM {fence}"
 
 
 def broken_fence(fence: str, runs: str) -> str:
@@ -136,28 +158,36 @@ def earliest_with(sessions: str, ids: Sequence[str]) -> str:
     )
 
 
+def count_days(staging: str, column: str) -> str:
+    """How many days the rows of a staging table are of."""
+    return f"SELECT COUNT(DISTINCT DATE({column})) AS number FROM {staging}"
+
+
 def publish_script(
     changes: Mapping[str, tuple[Table, str, int]],
+    fence: Fence,
     ledger: Mapping[str, Any] | None,
     runs: str,
-    fence: str,
+    cut: Mapping[str, str] = MappingProxyType({}),
 ) -> str:
     """The one transaction that publishes a run.
 
     Args:
       changes: target → (table, its staging table, rows that must be there).
-      ledger: the row of `tables.RUNS`, or None for a sample, which has no ledger row and so no fence.
+      fence: what no other run may have moved since.
+      ledger: the row of `tables.RUNS`, or None for a sample, which has none.
       runs: the ledger's table.
-      fence: see `FENCE_TABLE`.
+      cut: targets whose merge is cut into several, and the partition column by which.
     """
-    statements = ["BEGIN TRANSACTION"]
+    before = literal(fence.before, tables.TEXT)
+    holds = f"(SELECT MAX(run_id) FROM {fence.table}) = {before}"
     if ledger is not None:
-        before = literal(ledger["previous_run_id"] or "", tables.TEXT)
-        latest = f"(SELECT IFNULL(MAX(run_id), '') FROM {runs})"
-        statements += [
-            _ensure(f"(SELECT MAX(run_id) FROM {fence}) = {before} AND {latest} = {before}", FENCE),
-            f"UPDATE {fence} SET run_id = {literal(ledger['run_id'], tables.TEXT)} WHERE TRUE",
-        ]
+        holds += f" AND (SELECT IFNULL(MAX(run_id), '') FROM {runs}) = {before}"
+    statements = [
+        "BEGIN TRANSACTION",
+        _ensure(holds, FENCE),
+        f"UPDATE {fence.table} SET run_id = {literal(fence.after, tables.TEXT)} WHERE TRUE",
+    ]
     for target, (table, staging, rows) in changes.items():
         statements += [
             _ensure(f"(SELECT COUNT(*) FROM {staging}) = {rows}", f"{COUNTS} the staging table of {table.name}"),
@@ -165,7 +195,7 @@ def publish_script(
                 f"(SELECT COUNT(DISTINCT {table.key}) FROM {staging}) = {rows}",
                 f"{DUPLICATES} the staging table of {table.name}",
             ),
-            _merge(target, table, staging),
+            *(_merge(target, table, part) for part in _parts(staging, cut.get(target))),
         ]
     if ledger is not None:
         names = tables.RUNS.schema.names
@@ -173,6 +203,19 @@ def publish_script(
         statements.append(f"INSERT INTO {runs} ({', '.join(names)})\nVALUES ({values})")
     statements.append("COMMIT TRANSACTION")
     return ";\n".join(statements) + ";\n"
+
+
+def _parts(staging: str, column: str | None) -> list[str]:
+    """What to merge from, one after the other: every row of the staging table is in one part."""
+    if column is None:
+        return [staging]
+    times = [literal(moment, tables.TIMESTAMP) for moment in _CUTS]
+    conditions = [
+        f"{column} IS NULL OR {column} < {times[0]}",
+        *(f"{column} >= {start} AND {column} < {end}" for start, end in pairwise(times)),
+        f"{column} >= {times[-1]}",
+    ]
+    return [f"(SELECT * FROM {staging} WHERE {condition})" for condition in conditions]
 
 
 def _merge(target: str, table: Table, staging: str) -> str:

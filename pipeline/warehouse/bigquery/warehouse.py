@@ -7,7 +7,7 @@ import dataclasses
 import logging
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any
@@ -66,6 +66,7 @@ class BigQueryWarehouse:
         self._infos: dict[str, TableInfo | None] = {}
         self._columns: dict[str, Columns] = {}
         self._late = False
+        self._sample_before = ""
 
     def __getstate__(self) -> dict[str, Any]:
         """All but the client, which does not pickle."""
@@ -158,9 +159,14 @@ class BigQueryWarehouse:
             missing = missing_fields(table, info.fields, f"{dataset}.{name}")
             if missing:
                 self._client.add_columns(dataset, name, missing)
-        self._client.run(sql.make_fence(self._fence, self._runs))
-        if self._client.number(sql.broken_fence(self._fence, self._runs)):
-            self._client.run(sql.mend_fence(self._fence, self._runs))
+        fence = self._fence(run)
+        if run.plan.mode == "sample":
+            self._client.run(sql.make_fence(fence, None))
+            self._sample_before = str(self._client.rows(sql.fence_row(fence))[0]["run_id"])
+        else:
+            self._client.run(sql.make_fence(fence, self._runs))
+            if self._client.number(sql.broken_fence(fence, self._runs)):
+                self._client.run(sql.mend_fence(fence, self._runs))
         for table in run.tables:
             self._client.create_table(dataset, staging_name(run, table), staging_fields(table), lives=STAGING_LIVES)
 
@@ -180,20 +186,20 @@ class BigQueryWarehouse:
                 raise RunError(f"{table.name}: {rows[table.name]} rows were staged, the graph counted {wanted}")
         wait_for_loads(self._client, loads)
         is_sample = run.plan.mode == "sample"
+        changes = {
+            self._name(table, run.published_name(table)): (
+                table,
+                self._name(table, staging_name(run, table)),
+                rows[table.name],
+            )
+            for table in run.tables
+        }
+        before = self._sample_before if is_sample else ledger["previous_run_id"] or ""
+        fence = sql.Fence(self._fence(run), before, run.run_id)
         script = sql.publish_script(
-            {
-                self._name(table, run.published_name(table)): (
-                    table,
-                    self._name(table, staging_name(run, table)),
-                    rows[table.name],
-                )
-                for table in run.tables
-            },
-            None if is_sample else ledger,
-            self._runs,
-            self._fence,
+            changes, fence, None if is_sample else ledger, self._runs, self._partitioned_merges(changes)
         )
-        committed = None if is_sample else sql.committed(self._runs, run.run_id)
+        committed = sql.committed(fence.table if is_sample else self._runs, run.run_id)
         publish_once(self._client, script, f"sessions_{_plain(run.run_id)}", committed)
         if self._temp_location and not is_sample:
             announce(self._temp_location, self._at.aggregated, ledger)
@@ -288,9 +294,21 @@ class BigQueryWarehouse:
     def _runs(self) -> str:
         return self._client.name(self._at.aggregated, tables.RUNS.name)
 
-    @property
-    def _fence(self) -> str:
-        return self._client.name(self._at.aggregated, sql.FENCE_TABLE)
+    def _fence(self, run: Run) -> str:
+        """Samples have a fence of their own: they change other tables than all other runs."""
+        return self._client.name(self._at.aggregated, sql.FENCE_TABLE + run.plan.suffix)
+
+    def _partitioned_merges(self, changes: Mapping[str, tuple[Table, str, int]]) -> dict[str, str]:
+        """Targets whose changes are of more days than one statement may touch, and the column of the days."""
+        limit = sql.PARTITIONS_A_STATEMENT
+        return {
+            target: column
+            for target, (table, staging, rows) in changes.items()
+            # no more days than rows: a nightly run asks nothing
+            if (column := _PARTITION_BY.get(table.name))
+            and rows > limit
+            and self._client.number(sql.count_days(staging, column)) > limit
+        }
 
 
 class _Nothing(beam.PTransform):

@@ -1,4 +1,6 @@
 BEGIN TRANSACTION;
+SELECT IF((SELECT MAX(run_id) FROM `project-x.out.run_fence_sample`) = "", 1, ERROR('another run was published meanwhile'));
+UPDATE `project-x.out.run_fence_sample` SET run_id = "run-2" WHERE TRUE;
 SELECT IF((SELECT COUNT(*) FROM `project-x.out._staging_sessions`) = 3, 1, ERROR('rows missing in the staging table of sessions'));
 SELECT IF((SELECT COUNT(DISTINCT session_id) FROM `project-x.out._staging_sessions`) = 3, 1, ERROR('repeated keys in the staging table of sessions'));
 MERGE `project-x.out.sessions_sample` AS target USING `project-x.out._staging_sessions` AS staged ON target.session_id = staged.session_id
