@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import apache_beam as beam
-from apache_beam.options.pipeline_options import PipelineOptions, SetupOptions
+from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOptions, SetupOptions
 
 from pipeline import __version__, signals, tables
 from pipeline.command_line import MANY_ROWS, choose_shuffles, choose_workers, parse
@@ -29,6 +29,7 @@ from pipeline.options import BIGQUERY, Settings, settings_of
 from pipeline.plan import make_plan
 from pipeline.progress import Progress
 from pipeline.sample import write_sample
+from pipeline.staged_ids import stage_ids
 from pipeline.summary import plan_text, summary_text
 from pipeline.warehouse.base import REMEDY, Inventory, Run, Warehouse
 from pipeline.warehouse.local import LocalWarehouse
@@ -192,6 +193,8 @@ def _execute(
         os.environ.setdefault(*_WORKER_MALLOC)
     try:
         warehouse.begin(run)
+        if is_dataflow(options):
+            excluded = stage_ids(excluded, options.view_as(GoogleCloudOptions).temp_location, run.run_id)
         pipeline = beam.Pipeline(local_runner(options), options)
         with contextlib.suppress(
             OSError

@@ -7,8 +7,10 @@ letters (`transforms.rejected`). Phone numbers are compared in their normal form
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 import apache_beam as beam
 import numpy as np
@@ -32,7 +34,7 @@ class Excluded:
     """A list of excluded ids; picklable, and false when it is empty."""
 
     def __init__(self, ids: Iterable[str] = ()) -> None:
-        self.ids = frozenset(ids)
+        self.ids = ids if isinstance(ids, frozenset) else frozenset(ids)
         """As they were given, blanks around them aside."""
         given = sorted(self.ids)
         forms = phone_forms(pa.array(given, pa.string())).to_pylist()
@@ -43,6 +45,10 @@ class Excluded:
         self._keys = pa.array(keys, pa.string())
         starts = range(0, len(keys), _IDS_A_PATTERN)
         self._patterns = ["|".join(map(re.escape, keys[i : i + _IDS_A_PATTERN])) for i in starts]
+
+    def __reduce__(self) -> Any:
+        """Only the ids travel to workers, in their own way (`pipeline.staged_ids`); the rest follows from them."""
+        return _excluded_of, (self.ids,)
 
     def __bool__(self) -> bool:
         return bool(self.ids)
@@ -106,3 +112,8 @@ class CountExcluded(beam.PTransform):
 
 def _one_matched(_: str) -> Iterator[Count]:
     yield MATCHED, 1
+
+
+@functools.lru_cache(maxsize=4)
+def _excluded_of(ids: frozenset[str]) -> Excluded:
+    return Excluded(ids)

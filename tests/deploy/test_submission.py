@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import base64
+import bz2
+import contextlib
+import json
 import re
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -142,6 +147,29 @@ def test_a_job_carries_its_options_and_its_environment(job: FakeGoogle) -> None:
     assert (options["warehouse"], options["project"]) == ("bigquery", "my-project")
     assert options["save_main_session"] is False
     assert options["pipelineUrl"].startswith("gs://my-project-sessions/staging/sessions.")
+
+
+def test_excluded_users_travel_in_a_file_and_not_in_the_graph(cloud: FakeGoogle, tmp_path: Path) -> None:
+    ids = [f"+1201555{number:04}" for number in range(100, 200)]
+    (tmp_path / "excluded.txt").write_text("\n".join(ids))
+    assert submit(cloud, f"--excluded_users={tmp_path / 'excluded.txt'}") == 0
+    found = {name: json.loads(content) for name, content in cloud.objects.items() if "/temp/excluded/" in name}
+    assert list(found.values()) == [ids]
+    sent = [content for name, content in cloud.objects.items() if name not in found]
+    sent.append(json.dumps(cloud.jobs).encode())
+    pickled = b"".join(sent) + b"".join(_unpacked(sent))
+    assert b"+12015550150" not in pickled
+    assert next(iter(found)).encode() in pickled  # its name is what they carry
+
+
+def _unpacked(sent: list[bytes]) -> Iterator[bytes]:
+    """What Beam packs into a graph: pickled, compressed, in base64."""
+    for content in sent:
+        for text in re.findall(rb"[A-Za-z0-9+/]{40,}={0,2}", content):
+            with contextlib.suppress(ValueError, bz2.error if hasattr(bz2, "error") else OSError, zlib.error):
+                plain = base64.b64decode(text)
+                yield plain
+                yield zlib.decompress(plain) if plain[:1] == b"x" else bz2.decompress(plain)
 
 
 def test_the_workers_install_nothing(job: FakeGoogle) -> None:

@@ -1,0 +1,70 @@
+"""The list of excluded ids on its way to workers elsewhere: a file in the bucket, not a part of the graph.
+
+A Dataflow job's graph may have 10 MB, and each step that knows the list would carry it again; what is more, the graph
+lies in the staging folder for everybody who may look at the job. The file is below `--temp_location`, whose lifecycle
+rule removes it, and a worker process reads it once.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from apache_beam.io.filesystem import BeamIOError
+from apache_beam.io.filesystems import FileSystems
+from google.api_core.exceptions import GoogleAPICallError
+from google.auth.exceptions import GoogleAuthError
+
+from pipeline.errors import RunError
+
+_LOST = (BeamIOError, GoogleAPICallError, GoogleAuthError, OSError)
+#: By the file's name: what this process has written or read.
+_KNOWN: dict[str, StagedIds] = {}
+
+
+class StagedIds(frozenset[str]):
+    """A set of ids that is pickled as the name of its file."""
+
+    place: str
+
+    def __new__(cls, ids: Iterable[str], place: str) -> StagedIds:
+        """The ids of a file."""
+        made = super().__new__(cls, ids)
+        made.place = place
+        return made
+
+    def __reduce__(self) -> Any:
+        """Where to read it."""
+        return _read, (self.place,)
+
+
+def stage_ids(ids: frozenset[str], temp_location: str, run_id: str) -> frozenset[str]:
+    """The same ids, for a graph that is run elsewhere; they are written to `TEMP_LOCATION/excluded/RUN.json`.
+
+    Raises:
+      RunError: they cannot be written.
+    """
+    if not ids:
+        return ids
+    place = f"{temp_location.rstrip('/')}/excluded/{run_id}.json"
+    try:
+        with FileSystems.create(place, mime_type="application/json") as file:
+            file.write(json.dumps(sorted(ids)).encode())
+    except _LOST as error:
+        raise RunError(
+            f"the list of excluded users cannot be written to {temp_location} ({type(error).__name__}): grant "
+            "roles/storage.objectUser there"
+        ) from error
+    _KNOWN[place] = StagedIds(ids, place)
+    return _KNOWN[place]
+
+
+def _read(place: str) -> StagedIds:
+    if place not in _KNOWN:
+        try:
+            with FileSystems.open(place) as file:
+                _KNOWN[place] = StagedIds(json.loads(file.read()), place)
+        except _LOST as error:
+            raise RunError(f"the list of excluded users {place} cannot be read ({type(error).__name__})") from error
+    return _KNOWN[place]
