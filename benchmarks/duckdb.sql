@@ -89,7 +89,7 @@ with created as (
     where epoch_us(s.createdAt) between f.start_us and f.end_us
     group by f.session_id
 ), acquisition as (
-    select session_id, channel_type, is_bounce from read_parquet('$warehouse/posthog_etl/sessions/*.parquet')
+    select session_id, channel_type, is_bounce::boolean as is_bounce from read_parquet('$warehouse/posthog_etl/sessions/*.parquet')
     qualify row_number() over (
         partition by session_id order by end_timestamp desc nulls last, channel_type, is_bounce
     ) = 1

@@ -229,7 +229,8 @@ def latest_by_session(rows: list[Row]) -> dict[str, Row]:
     """Session id → PostHog's own row of it: the latest of several, then the first channel, then no bounce."""
     latest: dict[str, Row] = {}
     for row in sorted(rows, key=lambda r: (-(r["end_timestamp"] or 0), r["channel_type"] or "~", bool(r["is_bounce"]))):
-        latest.setdefault(row["session_id"], row)
+        bounce = None if row["is_bounce"] is None else bool(row["is_bounce"])
+        latest.setdefault(row["session_id"], row | {"is_bounce": bounce})
     return latest
 
 

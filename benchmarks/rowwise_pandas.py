@@ -121,6 +121,7 @@ def join(sessions: pd.DataFrame, warehouse: str) -> None:
     posthog = pd.read_parquet(
         f"{warehouse}/posthog_etl/sessions", columns=["session_id", "end_timestamp", *ACQUISITION]
     )
+    posthog["is_bounce"] = posthog["is_bounce"].map({0: False, 1: True})
     posthog = posthog.sort_values(["end_timestamp", *ACQUISITION], ascending=[False, True, True])
     posthog = posthog.drop_duplicates("session_id").set_index("session_id")
     for column in ACQUISITION:

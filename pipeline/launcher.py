@@ -163,7 +163,8 @@ def _reach_back(warehouse: Warehouse, inventory: Inventory, excluded: frozenset[
 def _open(settings: Settings) -> Warehouse:
     if settings.warehouse == BIGQUERY:
         # imported late: its clients take half a second, and a local run needs none
-        from pipeline.warehouse.bigquery.warehouse import BigQueryWarehouse, Datasets
+        from pipeline.warehouse.bigquery.inputs import Datasets
+        from pipeline.warehouse.bigquery.warehouse import BigQueryWarehouse
 
         assert settings.project, "settings_of() has checked it"
         datasets = Datasets(

@@ -50,6 +50,8 @@ class Option:
 _PROJECT = re.compile(r"([a-z0-9.-]{1,100}:)?[a-z][a-z0-9-]{4,28}[a-z0-9]")
 _PROJECT_PATTERN = rf"^({_PROJECT.pattern})?$"
 _DATASET_PATTERN = f"^{DATASET.pattern}$"
+_INPUT = re.compile(rf"({_PROJECT.pattern}\.)?{DATASET.pattern}")
+_INPUT_PATTERN = f"^{_INPUT.pattern}$"
 #: The days of this century: exact, so that a launch form refuses 2026-02-30 as well.
 _DATE_PATTERN = (
     r"^(20([0-9]{2}-((0[13578]|1[02])-(0[1-9]|[12][0-9]|3[01])|(0[469]|11)-(0[1-9]|[12][0-9]|30)"
@@ -101,18 +103,18 @@ OPTIONS = (
     Option(
         "posthog_dataset",
         "posthog_etl",
-        "Dataset of PostHog's tables events and sessions.",
+        "Dataset of PostHog's tables events and sessions; with bigquery also PROJECT.DATASET.",
         "DATASET",
         env="POSTHOG_DATASET_ID",
-        pattern=_DATASET_PATTERN,
+        pattern=_INPUT_PATTERN,
     ),
     Option(
         "firebase_dataset",
         "firebase_etl_prod",
-        "Dataset of Firebase's tables users and events.",
+        "Dataset of Firebase's tables users and events; with bigquery also PROJECT.DATASET.",
         "DATASET",
         env="FIREBASE_DATASET_ID",
-        pattern=_DATASET_PATTERN,
+        pattern=_INPUT_PATTERN,
     ),
     Option(
         "aggregated_dataset",
@@ -282,14 +284,7 @@ def settings_of(options: PipelineOptions) -> Settings:
     for option in OPTIONS:
         if option.choices:
             values[option.name] = _choice(option, values[option.name])
-    datasets = {
-        name: _dataset(name, values[name]) for name in ("posthog_dataset", "firebase_dataset", "aggregated_dataset")
-    }
-    if datasets["aggregated_dataset"] in (
-        datasets["posthog_dataset"],
-        datasets["firebase_dataset"],
-    ):
-        raise UsageError(f"--aggregated_dataset {datasets['aggregated_dataset']!r} is an input dataset; choose another")
+    datasets = _datasets(values)
     if values["credentials_path"] and values["credentials_secret"]:
         raise UsageError("--credentials_path and --credentials_secret exclude each other; give one")
     _check_cloud(options, values)
@@ -372,9 +367,23 @@ def _choice(option: Option, value: Any) -> str:
     return folded
 
 
-def _dataset(name: str, value: str | None) -> str:
-    if value is None or not DATASET.fullmatch(value):
-        raise UsageError(f"--{name} {value!r} is not a dataset name: letters, digits and _ only")
+def _datasets(values: dict[str, str | None]) -> dict[str, str]:
+    """The datasets by option; inputs may be of another project, and then they are not what is written."""
+    found = {name: _dataset(name, values[name], _INPUT) for name in ("posthog_dataset", "firebase_dataset")}
+    output = _dataset("aggregated_dataset", values["aggregated_dataset"], DATASET)
+    for name, value in found.items():
+        if "." in value and values["warehouse"] != BIGQUERY:
+            raise UsageError(f"--{name} {value!r} names a project, which only --warehouse {BIGQUERY} has")
+        found[name] = value.removeprefix(f"{values['project']}.")
+    if output in found.values():
+        raise UsageError(f"--aggregated_dataset {output!r} is an input dataset; choose another")
+    return found | {"aggregated_dataset": output}
+
+
+def _dataset(name: str, value: str | None, pattern: re.Pattern[str]) -> str:
+    if value is None or not pattern.fullmatch(value):
+        also = ", or PROJECT.DATASET" if pattern is _INPUT else ""
+        raise UsageError(f"--{name} {value!r} is not a dataset name: letters, digits and _ only{also}")
     return value
 
 

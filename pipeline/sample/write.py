@@ -47,10 +47,10 @@ _SESSIONS: dict[str, pa.DataType] = {
     "start_timestamp": TIMESTAMP,
     "end_timestamp": TIMESTAMP,
     "session_duration": pa.int64(),  # whole seconds, as PostHog exports it
-    "autocapture_count": pa.int64(),
-    "screen_count": pa.int64(),
+    "autocapture_count": pa.uint64(),  # ClickHouse counts without a sign
+    "screen_count": pa.uint64(),
     "channel_type": pa.string(),
-    "is_bounce": pa.bool_(),
+    "is_bounce": pa.uint8(),  # and has no booleans: 0 or 1
     "entry_current_url": pa.string(),
 }
 _SESSIONS_SCHEMA = pa.schema(_SESSIONS)
@@ -212,10 +212,10 @@ def _session_rows(plan: Plan, sessions: Sessions) -> pa.RecordBatch:
         stamps(start * 1_000),
         stamps(end * 1_000),
         pa.array((end - start) // 1_000),
-        pa.array(autocaptures),
-        pa.array(screens),
+        pa.array(autocaptures, pa.uint64()),
+        pa.array(screens, pa.uint64()),
         pa.array(_DIRECT, pa.string()).take(channel),
-        pa.array(bounce, mask=unknown),
+        pa.array(bounce.astype(np.uint8), mask=unknown),
         pa.array([None, "https://app.example.com/invite"], pa.string()).take(urls),
     ]
     return pa.RecordBatch.from_arrays(columns, schema=_SESSIONS_SCHEMA)

@@ -19,7 +19,17 @@ _ARROW = {
     ("BOOLEAN", False): pa.bool_(),
     ("TIMESTAMP", False): pa.timestamp("us", "UTC"),
 }
-_TYPES = {pa.string(): "STRING", pa.int64(): "INTEGER", pa.bool_(): "BOOLEAN", pa.float64(): "FLOAT"}
+_TYPES = {
+    pa.string(): "STRING",
+    pa.binary(): "BYTES",
+    pa.int64(): "INTEGER",
+    pa.uint64(): "INTEGER",
+    pa.uint8(): "INTEGER",
+    pa.bool_(): "BOOLEAN",
+    pa.float64(): "FLOAT",
+    pa.date32(): "DATE",
+    pa.decimal128(38, 9): "NUMERIC",
+}
 
 
 @dataclass
@@ -83,9 +93,13 @@ class Place:
         if pa.types.is_struct(field.type):
             parts = [self._column(field.type.field(number)) for number in range(field.type.num_fields)]
             return bigquery.SchemaField(field.name, "RECORD", fields=parts)
+        if pa.types.is_list(field.type):
+            return bigquery.SchemaField(field.name, _TYPES[field.type.value_type], "REPEATED")
         if self.json_properties and field.name == "properties":
             return bigquery.SchemaField(field.name, "JSON")
-        kind = "TIMESTAMP" if pa.types.is_timestamp(field.type) else _TYPES[field.type]
+        if pa.types.is_timestamp(field.type):
+            return bigquery.SchemaField(field.name, "TIMESTAMP" if field.type.tz else "DATETIME")
+        kind = _TYPES[field.type]
         return bigquery.SchemaField(field.name, kind)
 
     def read(self, warehouse: Path, table: str) -> pa.Table | None:

@@ -16,9 +16,9 @@ from pipeline.plan import Plan
 from pipeline.warehouse.bigquery import preflight
 from pipeline.warehouse.bigquery import warehouse as module
 from pipeline.warehouse.bigquery.client import told
+from pipeline.warehouse.bigquery.inputs import Datasets
 from pipeline.warehouse.bigquery.preflight import check_bucket, check_streams
 from pipeline.warehouse.bigquery.read import Source
-from pipeline.warehouse.bigquery.warehouse import Datasets
 from pipeline.warehouse.columns import Columns
 from transforms.scope import EVERYTHING
 

@@ -17,9 +17,10 @@ from pipeline.warehouse.base import Run, Scan, Staged
 from pipeline.warehouse.bigquery import publish as publishing
 from pipeline.warehouse.bigquery import sql
 from pipeline.warehouse.bigquery.client import JobState
+from pipeline.warehouse.bigquery.inputs import Datasets
 from pipeline.warehouse.bigquery.schema import Field, fields_of, staging_fields
 from pipeline.warehouse.bigquery.stage import ROWS
-from pipeline.warehouse.bigquery.warehouse import BigQueryWarehouse, Datasets, staging_name
+from pipeline.warehouse.bigquery.warehouse import BigQueryWarehouse, staging_name
 from tests.bigquery.fake import FakeBigQuery, Killed
 from tests.builders import METRICS
 from transforms.scope import EVERYTHING

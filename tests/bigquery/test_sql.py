@@ -62,6 +62,8 @@ def statements() -> dict[str, str]:
         "publish_sample": sql.publish_script(sample, samples, None, RUNS),
         "publish_many_days": sql.publish_script(sample, samples, None, RUNS, {next(iter(sample)): "start_timestamp"}),
         "count_days": sql.count_days("`project-x.out._staging_sessions`", "start_timestamp"),
+        "copy_of": sql.copy_of("`project-x.out.copy`", sql.select(EVENTS, ["uuid"], "uuid IS NULL"), DAY, 7),
+        "count_of": sql.count_of(EVENTS),
         "make_fence": sql.make_fence("`project-x.out.run_fence`", RUNS),
         "make_fence_sample": sql.make_fence(samples.table, None),
         "fence_row": sql.fence_row(samples.table),

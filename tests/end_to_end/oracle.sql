@@ -158,7 +158,7 @@ select
 from used group by session_id;
 
 create table acquisition as
-select lower_uuid(session_id) as session_id, channel_type, is_bounce from posthog_sessions
+select lower_uuid(session_id) as session_id, channel_type, is_bounce::boolean as is_bounce from posthog_sessions
 qualify row_number() over (
     partition by lower_uuid(session_id) order by end_timestamp desc nulls last, channel_type nulls last, is_bounce nulls last
 ) = 1;

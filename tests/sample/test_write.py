@@ -108,7 +108,7 @@ def test_columns(warehouse: Path) -> None:
     assert {name: columns[name] for name in FIREBASE} == FIREBASE
     events = {f"{field.name}: {field.type}" for field in EVENTS_SCHEMA}
     assert columns["posthog_etl/events"] == events >= {"properties: string", f"timestamp: {TIME}"}
-    assert columns["posthog_etl/sessions"] >= {f"start_timestamp: {TIME}", "is_bounce: bool"}
+    assert columns["posthog_etl/sessions"] >= {f"start_timestamp: {TIME}", "is_bounce: uint8", "screen_count: uint64"}
 
 
 def test_files_are_days_of_arrival_in_order(warehouse: Path) -> None:

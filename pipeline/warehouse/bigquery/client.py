@@ -20,7 +20,7 @@ from requests.exceptions import Timeout
 
 from pipeline.errors import RunError
 from pipeline.warehouse.bigquery.schema import Field
-from pipeline.warehouse.bigquery.sql import name_of
+from pipeline.warehouse.bigquery.sql import name_of, path_of
 
 #: Failures after which the same call can succeed.
 TRANSIENT = (exceptions.ServerError, exceptions.TooManyRequests, exceptions.RetryError, RequestError, Timeout)
@@ -35,6 +35,8 @@ class TableInfo:
     fields: tuple[Field, ...]
     rows: int
     bytes: int
+    kind: str = "TABLE"
+    """BigQuery's word for it: TABLE, VIEW, MATERIALIZED_VIEW, EXTERNAL, SNAPSHOT."""
 
 
 @dataclass(frozen=True)
@@ -72,14 +74,14 @@ class BigQueryClient:
         """Where a dataset is; None when it does not exist."""
         with told(f"dataset {dataset}", "roles/bigquery.dataViewer"):
             try:
-                return self._client.get_dataset(dataset, retry=_RETRY).location or "US"
+                return self._client.get_dataset(self._path(dataset), retry=_RETRY).location or "US"
             except exceptions.NotFound:
                 return None
 
     def create_dataset(self, dataset: str, location: str) -> None:
         """Make a dataset unless it is there."""
         with told(f"dataset {dataset}", "roles/bigquery.dataOwner"):
-            made = bigquery.Dataset(f"{self._project}.{dataset}")
+            made = bigquery.Dataset(self._path(dataset))
             made.location = location
             self._client.create_dataset(made, exists_ok=True, retry=_RETRY)
 
@@ -87,11 +89,11 @@ class BigQueryClient:
         """A table's metadata; None when it does not exist."""
         with told(f"table {dataset}.{name}", "roles/bigquery.dataViewer"):
             try:
-                found = self._client.get_table(f"{self._project}.{dataset}.{name}", retry=_RETRY)
+                found = self._client.get_table(f"{self._path(dataset)}.{name}", retry=_RETRY)
             except exceptions.NotFound:
                 return None
         fields = tuple(field.to_api_repr() for field in found.schema)
-        return TableInfo(fields, int(found.num_rows or 0), int(found.num_bytes or 0))
+        return TableInfo(fields, int(found.num_rows or 0), int(found.num_bytes or 0), found.table_type or "TABLE")
 
     def create_table(
         self,
@@ -104,7 +106,7 @@ class BigQueryClient:
         lives: timedelta | None = None,
     ) -> None:
         """Make a table unless it is there."""
-        table = bigquery.Table(f"{self._project}.{dataset}.{name}", schema=_schema(fields))
+        table = bigquery.Table(f"{self._path(dataset)}.{name}", schema=_schema(fields))
         if partition_by:
             table.time_partitioning = bigquery.TimePartitioning(field=partition_by)
         if cluster_by:
@@ -117,24 +119,24 @@ class BigQueryClient:
     def add_columns(self, dataset: str, name: str, fields: Sequence[Field]) -> None:
         """Append columns to a table."""
         with told(f"table {dataset}.{name}", "roles/bigquery.dataEditor"):
-            table = self._client.get_table(f"{self._project}.{dataset}.{name}", retry=_RETRY)
+            table = self._client.get_table(f"{self._path(dataset)}.{name}", retry=_RETRY)
             table.schema = [*table.schema, *_schema(fields)]
             self._client.update_table(table, ["schema"], retry=_RETRY)
 
     def delete_table(self, dataset: str, name: str) -> None:
         """Remove a table; nothing happens when there is none."""
         with told(f"table {dataset}.{name}", "roles/bigquery.dataEditor"):
-            self._client.delete_table(f"{self._project}.{dataset}.{name}", not_found_ok=True, retry=_RETRY)
+            self._client.delete_table(f"{self._path(dataset)}.{name}", not_found_ok=True, retry=_RETRY)
 
-    def rows(self, query: str) -> list[dict[str, Any]]:
-        """The rows that a query gives."""
-        with told(f"a query in project {self._project}", "roles/bigquery.jobUser"):
+    def rows(self, query: str, what: str | None = None) -> list[dict[str, Any]]:
+        """The rows that a query gives; `what` says in errors what it is for."""
+        with told(what or f"a query in project {self._project}", "roles/bigquery.jobUser"):
             job = self._client.query(query, retry=_RETRY, job_retry=None)
             return [dict(row) for row in job.result(retry=_RETRY, job_retry=None)]
 
-    def run(self, query: str) -> None:
+    def run(self, query: str, what: str | None = None) -> None:
         """Run a statement to its end."""
-        self.rows(query)
+        self.rows(query, what)
 
     def bytes_of(self, query: str) -> int:
         """Bytes that a query would be billed for."""
@@ -163,6 +165,9 @@ class BigQueryClient:
     def name(self, dataset: str, table: str) -> str:
         """The quoted name of a table in SQL."""
         return name_of(self._project, dataset, table)
+
+    def _path(self, dataset: str) -> str:
+        return path_of(self._project, dataset)
 
 
 @contextlib.contextmanager

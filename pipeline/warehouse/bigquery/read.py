@@ -39,12 +39,21 @@ class Source:
     """Rows to read, where the method can tell; the pipeline filters again."""
     limit: int | None = None
     """At most so many rows; only with `ARROW`."""
+    billing: str | None = None
+    """The project that pays for reading, where it is not the table's own."""
+
+    @property
+    def payer(self) -> str:
+        """The project that pays for reading."""
+        return self.billing or self.project
 
 
 class ReadTable(beam.PTransform):
     """PBegin → PCollection[pa.RecordBatch] of a table's bare schema, as `columns` finds them in the source.
 
-    `temp_dataset` exists; Beam is told to use it, as otherwise it cleans up by deleting datasets that it finds.
+    `temp_dataset` exists; Beam is told to use it, as otherwise it cleans up by deleting datasets that it finds. Beam
+    also opens read sessions in the project of the table, where the account need not have a permission and somebody else
+    would pay: a table of another project is read by `ARROW` instead of `DIRECT_READ`.
     """
 
     def __init__(self, source: Source, columns: Columns, method: str, temp_dataset: str) -> None:
@@ -54,7 +63,7 @@ class ReadTable(beam.PTransform):
     def expand(self, begin: beam.pvalue.PBegin) -> beam.PCollection[pa.RecordBatch]:
         """Streams or files are spread over the workers."""
         source = self._source
-        if self._method == "ARROW":
+        if self._method == "ARROW" or (self._method == "DIRECT_READ" and source.payer != source.project):
             return (
                 begin
                 | "Source" >> beam.Create([source])
@@ -71,7 +80,7 @@ class ReadTable(beam.PTransform):
             >> beam.io.ReadFromBigQuery(
                 method=self._method,
                 table=f"{source.project}:{source.dataset}.{source.table}",
-                temp_dataset=beam_bigquery.DatasetReference(projectId=source.project, datasetId=self._temp_dataset),
+                temp_dataset=beam_bigquery.DatasetReference(projectId=source.payer, datasetId=self._temp_dataset),
                 **pruned,
             )
             | "Batch rows" >> beam.ParDo(_BatchRows(self._columns))
@@ -136,7 +145,7 @@ def open_session(source: Source, streams: int) -> bigquery_storage.ReadSession:
     )
     with told(f"streams of table {source.dataset}.{source.table}", "roles/bigquery.readSessionUser"):
         return bigquery_storage.BigQueryReadClient().create_read_session(
-            parent=f"projects/{source.project}", read_session=wanted, max_stream_count=streams
+            parent=f"projects/{source.payer}", read_session=wanted, max_stream_count=streams
         )
 
 

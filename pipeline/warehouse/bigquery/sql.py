@@ -31,9 +31,14 @@ PARTITIONS_A_STATEMENT = 3_600
 _CUTS = (datetime(2024, 1, 1, tzinfo=UTC), datetime(2033, 1, 1, tzinfo=UTC), datetime(2042, 1, 1, tzinfo=UTC))
 
 
+def path_of(project: str, dataset: str) -> str:
+    """A dataset with its project: its own (`other-project.dataset`), else the given one."""
+    return dataset if "." in dataset else f"{project}.{dataset}"
+
+
 def name_of(project: str, dataset: str, table: str) -> str:
-    """A quoted table name."""
-    return f"`{project}.{dataset}.{table}`"
+    """A quoted table name; for `dataset` see `path_of`."""
+    return f"`{path_of(project, dataset)}.{table}`"
 
 
 def literal(value: Any, kind: pa.DataType) -> str:
@@ -105,6 +110,18 @@ def select(table: str, columns: Sequence[str], condition: str | None) -> str:
     """The query that reads what a scan reads, for a dry run."""
     where = f" WHERE {condition}" if condition else ""
     return f"SELECT {', '.join(f'`{name}`' for name in columns)} FROM {table}{where}"
+
+
+def copy_of(target: str, query: str, expires: datetime, limit: int | None) -> str:
+    """What a query gives (`select`), at most `limit` rows, as a table that goes away by itself."""
+    rows = f" LIMIT {limit}" if limit is not None else ""
+    options = f"OPTIONS(expiration_timestamp = {literal(expires, tables.TIMESTAMP)})"
+    return f"CREATE OR REPLACE TABLE {target} {options} AS {query}{rows}"
+
+
+def count_of(table: str) -> str:
+    """How many rows there are, where the metadata does not tell: of a view."""
+    return f"SELECT COUNT(*) AS number FROM {table}"
 
 
 @dataclass(frozen=True)

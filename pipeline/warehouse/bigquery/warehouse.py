@@ -8,7 +8,7 @@ import logging
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import Any
 
@@ -23,6 +23,7 @@ from pipeline.warehouse.base import Inventory, Problem, Run, Scan, Staged
 from pipeline.warehouse.bigquery import sql
 from pipeline.warehouse.bigquery.announce import announce
 from pipeline.warehouse.bigquery.client import BigQueryClient, TableInfo
+from pipeline.warehouse.bigquery.inputs import Datasets, copy_problem, needs_copy
 from pipeline.warehouse.bigquery.preflight import check_bucket, check_streams
 from pipeline.warehouse.bigquery.publish import publish_once, wait_for_loads
 from pipeline.warehouse.bigquery.read import ReadTable, Source
@@ -43,20 +44,6 @@ _IDS_A_QUERY = 2_000
 _STAGED = tuple(change for change in CHANGES if change != "unchanged")
 
 
-@dataclasses.dataclass(frozen=True)
-class Datasets:
-    """Where the tables are."""
-
-    project: str
-    posthog: str
-    firebase: str
-    aggregated: str
-
-    def of(self, table: Table) -> str:
-        """The dataset of a table."""
-        return {"posthog": self.posthog, "firebase": self.firebase, "aggregated": self.aggregated}[table.source]
-
-
 class BigQueryWarehouse:
     """Implements `base.Warehouse`. It travels with the publish step, so its client is made where it is needed."""
 
@@ -65,6 +52,7 @@ class BigQueryWarehouse:
         self._location: str | None = None
         self._infos: dict[str, TableInfo | None] = {}
         self._columns: dict[str, Columns] = {}
+        self._copies: dict[str, str] = {}
         self._late = False
         self._sample_before = ""
 
@@ -89,13 +77,14 @@ class BigQueryWarehouse:
         for table in (tables.EVENTS, *tables.OPTIONAL_INPUTS):
             info = self._info(table, table.name)
             if info is None and table is tables.EVENTS:
-                raise RunError(f"no events: table {self._label(table)} does not exist in project {self._at.project}")
+                project, _ = self._at.place(self._at.posthog)
+                raise RunError(f"no events: table {self._label(table)} does not exist in project {project}")
             if info is None:
                 absent.append(self._label(table))
             else:
                 columns = check_input(table, info.fields, self._label(table))
                 self._columns[self._label(table)] = columns
-                problems += columns.problems
+                problems += [*copy_problem(info, self._label(table)), *columns.problems]
         return Inventory(tuple(absent), self._last_run(), tuple(problems))
 
     def scan(self, plan: Plan) -> Scan:
@@ -107,9 +96,10 @@ class BigQueryWarehouse:
         late = sql.count_late(name, plan.scope, columns.sources)
         self._late = late is not None and self._client.number(late) > 0
         condition = sql.window(plan.scope, columns.sources, late=self._late)
+        rows = self._client.number(sql.count_of(name)) if needs_copy(info) else info.rows
         return Scan(
-            rows=info.rows if plan.limit is None else min(plan.limit, info.rows),
-            rows_total=info.rows,
+            rows=rows if plan.limit is None else min(plan.limit, rows),
+            rows_total=rows,
             bytes=self._client.bytes_of(sql.select(name, columns.names, condition)),
             bytes_total=self._client.bytes_of(sql.select(name, columns.names, None)),
         )
@@ -123,6 +113,9 @@ class BigQueryWarehouse:
     def read_input(self, table: Table) -> beam.PTransform:
         """See `base.Warehouse`."""
         columns = self._columns.get(self._label(table))
+        copy = self._copies.get(self._label(table))
+        if copy and columns:
+            return ReadTable(self._copy(copy, columns), columns, self._method, self._at.aggregated)
         return self._read(table, table.name, columns) if columns else _Nothing()
 
     def read_published(self, run: Run, table: Table) -> beam.PTransform:
@@ -140,10 +133,11 @@ class BigQueryWarehouse:
         dataset = self._at.aggregated
         if self._temp_location:
             check_bucket(self._temp_location, self._location)
-        if self._method != "EXPORT" or run.plan.limit is not None:
+        if (self._method != "EXPORT" or run.plan.limit is not None) and not self._is_copied(tables.EVENTS):
             check_streams(self._events(run.plan))
         if self._client.dataset_location(dataset) is None:
             self._client.create_dataset(dataset, self._location)
+        self._make_copies(run)
         targets = [(table, run.published_name(table)) for table in run.tables]
         for table, name in [*targets, (tables.RUNS, tables.RUNS.name)]:
             info = self._client.table(dataset, name)
@@ -240,12 +234,44 @@ class BigQueryWarehouse:
 
     def _events(self, plan: Plan) -> Source:
         columns = self._columns[self._label(tables.EVENTS)]
+        copy = self._copies.get(self._label(tables.EVENTS))
+        if copy:
+            return self._copy(copy, columns, plan.limit)
         condition = sql.window(plan.scope, columns.sources, late=self._late)
-        return Source(self._at.project, self._at.posthog, tables.EVENTS.name, columns.names, condition, plan.limit)
+        return self._source(tables.EVENTS, tables.EVENTS.name, columns, condition, plan.limit)
+
+    def _copy(self, name: str, columns: Columns, limit: int | None = None) -> Source:
+        return Source(self._at.project, self._at.aggregated, name, columns.names, None, limit)
+
+    def _source(
+        self, table: Table, name: str, columns: Columns, condition: str | None = None, limit: int | None = None
+    ) -> Source:
+        project, dataset = self._at.place(self._at.of(table))
+        payer = self._at.project if project != self._at.project else None
+        return Source(project, dataset, name, columns.names, condition, limit, payer)
 
     def _read(self, table: Table, name: str, columns: Columns) -> beam.PTransform:
-        source = Source(self._at.project, self._at.of(table), name, columns.names)
-        return ReadTable(source, columns, self._method, self._at.aggregated)
+        return ReadTable(self._source(table, name, columns), columns, self._method, self._at.aggregated)
+
+    def _is_copied(self, table: Table) -> bool:
+        info = self._infos.get(self._label(table))
+        return info is not None and needs_copy(info)
+
+    def _make_copies(self, run: Run) -> None:
+        """Copy what a run needs of inputs that only a query can read."""
+        for table in (tables.EVENTS, *tables.OPTIONAL_INPUTS):
+            if not self._is_copied(table):
+                continue
+            label, is_events = self._label(table), table is tables.EVENTS
+            columns = self._columns[label]
+            condition = sql.window(run.plan.scope, columns.sources, late=self._late) if is_events else None
+            query = sql.select(self._name(table, table.name), columns.names, condition)
+            copy = f"_staging_{table.source}_{table.name}_{_plain(run.run_id)}"
+            target = self._client.name(self._at.aggregated, copy)
+            expires = datetime.now(UTC) + STAGING_LIVES
+            self._copies[label] = copy  # also when the query fails halfway: it is dropped with the staging tables
+            limit = run.plan.limit if is_events else None
+            self._client.run(sql.copy_of(target, query, expires, limit), f"the copy of {label}")
 
     def _check_locations(self) -> None:
         """The input datasets must be there, and in one location with the output."""
@@ -255,10 +281,8 @@ class BigQueryWarehouse:
             if location is not None:
                 found[dataset] = location
         if self._at.posthog not in found:
-            raise RunError(
-                f"dataset {self._at.posthog} does not exist in project {self._at.project}; check --project and "
-                "--posthog_dataset"
-            )
+            project, name = self._at.place(self._at.posthog)
+            raise RunError(f"dataset {name} does not exist in project {project}; check --project and --posthog_dataset")
         if len(set(found.values())) > 1:
             places = ", ".join(f"{dataset} in {location}" for dataset, location in found.items())
             raise RunError(f"the datasets are in different locations ({places}); BigQuery needs them in one")
@@ -274,9 +298,9 @@ class BigQueryWarehouse:
         return LastRun(**rows[0]) if rows else None
 
     def _drop_staging(self, run: Run) -> None:
-        for table in run.tables:
+        for name in (*(staging_name(run, table) for table in run.tables), *self._copies.values()):
             with contextlib.suppress(RunError):  # they expire; a failed clean-up is no failed run
-                self._client.delete_table(self._at.aggregated, staging_name(run, table))
+                self._client.delete_table(self._at.aggregated, name)
 
     def _info(self, table: Table, name: str) -> TableInfo | None:
         label = f"{self._at.of(table)}.{name}"

@@ -1,0 +1,1 @@
+CREATE OR REPLACE TABLE `project-x.out.copy` OPTIONS(expiration_timestamp = TIMESTAMP '2026-01-31 02:03:04.000005+00:00') AS SELECT `uuid` FROM `project-x.posthog_etl.events` WHERE uuid IS NULL LIMIT 7

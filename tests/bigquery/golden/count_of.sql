@@ -1,0 +1,1 @@
+SELECT COUNT(*) AS number FROM `project-x.posthog_etl.events`
