@@ -19,6 +19,7 @@ the job.
 from __future__ import annotations
 
 import apache_beam as beam
+import pyarrow as pa
 
 from pipeline import tables
 from pipeline.publish import add_publishing
@@ -69,11 +70,13 @@ def build(
         published[sessions],
         unique_users.also["identities"],
     ) | "Match users" >> MatchUsers(n)
+    unsettled = p | "Unsettled" >> beam.Create([run.plan.unsettled.rows()]).with_output_types(pa.RecordBatch)
     settled = (
         fresh,
         published[sessions],
         matches.rows,
         p | "Read PostHog sessions" >> warehouse.read_input(acquisition),
+        (decoded.late, unsettled) | "All unsettled" >> beam.Flatten(),
     ) | "Settle sessions" >> SettleSessions(
         run.plan.scope, excluded, (facts, sessions.bare, acquisition.bare), blocks.number
     )
@@ -106,4 +109,4 @@ def build(
         rejected: dead.rows,
     }
     counts = [*(step.counts for step in (decoded, settled, unique_users, created, made, people, dead)), listed]
-    add_publishing(p, run, warehouse, written, counts, decoded.arrivals, (decoded.texts, settled.texts))
+    add_publishing(p, run, warehouse, written, counts, decoded.arrivals, settled.texts)

@@ -122,18 +122,21 @@ def _run(settings: Settings, options: PipelineOptions) -> None:
 
 def _plan(settings: Settings, warehouse: Warehouse, metrics: Metrics, excluded: frozenset[str]) -> Run:
     """Look at what is there, decide what to read, and say so."""
+    started_at = datetime.now(UTC)
     inventory = warehouse.inventory()
     anew = settings.request.full_load or settings.request.limit is not None
     if inventory.damage and not anew:
         raise RunError(f"{inventory.damage}; {REMEDY}")
-    last = inventory.last_run
+    days = settings.request.days
     plan = make_plan(
         settings.request,
-        last,
+        inventory.last_run,
+        now=started_at,
         metrics_digest=metrics.digest,
+        excluded_digest=None if settings.excluded_users is None else digest(excluded),
         reach_back_to=None if anew else _reach_back(warehouse, inventory, excluded),
+        latest_end=None if days is None else warehouse.latest_end(*days),
     )
-    started_at = datetime.now(UTC)
     run = Run(
         run_id=f"{started_at:%Y%m%dT%H%M%S.%fZ}-{secrets.token_hex(4)}",
         started_at=started_at,
@@ -142,12 +145,12 @@ def _plan(settings: Settings, warehouse: Warehouse, metrics: Metrics, excluded: 
         metrics_digest=metrics.digest,
         excluded_digest=digest(excluded),
         max_rejected_ratio=settings.max_rejected_ratio,
+        max_filtered_ratio=settings.max_filtered_ratio,
         code_version=__version__,
         options=settings.given,
         input_counts=inventory.counts,
         tables=tables.outputs(metrics)[: 2 if plan.mode == "sample" else 3],
-        # rows that another version made may have to change although nothing arrived
-        keeps_persons=not plan.scope.is_full and last is not None and last.code_version == __version__,
+        keeps_persons=plan.keeps_persons(__version__),
     )
     print(plan_text(run, inventory, warehouse.where_to_look(plan)))
     return run

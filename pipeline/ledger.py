@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 from pipeline.errors import RunError
-from pipeline.plan import from_micros, next_watermark
+from pipeline.plan import LastRun, from_micros, next_watermark
 from pipeline.warehouse.base import Run
 from transforms.changes import CHANGES
 from transforms.counts import Count
+from transforms.unsettled import Unsettled
+from transforms.watermark import Latest
 
-#: Names of sessions that the ledger lists; their number is always exact.
-MAX_LISTED = 1_000
 _OWN_COLUMNS = ("read", "kept", "duplicates", "sessions.too_old")
+_OUTSIDE = "outside_scan"
 
 
 def ledger_row(
     run: Run,
     counts: Iterable[Count],
-    latest_arrival: int | None,
-    too_old: Iterable[str],
+    latest: Latest,
+    unsettled: Unsettled,
     published_at: datetime,
 ) -> dict[str, Any]:
     """The row of `tables.RUNS` for a run.
@@ -30,9 +31,9 @@ def ledger_row(
     Args:
       run: the run as planned.
       counts: of the whole graph, one a name.
-      latest_arrival: the greatest arrival read, µs.
-      too_old: ids of sessions that are touched but cannot be recomputed from the window, at most
-        `MAX_LISTED`; their number is among the counts.
+      latest: the greatest arrivals read, µs.
+      unsettled: the sessions that could not be recomputed from the scan. Those of the last run that it could not
+        list are added: nobody knows whether they are settled before their days are read.
       published_at: when the row is written.
 
     Raises:
@@ -41,6 +42,7 @@ def ledger_row(
     known = dict(counts)
     filtered, rejected = _under(known, "filtered."), _under(known, "rejected.")
     scope = run.plan.scope
+    unsettled = unsettled.with_others(run.plan.unsettled.not_listed(scope))
     row: dict[str, Any] = {
         "run_id": run.run_id,
         "previous_run_id": run.plan.previous.run_id if run.plan.previous else None,
@@ -48,7 +50,7 @@ def ledger_row(
         "scan_start": _moment(scope.scan_start),
         "scan_end": _moment(scope.scan_end),
         "new_after": _moment(scope.new_from),
-        "watermark": next_watermark(run.plan, latest_arrival, run.started_at),
+        "watermark": next_watermark(run.plan, latest, run.started_at),
         "rows_read": known.get("read", 0),
         "rows_kept": known.get("kept", 0),
         "rows_duplicate": known.get("duplicates", 0),
@@ -56,15 +58,17 @@ def ledger_row(
         "rows_rejected": sum(rejected.values()),
         "filtered": json.dumps(filtered, sort_keys=True),
         "rejected": json.dumps(rejected, sort_keys=True),
-        "sessions_too_old": known.get("sessions.too_old", 0),
-        "too_old_sessions": list(too_old),
+        "sessions_too_old": unsettled.total,
+        "too_old_sessions": list(unsettled.sessions),
+        "too_old_session_days": list(unsettled.session_days),
+        "too_old_days": unsettled.days,
         "bytes_read": run.scan.bytes,
         "bytes_total": run.scan.bytes_total,
         "started_at": run.started_at,
         "published_at": published_at,
         "seconds": (published_at - run.started_at).total_seconds(),
         "metrics_digest": run.metrics_digest,
-        "excluded_digest": run.excluded_digest,
+        "excluded_digest": run.plan.excluded_digest(run.excluded_digest),
         "code_version": run.code_version,
         "options": json.dumps(dict(run.options), sort_keys=True),
     }
@@ -93,6 +97,40 @@ def check_rejected(row: Mapping[str, Any], max_ratio: float) -> None:
             f"{rejected:,} of {read:,} rows were rejected ({rejected / read:.1%}, allowed are "
             f"{max_ratio:.1%} by --max_rejected_ratio): {reasons}; nothing is published"
         )
+
+
+def filtered_ratio(rows_read: int, filtered: str) -> float:
+    """The share of the rows looked at that are events of other libraries, from two columns of the ledger."""
+    reasons = json.loads(filtered)
+    looked_at = rows_read - reasons.get(_OUTSIDE, 0)
+    return float(reasons.get("library", 0) / looked_at) if looked_at else 0.0
+
+
+def check_filtered(row: Mapping[str, Any], previous: LastRun | None, max_ratio: float) -> None:
+    """Raise RunError when nearly all rows are of other libraries, and were not in the run before.
+
+    The name of the app's library may have changed, and the run would empty the tables.
+    """
+    ratio = filtered_ratio(row["rows_read"], row["filtered"])
+    if row["mode"] == "sample" or previous is None or ratio <= max_ratio:
+        return
+    before = filtered_ratio(previous.rows_read, previous.filtered)
+    if before <= max_ratio:
+        raise RunError(
+            f"{ratio:.1%} of the rows are of libraries that the metrics file does not name, in the last run "
+            f"{before:.1%} (allowed are {max_ratio:.1%} by --max_filtered_ratio): look at $lib of new events; "
+            "nothing is published"
+        )
+
+
+def latest_run(rows: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
+    """The row of the run that was published last: the one that no other follows, whatever the clocks said.
+
+    Should several have no follower, as after someone has edited the ledger, it is the one with the greatest id.
+    """
+    followed = {row["previous_run_id"] for row in rows}
+    ends = [row for row in rows if row["run_id"] not in followed]
+    return max(ends, key=lambda row: str(row["run_id"]), default=None)
 
 
 def _check_sum(row: Mapping[str, Any]) -> None:

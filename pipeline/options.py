@@ -19,7 +19,7 @@ from typing import Any
 from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOptions, StandardOptions
 
 from pipeline.errors import UsageError
-from pipeline.plan import Request
+from pipeline.plan import LATENESS, OVERLAP, Request
 
 DEFAULT_WAREHOUSE = "./warehouse"
 BIGQUERY = "bigquery"
@@ -169,14 +169,14 @@ OPTIONS = (
     ),
     Option(
         "overlap_hours",
-        "6",
-        "Incremental: read again what arrived up to this many hours before the watermark.",
+        str(OVERLAP // timedelta(hours=1)),
+        "Incremental: what arrived up to this many hours before the watermark is new as well.",
         "HOURS",
         pattern=f"^{_WHOLE.pattern}$",
     ),
     Option(
         "lateness_days",
-        "3",
+        str(LATENESS.days),
         "Incremental: events may arrive this many days after they happened.",
         "DAYS",
         pattern=f"^{_WHOLE.pattern}$",
@@ -185,6 +185,13 @@ OPTIONS = (
         "max_rejected_ratio",
         "0.05",
         "A run that rejects a larger share of its rows (0 to 1) publishes nothing and fails.",
+        "RATIO",
+        pattern=f"^({_RATIO.pattern})$",
+    ),
+    Option(
+        "max_filtered_ratio",
+        "0.95",
+        "A run in which a larger share of the rows is of other libraries, and was not in the last run, fails.",
         "RATIO",
         pattern=f"^({_RATIO.pattern})$",
     ),
@@ -265,6 +272,7 @@ class Settings:
     excluded_users: str | None
     metrics_file: Path | None
     max_rejected_ratio: float
+    max_filtered_ratio: float
     plan_only: bool
     quiet: bool
     verbose: bool
@@ -300,6 +308,7 @@ def settings_of(options: PipelineOptions) -> Settings:
         excluded_users=values["excluded_users"],
         metrics_file=Path(values["metrics_file"]) if values["metrics_file"] else None,
         max_rejected_ratio=_ratio("max_rejected_ratio", values["max_rejected_ratio"]),
+        max_filtered_ratio=_ratio("max_filtered_ratio", values["max_filtered_ratio"]),
         plan_only=values["plan_only"] == "true",
         quiet=values["quiet"] == "true",
         verbose=values["verbose"] == "true",

@@ -7,27 +7,57 @@ publishes to tables of its own.
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from typing import Literal
+from typing import Any, Literal
 
 from pipeline.errors import RunError
 from transforms.scope import Scope
+from transforms.unsettled import Unsettled
+from transforms.watermark import watermark
 
 Mode = Literal["full", "incremental", "backfill", "sample"]
 #: PostHog's SDKs end a session after 24 hours.
 MAX_SESSION = timedelta(hours=24)
+#: PostHog stamps the arrival when it takes rows out of its own store, and may try for hours to load them after that,
+#: while later rows are loaded already. A day also covers a load that was made by hand on the next morning.
+OVERLAP = timedelta(hours=24)
+LATENESS = timedelta(days=3)
+#: The digest of an empty list of excluded users.
+NOBODY = hashlib.sha256(b"").hexdigest()
+#: Instead of a digest: days were made under one list of excluded users, and others under another one.
+SEVERAL_LISTS = "several"
 
 
 @dataclass(frozen=True)
 class LastRun:
-    """What a run must know of the latest published one."""
+    """What a run must know of the one that was published last."""
 
     run_id: str
     watermark: datetime | None
     metrics_digest: str
     excluded_digest: str
     code_version: str = ""
+    rows_read: int = 0
+    filtered: str = "{}"
+    """JSON: rows left out by reason."""
+    too_old_sessions: Sequence[str] = ()
+    too_old_session_days: Sequence[str] = ()
+    too_old_days: str = "{}"
+
+    @classmethod
+    def of(cls, row: Mapping[str, Any]) -> LastRun:
+        """From a row of the ledger, in which columns of later versions may be missing or null."""
+        known = {field.name: row[field.name] for field in dataclasses.fields(cls) if row.get(field.name) is not None}
+        return cls(**{"watermark": None, **known})
+
+    @property
+    def unsettled(self) -> Unsettled:
+        """The sessions that it has left to a backfill."""
+        return Unsettled(self.too_old_sessions, self.too_old_session_days, self.too_old_days)
 
 
 @dataclass(frozen=True)
@@ -38,8 +68,15 @@ class Request:
     start_date: date | None = None
     end_date: date | None = None
     limit: int | None = None
-    overlap: timedelta = timedelta(hours=6)
-    lateness: timedelta = timedelta(days=3)
+    overlap: timedelta = OVERLAP
+    lateness: timedelta = LATENESS
+
+    @property
+    def days(self) -> tuple[datetime, datetime] | None:
+        """The days of a backfill, from their beginning to the beginning of the day after them."""
+        if self.start_date is None or self.end_date is None:
+            return None
+        return _midnight(self.start_date), _midnight(self.end_date)
 
 
 @dataclass(frozen=True)
@@ -62,62 +99,112 @@ class Plan:
         """What is appended to the names of the tables it writes."""
         return "_sample" if self.mode == "sample" else ""
 
+    @property
+    def unsettled(self) -> Unsettled:
+        """Sessions that the last run knew to be incomplete, and this one must not take for whole."""
+        return Unsettled() if self.scope.is_full or self.previous is None else self.previous.unsettled
+
+    def keeps_persons(self, code_version: str) -> bool:
+        """Whether published persons whose sessions are all as they were need not be aggregated again.
+
+        Rows that another version made may have to change although nothing arrived.
+        """
+        return not self.scope.is_full and self.previous is not None and self.previous.code_version == code_version
+
+    def excluded_digest(self, digest: str) -> str:
+        """What the ledger says about excluded users after this run, whose list has this digest.
+
+        A backfill takes the list into account in its days only, so it does not end the work that a changed list is.
+        """
+        if self.mode != "backfill" or self.previous is None or self.previous.excluded_digest == digest:
+            return digest
+        return SEVERAL_LISTS
+
 
 def make_plan(
     request: Request,
     previous: LastRun | None,
     *,
+    now: datetime,
     metrics_digest: str,
+    excluded_digest: str | None = None,
     reach_back_to: datetime | None = None,
+    latest_end: datetime | None = None,
 ) -> Plan:
     """The plan of a run.
 
     Args:
       request: the user's options.
-      previous: the latest published run, None before the first.
+      previous: the run that was published last, None before the first.
+      now: the run's clock; later arrivals are no evidence for the watermark.
       metrics_digest: of the metric definitions this run uses.
+      excluded_digest: of the list of excluded users, None when no list was given.
       reach_back_to: start of the earliest published session that must be aggregated again whatever
         arrived (one of its distinct ids was excluded since).
+      latest_end: end of the published sessions that start in the days of a backfill.
 
     Raises:
-      RunError: the published tables were made with other metric definitions.
+      RunError: the published tables were made with other metric definitions, or with a list of excluded users, and
+        this run has none.
     """
+    everything = Scope(clock=micros(now))
     if request.limit is not None:
-        return Plan("sample", Scope(), f"--limit {request.limit}: a sample", previous, request.limit)
+        return Plan("sample", everything, f"--limit {request.limit}: a sample", previous, request.limit)
+    if previous is not None and excluded_digest is None and previous.excluded_digest not in ("", NOBODY):
+        raise RunError(
+            "the last run left out excluded users, and this run has no list of them: give --excluded_users, or an "
+            "empty file with --full_load to include everybody"
+        )
     if request.full_load:
-        return Plan("full", Scope(), "--full_load", previous)
+        return Plan("full", everything, "--full_load", previous)
     if previous is not None and previous.metrics_digest != metrics_digest:
         raise RunError(
             "the metric definitions changed since the last run, and one table must not mix them: "
             "run once with --full_load"
         )
-    if request.start_date is not None and request.end_date is not None:
-        first, beyond = micros(_midnight(request.start_date)), micros(_midnight(request.end_date))
-        day = MAX_SESSION // timedelta(microseconds=1)
-        scope = Scope(scan_start=first - day, scan_end=beyond + day, days=(first, beyond))
+    if request.days is not None:
         reason = f"backfill of the sessions that start in [{request.start_date}, {request.end_date})"
-        return Plan("backfill", scope, reason, previous)
+        return Plan("backfill", _backfill(request.days, previous, latest_end), reason, previous)
     if previous is None or previous.watermark is None:
-        return Plan("full", Scope(), "first run: nothing is published yet", previous)
+        return Plan("full", everything, "first run: nothing is published yet", previous)
     new_from = previous.watermark - request.overlap
     undated_from = min(new_from, previous.watermark - request.lateness)
-    start = new_from - request.lateness - MAX_SESSION
-    if reach_back_to is not None:
-        start = min(start, reach_back_to)
-    scope = Scope(scan_start=micros(start), new_from=micros(new_from), undated_from=micros(undated_from))
+    start = micros(new_from - request.lateness - MAX_SESSION)
+    if reach_back_to is not None:  # a session that waits for a backfill may be one of them
+        known = previous.unsettled.rows().column("timestamp").cast("int64").to_pylist()
+        start = min(start, micros(reach_back_to), *known)
+    scope = Scope(start, new_from=micros(new_from), undated_from=micros(undated_from), clock=micros(now))
     reason = f"what arrived from {new_from:%Y-%m-%d %H:%M} UTC on, in whole sessions"
     return Plan("incremental", scope, reason, previous)
 
 
-def next_watermark(plan: Plan, latest_arrival: int | None, started_at: datetime) -> datetime | None:
-    """The watermark after a run: the greatest arrival read, never back, never ahead of the run itself.
+def _backfill(days: tuple[datetime, datetime], previous: LastRun | None, latest_end: datetime | None) -> Scope:
+    """Reads the sessions of these days whole, as far as is known how long they are.
+
+    Of a session that waits for a backfill it is not known, so then everything is read from these days on.
+    """
+    first, beyond = days
+    end = micros(max(beyond + MAX_SESSION, latest_end or beyond))
+    scope = Scope(micros(first - MAX_SESSION), end + 1, days=(micros(first), micros(beyond)))
+    if previous is not None and previous.unsettled.reach(scope):
+        return dataclasses.replace(scope, scan_end=None)
+    return scope
+
+
+def next_watermark(plan: Plan, arrivals: Sequence[int], started_at: datetime) -> datetime | None:
+    """The watermark after a run: what `transforms.watermark` makes of the arrivals; never back, never ahead of the run.
 
     A backfill reads only some days, so it says nothing about what else arrived: the watermark stays.
+
+    Args:
+      plan: of the run.
+      arrivals: the greatest arrivals that it has read, µs, descending.
+      started_at: the run's clock.
     """
-    if plan.mode in ("backfill", "sample") or latest_arrival is None:
+    reached = watermark([arrival for arrival in arrivals if arrival <= micros(started_at)])
+    if plan.mode in ("backfill", "sample") or reached is None:
         return plan.watermark
-    latest = min(from_micros(latest_arrival), started_at)
-    return max(latest, plan.watermark) if plan.watermark else latest
+    return max(from_micros(reached), plan.watermark) if plan.watermark else from_micros(reached)
 
 
 def partitions_for(events: int) -> int:

@@ -12,11 +12,13 @@ import pyarrow as pa
 from apache_beam.metrics import Metrics as BeamMetrics
 from apache_beam.pvalue import AsList, AsSingleton, PCollection
 
-from pipeline.ledger import MAX_LISTED, check_rejected, ledger_row
+from pipeline.ledger import check_filtered, check_rejected, ledger_row
 from pipeline.tables import Table
 from pipeline.warehouse.base import Run, Staged, Warehouse
 from transforms.changes import CHANGES
-from transforms.counts import NAMESPACE, Count, ListIds, SumCounts
+from transforms.counts import NAMESPACE, Count, SumCounts
+from transforms.unsettled import ListUnsettled, Unsettled
+from transforms.watermark import Latest, merge_latest
 
 _LOG = logging.getLogger("pipeline")
 
@@ -27,8 +29,8 @@ def add_publishing(
     warehouse: Warehouse,
     written: Mapping[Table, PCollection[pa.RecordBatch]],
     counts: Sequence[PCollection[Count]],
-    arrivals: PCollection[int],
-    too_old: Sequence[PCollection[str]],
+    arrivals: PCollection[Latest],
+    unsettled: PCollection[str],
 ) -> None:
     """Add the end of the graph: staging, and one step that waits for all others and runs even for no row.
 
@@ -38,15 +40,13 @@ def add_publishing(
       warehouse: where to.
       written: rows of every table with their change.
       counts: numbers of all steps.
-      arrivals: arrivals read, µs.
-      too_old: ids of sessions that only a backfill can settle.
+      arrivals: the greatest arrivals of parts of the rows, µs.
+      unsettled: sessions that only a backfill can settle, as `transforms.unsettled.as_text`.
     """
     staged = [written[table] | f"Stage {table.name}" >> warehouse.stage(run, table) for table in run.tables]
-    old = too_old | "All too old" >> beam.Flatten()
-    old = old | "List too old" >> ListIds("sessions.too_old", MAX_LISTED)
-    latest = arrivals | "Latest arrival" >> beam.CombineGlobally(max).without_defaults()
+    latest = arrivals | "Latest arrivals" >> beam.CombineGlobally(merge_latest).without_defaults()
     inputs = p | "Problems of the inputs" >> beam.Create(run.input_counts).with_output_types(Count)
-    every = [*counts, old["counts"], inputs] | "All counts" >> beam.Flatten()
+    every = [*counts, inputs] | "All counts" >> beam.Flatten()
     _ = (
         p
         | "Start publishing" >> beam.Create([run])
@@ -56,8 +56,8 @@ def add_publishing(
             warehouse=warehouse,
             staged=AsList(staged | "All staged" >> beam.Flatten()),
             counts=AsList(every | "Sum counts" >> SumCounts()),
-            latest_arrival=AsSingleton(latest, default_value=None),
-            too_old=AsSingleton(old["ids"], default_value=[]),
+            latest=AsSingleton(latest, default_value=()),
+            unsettled=AsSingleton(unsettled | "List unsettled" >> beam.CombineGlobally(ListUnsettled())),
         )
     )
 
@@ -67,8 +67,8 @@ def publish_run(
     warehouse: Warehouse,
     staged: Sequence[Staged],
     counts: Sequence[Count],
-    latest_arrival: int | None,
-    too_old: Sequence[str],
+    latest: Latest,
+    unsettled: Unsettled,
 ) -> None:
     """Publish a run whose tables are staged.
 
@@ -77,14 +77,15 @@ def publish_run(
       warehouse: where to.
       staged: the pieces of all tables, all of them written.
       counts: of the whole graph, one a name.
-      latest_arrival: the greatest arrival read, µs.
-      too_old: the first ids of sessions that only a backfill can settle.
+      latest: the greatest arrivals read, µs.
+      unsettled: sessions that only a backfill can settle.
 
     Raises:
       RunError: too many rows were rejected, or something does not add up; nothing is published.
     """
-    row = ledger_row(run, counts, latest_arrival, too_old, datetime.now(UTC))
+    row = ledger_row(run, counts, latest, unsettled, datetime.now(UTC))
     check_rejected(row, run.max_rejected_ratio)
+    check_filtered(row, run.plan.previous, run.max_filtered_ratio)
     warehouse.publish(run, staged, counts, row)
     if row["watermark"] is not None:
         age = row["published_at"] - row["watermark"]

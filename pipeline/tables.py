@@ -216,12 +216,12 @@ RUNS = Table(
     pa.schema(
         [
             _column("run_id", TEXT, "Time and random part; sorts by time.", required=True),
-            _column("previous_run_id", TEXT, "The latest run when this one was planned."),
+            _column("previous_run_id", TEXT, "The run that was published last when this one was planned."),
             _column("mode", TEXT, "full, incremental, backfill or sample.", required=True),
             _column("scan_start", TIMESTAMP, "Events before were not read."),
             _column("scan_end", TIMESTAMP, "Events from here on were not read."),
             _column("new_after", TIMESTAMP, "What arrived then or later was new."),
-            _column("watermark", TIMESTAMP, "Greatest arrival read so far."),
+            _column("watermark", TIMESTAMP, "The arrival that the source has reached; one row is no evidence."),
             _column("rows_read", INTEGER, "Event rows read.", required=True),
             _column("rows_kept", INTEGER, "Of them distinct and used.", required=True),
             _column("rows_duplicate", INTEGER, "Of them repetitions.", required=True),
@@ -235,7 +235,9 @@ RUNS = Table(
                 for change in ("inserted", "updated", "deleted", "unchanged")
             ],
             _column("sessions_too_old", INTEGER, "Sessions only a backfill settles.", required=True),
-            _column("too_old_sessions", TEXTS, "The first 1,000 of them."),
+            _column("too_old_sessions", TEXTS, "The first 1,000 of them, by day."),
+            _column("too_old_session_days", TEXTS, "Their days (UTC), in the same order."),
+            _column("too_old_days", TEXT, "JSON: the days whose backfill settles all of them, with their number."),
             _column("notes", TEXT, "JSON: all other counts of the run.", required=True),
             _column("bytes_read", INTEGER, "Bytes of the event scan.", required=True),
             _column("bytes_total", INTEGER, "Bytes of the whole events table.", required=True),

@@ -6,6 +6,7 @@ fewer, through the pipeline.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -14,56 +15,89 @@ from typing import Any
 import pyarrow as pa
 
 from pipeline import tables
-from pipeline.plan import LastRun, Plan, Request, make_plan, next_watermark
+from pipeline.excluded import digest
+from pipeline.ledger import latest_run, ledger_row
+from pipeline.plan import LastRun, Plan, Request, make_plan
+from pipeline.warehouse.base import Run, Scan
 from tests.builders import events_batch, facts_of_slices, slices_of
+from tests.same import RUN_COLUMNS
 from transforms.changes import Stamp, compare, with_change
+from transforms.choose import excluded_ids
 from transforms.elements import as_batch
 from transforms.enrich import session_rows
 from transforms.events import EventDecoder
+from transforms.excluded import Excluded
 from transforms.identity import MATCHES, SESSION_IDS, distinct_ids, match_users, session_ids
 from transforms.metrics import Metrics
 from transforms.persons import moved_schema, person_rows
 from transforms.sessions import fact_schema
 from transforms.settle import settle
 from transforms.social import keyed_events, of_kept_users, unique_events
+from transforms.unsettled import unsettled_of
 from transforms.users import clean_users, unique_by_phone, unique_by_user_id, unique_documents
+from transforms.watermark import Latest
 
 Rows = Sequence[dict[str, Any]]
 
 
 @dataclass
 class Model:
-    """Published tables and what the last run left, as the pure functions make them."""
+    """Published tables and what the last run left, as the pure functions make them.
+
+    Like BigQuery it merges only rows that changed: one that is wrongly called unchanged stays as it was.
+    """
 
     metrics: Metrics
     excluded: frozenset[str] = frozenset()
-    last: LastRun | None = None
-    sessions: pa.Table | None = None
-    persons: pa.Table | None = None
+    ledger: list[dict[str, Any]] = field(default_factory=list)
+    published: dict[str, dict[str, dict[str, Any]]] = field(default_factory=lambda: {"sessions": {}, "persons": {}})
+    """Rows of each table by key."""
     counts: dict[str, int] = field(default_factory=dict)
-    too_old: list[str] = field(default_factory=list)
-    runs: int = 0
+    clock: datetime = datetime(2040, 1, 1, tzinfo=UTC)
+    code_version: str = "1"
 
-    def run(self, events: Rows, users: Rows = (), social: Rows = (), request: Request | None = None) -> Plan:
+    @property
+    def too_old(self) -> list[str]:
+        """The sessions that the last run has listed."""
+        return list(self.ledger[-1]["too_old_sessions"])
+
+    @property
+    def last(self) -> LastRun | None:
+        """The run that was published last."""
+        row = latest_run(self.ledger)
+        return LastRun.of(row) if row else None
+
+    def run(
+        self,
+        events: Rows,
+        users: Rows = (),
+        social: Rows = (),
+        acquisition: Rows = (),
+        *,
+        request: Request | None = None,
+    ) -> Plan:
         """One run over all rows that have arrived so far; a source of rows, not files, so nothing is pruned."""
+        request = request or Request()
         plan = make_plan(
-            request or Request(),
+            request,
             self.last,
+            now=self.clock,
             metrics_digest=self.metrics.digest,
+            excluded_digest=digest(self.excluded),
             reach_back_to=self._reach_back(),
+            latest_end=self._latest_end(request),
         )
-        self.counts, self.too_old = {}, []
-        self.runs += 1
-        facts, left_out, latest = self._facts(events, plan)
+        self.counts = {}
+        run_id = f"run-{len(self.ledger)}"
+        stamp = Stamp(run_id, self.clock)
+        texts: list[str] = []
         sessions, persons = tables.sessions(self.metrics), tables.persons(self.metrics)
-        before = {
-            table: published if published is not None else table.bare.empty_table()
-            for table, published in ((sessions, self.sessions), (persons, self.persons))
-        }
+        before = {table: self._table(table) for table in (sessions, persons)}
+        limited = events if plan.limit is None else list(events)[: plan.limit]
+        facts, left_out, late, arrivals = self._facts(limited, plan)
         unique, named = self._unique(users)
-        settled = self._settle(facts, before[sessions], left_out, named["identities"], plan)
-        stamp = Stamp(f"run-{self.runs}", datetime(2026, 1, 1, tzinfo=UTC))
-        make = session_rows(self.metrics, sessions.bare, stamp, keep_persons=not plan.scope.is_full)
+        settled = self._settle(facts, before[sessions], left_out, named["identities"], acquisition, late, plan, texts)
+        make = session_rows(self.metrics, sessions.bare, stamp, keep_persons=plan.keeps_persons(self.code_version))
         created = pa.Table.from_pylist(list(social), schema=tables.FIREBASE_EVENTS.bare)
         keyed = self._collect(keyed_events(created))
         owned = {"events": self._collect(unique_events({"events": keyed})), "aliases": named["aliases"]}
@@ -77,30 +111,66 @@ class Model:
         )
         people = {"rows": self._persons(also["people"]), "published": also["other_persons"]}
         changed = self._collect(compare("persons", persons.bare, stamp)(people))
-        self.sessions = _published(made, sessions)
-        self.persons = _published(pa.concat_tables([changed, also["kept_persons"]]), persons)
-        watermark = next_watermark(plan, latest, datetime(2040, 1, 1, tzinfo=UTC))
-        self.last = LastRun(f"run-{self.runs}", watermark, self.metrics.digest, "")
+        if plan.mode == "sample":
+            return plan
+        unsettled = unsettled_of(texts, Counter(text.partition(" ")[0] for text in texts))
+        described = Run(
+            run_id,
+            self.clock,
+            plan,
+            Scan(0, 0, 0, 0),
+            self.metrics.digest,
+            digest(self.excluded),
+            1,
+            self.code_version,
+            {},
+            (),
+        )
+        row = ledger_row(described, self.counts.items(), arrivals, unsettled, self.clock)
+        assert self.counts.get("sessions.too_old", 0) == len(texts)
+        self._merge(sessions, made)
+        self._merge(persons, pa.concat_tables([changed, also["kept_persons"]]))
+        self.ledger.append(row)
         return plan
 
-    def _reach_back(self) -> datetime | None:
-        if self.sessions is None or not self.excluded:
-            return None
-        banned = [
-            row["start_timestamp"]
-            for row in self.sessions.to_pylist()
-            if self.excluded & set(row["distinct_ids"]) and not self.excluded >= set(row["distinct_ids"])
-        ]
-        return min(banned, default=None)
+    def _table(self, table: tables.Table) -> pa.Table:
+        return pa.Table.from_pylist(list(self.published[table.name].values()), schema=table.bare)
 
-    def _facts(self, events: Rows, plan: Plan) -> tuple[pa.Table, pa.Table, int | None]:
+    def _merge(self, table: tables.Table, changed: pa.Table) -> None:
+        """As the transaction does; and what is called unchanged or deleted was there, what is inserted was not."""
+        assert changed.schema.names == with_change(table.bare).names
+        rows, keys = self.published[table.name], set()
+        for row in changed.to_pylist():
+            change = row.pop("_change")
+            assert row[table.key] not in keys
+            keys.add(row[table.key])
+            assert (change == "inserted") != (row[table.key] in rows)
+            if change == "deleted":
+                del rows[row[table.key]]
+            elif change != "unchanged":
+                rows[row[table.key]] = row
+        assert set(rows) <= keys
+
+    def _reach_back(self) -> datetime | None:
+        if self.last is None or self.last.excluded_digest == digest(self.excluded):
+            return None
+        published = self._table(tables.sessions(self.metrics))
+        some, every = excluded_ids(published["distinct_ids"], Excluded(self.excluded))
+        starts = published["start_timestamp"].filter(pa.array(some & ~every))
+        return min(starts.to_pylist(), default=None)
+
+    def _latest_end(self, request: Request) -> datetime | None:
+        rows = self.published["sessions"].values()
+        first, beyond = request.days or (self.clock, self.clock)
+        return max((row["end_timestamp"] for row in rows if first <= row["start_timestamp"] < beyond), default=None)
+
+    def _facts(self, events: Rows, plan: Plan) -> tuple[pa.Table, pa.Table, pa.RecordBatch, Latest]:
         decoded = EventDecoder(self.metrics, self.excluded, plan.scope).decode(events_batch(events))
         self._count(decoded.counts.items())
-        self.too_old += decoded.late_sessions
         schema = fact_schema(self.metrics, tables.sessions(self.metrics).bare)
         left_out = [session_ids(decoded.left_out)] if decoded.left_out else []
         facts = pa.Table.from_batches([facts_of_slices(slices_of(decoded.kept, self.metrics), self.metrics)], schema)
-        return facts, pa.Table.from_batches(left_out, SESSION_IDS), decoded.latest_arrival
+        return facts, pa.Table.from_batches(left_out, SESSION_IDS), decoded.late, decoded.latest
 
     def _unique(self, users: Rows) -> tuple[pa.Table, dict[str, pa.Table]]:
         rows = self._collect(clean_users(pa.Table.from_pylist(list(users), schema=tables.USERS.bare)))
@@ -110,7 +180,15 @@ class Model:
         return self._collect(unique_by_phone(self.excluded)({"users": rows}), also=also), also
 
     def _settle(
-        self, facts: pa.Table, published: pa.Table, left_out: pa.Table, identities: pa.Table, plan: Plan
+        self,
+        facts: pa.Table,
+        published: pa.Table,
+        left_out: pa.Table,
+        identities: pa.Table,
+        acquisition: Rows,
+        late: pa.RecordBatch,
+        plan: Plan,
+        texts: list[str],
     ) -> pa.Table:
         ids = [
             _of_batches(rows, lambda batch, fresh=fresh: distinct_ids(batch, fresh), SESSION_IDS)
@@ -121,10 +199,11 @@ class Model:
             "facts": facts,
             "published": published,
             "matches": self._collect(match_users(known), MATCHES),
-            "acquisition": tables.POSTHOG_SESSIONS.bare.empty_table(),
+            "acquisition": pa.Table.from_pylist(list(acquisition), schema=tables.POSTHOG_SESSIONS.bare),
+            "unsettled": pa.Table.from_batches([late, plan.unsettled.rows()]),
         }
         sessions = tables.sessions(self.metrics).bare
-        return self._collect(settle(plan.scope, self.excluded, facts.schema, sessions)(given))
+        return self._collect(settle(plan.scope, self.excluded, facts.schema, sessions)(given), texts=texts)
 
     def _persons(self, rows: pa.Table) -> pa.Table:
         moved = moved_schema(self.metrics, tables.sessions(self.metrics).bare)
@@ -133,7 +212,11 @@ class Model:
         return pa.Table.from_batches([made], content)
 
     def _collect(
-        self, results: Iterable[Any], schema: pa.Schema | None = None, also: dict[str, pa.Table] | None = None
+        self,
+        results: Iterable[Any],
+        schema: pa.Schema | None = None,
+        also: dict[str, pa.Table] | None = None,
+        texts: list[str] | None = None,
     ) -> pa.Table:
         found = []
         for result in results:
@@ -143,7 +226,8 @@ class Model:
             elif isinstance(result, tuple):
                 self._count([result])
             elif isinstance(result, str):
-                self.too_old.append(result)
+                assert texts is not None
+                texts.append(result)
             else:
                 found.append(result)
         return pa.concat_tables(found).combine_chunks() if found else schema.empty_table()
@@ -154,18 +238,13 @@ class Model:
 
     def content(self) -> dict[str, list[dict[str, Any]]]:
         """Both tables without their run columns, sorted by key."""
-        found = {}
-        for name, table in (("sessions", self.sessions), ("persons", self.persons)):
-            assert table is not None
-            rows = table.drop_columns(["_loaded_at", "_run_id"]).to_pylist()
-            found[name] = sorted(rows, key=lambda row: str(next(iter(row.values()))))
-        return found
-
-
-def _published(changed: pa.Table, table: tables.Table) -> pa.Table:
-    assert changed.schema.names == with_change(table.bare).names
-    kept = changed.filter(pa.array([c != "deleted" for c in changed["_change"].to_pylist()], pa.bool_()))
-    return kept.select(table.schema.names)
+        return {
+            name: [
+                {column: value for column, value in row.items() if column not in RUN_COLUMNS}
+                for _, row in sorted(rows.items())
+            ]
+            for name, rows in self.published.items()
+        }
 
 
 def _of_batches(

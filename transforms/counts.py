@@ -37,27 +37,3 @@ class SumCounts(beam.PTransform):
             | "Sum by name" >> beam.CombinePerKey(sum).with_output_types(Count)
             | "Show as counters" >> beam.ParDo(_Publish())
         )
-
-
-class ListIds(beam.PTransform):
-    """PCollection[str] → {"ids": PCollection[list[str]] of the smallest ids, "counts": how many there are}.
-
-    The list has at most `limit` ids, each once; there is exactly one list, empty for none.
-    """
-
-    def __init__(self, name: str, limit: int) -> None:
-        super().__init__()
-        self._name, self._limit = name, limit
-
-    def expand(self, ids: PCollection[str]) -> dict[str, PCollection[Any]]:
-        """Two tiny shuffles."""
-        unique = ids | "Distinct" >> beam.Distinct()
-        counted = unique | "Count each" >> beam.Map(_one, self._name).with_output_types(Count)
-        return {
-            "ids": unique | "List" >> beam.combiners.Top.Smallest(self._limit),
-            "counts": counted,
-        }
-
-
-def _one(_: str, name: str) -> Count:
-    return name, 1

@@ -28,7 +28,9 @@ from transforms.ids import canonical_session_ids, meaningless_column
 from transforms.metrics import LIBRARY_PROPERTY, SCREEN_PROPERTY, SESSION_PROPERTY, Metrics
 from transforms.properties import PropertyColumns, PropertyDecoder, clean_text, clean_texts, lookup
 from transforms.scope import ARRIVAL_TIME, EVENT_TIME, EVERYTHING, MAX_AHEAD, Scope
+from transforms.unsettled import late_rows
 from transforms.uuids import Ids, hash_texts, parse_uuids, uuid_texts
+from transforms.watermark import Latest, latest
 
 #: PostHog cuts distinct ids and session ids far below this; anything longer is no id.
 MAX_ID = 400
@@ -105,12 +107,12 @@ class DecodedEvents:
     left_out: set[tuple[str, str]]
     """(session id, empty for none, distinct id) of rows with an excluded distinct id: whose the session is, they tell
     as well."""
-    late_sessions: list[str]
-    """Sessions of rows that are new but happened before the window: only a backfill settles them."""
+    late: pa.RecordBatch
+    """`UNSETTLED` of rows that are new but happened before the window: only a backfill settles their sessions."""
     counts: Counter[str]
     """read, filtered.<reason>, rejected.<reason>, nulled.<property>."""
-    latest_arrival: int | None
-    """The greatest arrival of all rows read with a plausible time, µs."""
+    latest: Latest
+    """The greatest arrivals of all rows read with a plausible time, µs."""
 
 
 class EventDecoder:
@@ -167,7 +169,7 @@ class EventDecoder:
         _mark(reason, "late", late)
 
         kept = np.flatnonzero(reason == 0)
-        plausible = arrivals[~(stamp_null | implausible) & (arrivals < MAX_TIMESTAMP)]
+        plausible = arrivals[~(stamp_null | implausible) & (arrivals < MAX_TIMESTAMP) & self._scope.counts(arrivals)]
         every = slice(None) if len(kept) == size else kept
         ids, id_texts = _event_ids(uuids if len(kept) == size else uuids.take(pa.array(kept)))
         numbers = {
@@ -190,9 +192,9 @@ class EventDecoder:
             ),
             rejected=_rejected(batch, reason),
             left_out=_pairs(sessions, session_texts, people, reason == _CODE["excluded_user"]),
-            late_sessions=sorted({*_texts_of(sessions, session_texts, late)}),
+            late=late_rows(_texts_of(sessions, session_texts, late), stamps[late].tolist()),
             counts=_counts(reason, columns.nulled, outside),
-            latest_arrival=int(plausible.max()) if len(plausible) else None,
+            latest=latest(plausible),
         )
 
     def _bits(self, names: TextColumn, columns: PropertyColumns) -> Iterator[npt.NDArray[np.uint64]]:

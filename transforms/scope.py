@@ -67,6 +67,8 @@ class Scope:
     """Incremental: rows whose arrival is not known are new when they happened then or later; not after `new_from`."""
     days: tuple[int, int] | None = None
     """Backfill: recompute the sessions that start in [first, second)."""
+    clock: int | None = None
+    """The run's own clock: later arrivals say nothing about how far the source has come."""
 
     @property
     def is_full(self) -> bool:
@@ -118,6 +120,10 @@ class Scope:
         if self.is_full:
             return np.ones(len(stamps[0]), bool)
         return rows_where(self.wanted, {EVENT_TIME: stamps, ARRIVAL_TIME: arrivals})
+
+    def counts(self, arrivals: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+        """Whether arrivals can be evidence for the watermark."""
+        return np.ones(len(arrivals), bool) if self.clock is None else arrivals <= self.clock
 
     def as_arrivals(self, stamps: npt.NDArray[np.int64], arrivals: Times) -> npt.NDArray[np.int64]:
         """Arrivals that are news when they are not before `new_from`, also where the arrival is not known.

@@ -27,6 +27,7 @@ from transforms.identity import session_ids
 from transforms.metrics import Metrics
 from transforms.scope import Scope
 from transforms.uuids import Words, mix, uuid_texts
+from transforms.watermark import Latest
 
 #: Facts that are not columns of `sessions`: input rows (for the ledger) and the greatest arrival (µs).
 ROWS, ARRIVAL = "_rows", "_arrival"
@@ -171,7 +172,7 @@ class DecodeBatch(Gather[Columns]):
     ever logged.
     """
 
-    REJECTED, COUNTS, ARRIVALS, LATE, LEFT_OUT = "rejected", "counts", "arrivals", "texts", "left_out"
+    REJECTED, COUNTS, ARRIVALS, LATE, LEFT_OUT = "rejected", "counts", "arrivals", "late", "left_out"
 
     def __init__(
         self, metrics: Metrics, excluded: frozenset[str], scope: Scope, blocks: Blocks, shuffles: Sequence[str]
@@ -195,12 +196,12 @@ class DecodeBatch(Gather[Columns]):
             yield TaggedOutput(self.REJECTED, events.rejected)
         for count in events.counts.items():
             yield TaggedOutput(self.COUNTS, count)
-        if events.latest_arrival is not None:
-            yield TaggedOutput(self.ARRIVALS, events.latest_arrival)
+        if events.latest:
+            yield TaggedOutput(self.ARRIVALS, events.latest)
         if events.left_out:
             yield TaggedOutput(self.LEFT_OUT, session_ids(events.left_out))
-        for session_id in events.late_sessions:
-            yield TaggedOutput(self.LATE, session_id)
+        if events.late.num_rows:
+            yield TaggedOutput(self.LATE, events.late)
 
     def cut(self, held: list[Columns]) -> Iterator[Any]:
         """Slices, by block."""
@@ -227,10 +228,10 @@ class Decoded(NamedTuple):
     """The source's columns of rejected rows plus `reason`."""
     counts: PCollection[Count]
     """Rows by outcome."""
-    arrivals: PCollection[int]
-    """The greatest arrival of each batch, µs."""
-    texts: PCollection[str]
-    """Sessions of events that came too late for the run's window."""
+    arrivals: PCollection[Latest]
+    """The greatest arrivals of each batch, µs."""
+    late: PCollection[pa.RecordBatch]
+    """`UNSETTLED` of events that came too late for the run's window."""
     left_out: PCollection[pa.RecordBatch]
     """`SESSION_IDS` of events with an excluded distinct id."""
 
@@ -254,8 +255,8 @@ class DecodeEvents(beam.PTransform):
         types = dict.fromkeys(self._shuffles, tuple[str, Slice]) | {
             DecodeBatch.REJECTED: pa.RecordBatch,
             DecodeBatch.COUNTS: Count,
-            DecodeBatch.ARRIVALS: int,
-            DecodeBatch.LATE: str,
+            DecodeBatch.ARRIVALS: Latest,
+            DecodeBatch.LATE: pa.RecordBatch,
             DecodeBatch.LEFT_OUT: pa.RecordBatch,
         }
         outputs = split(batches, self._decode, **types)

@@ -1,9 +1,7 @@
 """Which sessions a run goes on with, whose they are, and how they differ from what is published.
 
-A full load uses what it aggregated. An incremental run aggregated only the events of its window, so a
-session's fresh facts count when the session is touched (an event arrived since the last run) and lies
-whole in the window; every other session keeps its published facts. A backfill replaces the sessions that
-start in its days.
+A full load uses what it aggregated. Other runs aggregated only the events of their scan: `transforms.choose` says
+which sessions they have read whole, and of which the published facts stay.
 
 Here, where both are at hand, facts are compared with what is published; the columns that are only made later
 (`transforms.enrich`) travel along as `_was_…`, so that no second join by session is needed.
@@ -11,6 +9,7 @@ Here, where both are at hand, facts are compared with what is published; the col
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -22,6 +21,7 @@ import pyarrow.compute as pc
 
 from transforms.blocks import session_blocks
 from transforms.changes import equal
+from transforms.choose import choose
 from transforms.elements import flat_map
 from transforms.excluded import Excluded
 from transforms.identity import (
@@ -36,6 +36,7 @@ from transforms.identity import (
 from transforms.join import JoinByKey, Outcome, Result, Side
 from transforms.scope import Scope
 from transforms.sessions import ARRIVAL, ROWS
+from transforms.unsettled import UNSETTLED, as_text
 
 #: Column that says what is known of a row: a new session; facts and person as published; not so; not a session anymore.
 STATE = "_state"
@@ -60,10 +61,10 @@ def settled_schema(facts: pa.Schema, sessions: pa.Schema) -> pa.Schema:
 def settle(
     scope: Scope, excluded: frozenset[str], facts_schema: pa.Schema, sessions_schema: pa.Schema
 ) -> Callable[[dict[str, pa.Table]], Iterator[Result]]:
-    """The join function of `facts` (of the scan), `published`, `matches` and `acquisition` by session id.
+    """The join function of `facts` (of the scan), `published`, `matches`, `acquisition` and `unsettled` by session id.
 
-    Gives rows of `settled_schema`, counts of input rows (`kept`, `duplicates`, `filtered.<reason>`), and the
-    ids of sessions that are touched but too old for the window.
+    Gives rows of `settled_schema`, counts of input rows (`kept`, `duplicates`, `filtered.<reason>`) and of sessions,
+    and a text (`unsettled.as_text`) of each session that waits for a backfill.
     """
     listed = Excluded(excluded)
     target = settled_schema(facts_schema, sessions_schema)
@@ -73,16 +74,19 @@ def settle(
         facts, published, matches = tables["facts"], tables["published"], tables["matches"]
         keys = published.column("session_id").combine_chunks()
         position = pc.index_in(facts.column("session_id"), value_set=keys)
+        surprising = np.zeros(facts.num_rows, bool)
         if scope.is_full:
             use, stay = np.ones(facts.num_rows, bool), np.zeros(published.num_rows, bool)
         else:
-            use, stale, stay = _choose(scope, listed, facts, published, position)
-            for reason, where in (("too_old", stale), ("untouched", ~use & ~stale)):
+            choice = choose(scope, listed, facts, published, tables["unsettled"])
+            use, stay, surprising = choice.use, choice.stay, choice.surprising
+            for reason, where in (("too_old", choice.stale), ("untouched", ~use & ~choice.stale)):
                 rows = int(_ints(facts.column(ROWS))[where].sum())
                 if rows:
                     yield f"filtered.session_{reason}", rows
-            if stale.any():
-                yield from facts.column("session_id").filter(pa.array(stale)).to_pylist()
+            if choice.waiting:
+                yield "sessions.too_old", len(choice.waiting)
+                yield from itertools.starmap(as_text, choice.waiting.items())
         is_fresh = matches.column("fresh")
         fresh_matches, old_matches = matches.filter(is_fresh), matches.filter(pc.invert(is_fresh))
         gone_with_user = use & have_excluded_user(facts, fresh_matches)
@@ -101,19 +105,25 @@ def settle(
             yield from differences(chosen, acquisition)
         found = np.isin(np.arange(published.num_rows), np.asarray(position.fill_null(-1)))
         gone = published.filter(pa.array(~stay & ~found))
-        before = published.take(position) if published.num_rows else None
-        yield _beside(fresh, before, [*fact_names, *PERSON.names], target)
-        yield _beside(old, staying, PERSON.names, target)
-        yield _beside(gone, gone, [], target, state=GONE)
+        before = published.take(position)
+        same = same_in(fact_names, fresh, before)
+        if surprises := int((surprising[use] & ~same).sum()):
+            yield "sessions.later_than_overlap", surprises
+        known = np.asarray(pc.is_valid(before.column("session_id")))
+        same &= same_in(PERSON.names, fresh, before)
+        yield _beside(fresh, before, np.where(known, np.where(same, SAME, DIFFERENT), NEW), target)
+        yield _beside(old, staying, np.where(same_in(PERSON.names, old, staying), SAME, DIFFERENT), target)
+        yield _beside(gone, gone, np.full(gone.num_rows, GONE), target)
 
     return settled
 
 
 class SettleSessions(beam.PTransform):
-    """(facts, published, matches, acquisition) → `Outcome` of `settled_schema`; `texts` are sessions too old.
+    """(facts, published, matches, acquisition, unsettled) → `Outcome` of `settled_schema`; `texts` are those that wait.
 
     `facts` come from this run's events (`facts_schema`), `published` are rows of the sessions table as last
-    published, `matches` are `MATCHES` of both, `acquisition` rows of PostHog's sessions; facts come as a tuple of
+    published, `matches` are `MATCHES` of both, `acquisition` rows of PostHog's sessions, `unsettled` are `UNSETTLED`
+    of events that came too late for the window, now or before; facts come as a tuple of
     PCollection[(block, pa.RecordBatch)], the others as PCollection[pa.RecordBatch].
     """
 
@@ -132,100 +142,44 @@ class SettleSessions(beam.PTransform):
             "published": Side("session_id", sessions, session_blocks),
             "matches": Side("session_id", MATCHES, session_blocks),
             "acquisition": Side("session_id", acquisition, session_blocks),
+            "unsettled": Side("session_id", UNSETTLED, session_blocks),
         }
         self._blocks = blocks
 
     def expand(self, inputs: tuple[Any, ...]) -> Outcome:
         """One shuffle by block of sessions: facts are in their blocks already."""
-        *others, acquisition = inputs
+        *others, acquisition, unsettled = inputs
         canonical = acquisition | "Canonical ids" >> flat_map(canonical_acquisition)
-        sides = dict(zip(self._sides, (*others, canonical), strict=True))
+        sides = dict(zip(self._sides, (*others, canonical, unsettled), strict=True))
         return sides | "Join by session" >> JoinByKey(self._function, self._sides, self._blocks)
 
 
-def _beside(
-    rows: pa.Table, before: pa.Table | None, names: Sequence[str], target: pa.Schema, state: int | None = None
-) -> pa.Table:
+def same_in(names: Sequence[str], rows: pa.Table, before: pa.Table) -> _Bools:
+    """Whether rows have the published values in these columns; `before` has nulls where nothing is published."""
+    same = np.asarray(pc.is_valid(before.column("session_id"))).copy()
+    for name in names:
+        same &= equal(rows.column(name), before.column(name))
+    return same
+
+
+def _beside(rows: pa.Table, before: pa.Table, states: npt.NDArray[np.int64], target: pa.Schema) -> pa.Table:
     """Rows of `target`: the columns that they have, their state, and the published values of the others.
 
     Args:
       rows: facts with person.
-      before: the published row of each, nulls for none; None when nothing is published.
-      names: the columns that may differ.
+      before: the published row of each, nulls for none.
+      states: of each.
       target: the schema.
-      state: when it is known.
     """
-    if before is None:
-        states = np.full(rows.num_rows, NEW, np.int8)
-    elif state is not None:
-        states = np.full(rows.num_rows, state, np.int8)
-    else:
-        same = np.ones(rows.num_rows, bool)
-        for name in names:
-            same &= equal(rows.column(name), before.column(name))
-        known = np.asarray(pc.is_valid(before.column("session_id")))
-        states = np.where(known, np.where(same, SAME, DIFFERENT), NEW).astype(np.int8)
     columns = []
     for field in target:
         if field.name == STATE:
-            columns.append(pa.array(states))
-        elif not field.name.startswith(_WAS):
-            columns.append(rows.column(field.name))
-        elif before is None:
-            columns.append(pa.nulls(rows.num_rows, field.type))
-        else:
+            columns.append(pa.array(states.astype(np.int8)))
+        elif field.name.startswith(_WAS):
             columns.append(before.column(field.name.removeprefix(_WAS)))
+        else:
+            columns.append(rows.column(field.name))
     return pa.table(columns, schema=target)
-
-
-def _choose(
-    scope: Scope, excluded: Excluded, facts: pa.Table, published: pa.Table, position: pa.ChunkedArray
-) -> tuple[_Bools, _Bools, _Bools]:
-    """(fresh facts to use, of these touched but too old, published rows whose facts stay)."""
-    banned = _has_any(published.column("distinct_ids"), excluded)
-    start = _micros(facts.column("start_timestamp"))
-    before = _micros(published.column("start_timestamp").take(position).fill_null(2**62))
-    use, stale = (_in_days if scope.days else _touched)(scope, facts, start, before)
-    row = np.asarray(position.fill_null(-1))
-    if scope.scan_start is not None:  # a session with a banned id is made anew, whatever arrived
-        again = np.append(banned, False)[row] & (before >= scope.scan_start)
-        use, stale = use | again, stale & ~again
-    replaced = np.isin(np.arange(published.num_rows), row[use])
-    if scope.days:  # what starts in these days and was not found again is gone
-        first, beyond = scope.days
-        begins = _micros(published.column("start_timestamp"))
-        replaced |= (begins >= first) & (begins < beyond)
-    return use, stale, ~replaced & ~banned
-
-
-def _touched(
-    scope: Scope, facts: pa.Table, start: npt.NDArray[np.int64], before: npt.NDArray[np.int64]
-) -> tuple[_Bools, _Bools]:
-    """(use the fresh facts, touched but too old) for an incremental run."""
-    assert scope.new_from is not None
-    assert scope.scan_start is not None
-    touched = _micros(facts.column(ARRIVAL)) >= scope.new_from
-    unknown = before == 2**62
-    whole = (before >= scope.scan_start) & (start >= scope.scan_start)
-    return (touched | unknown) & whole, touched & ~whole
-
-
-def _has_any(lists: pa.ChunkedArray, wanted: Excluded) -> _Bools:
-    """Whether each list of distinct ids holds an excluded one."""
-    found = np.zeros(len(lists), bool)
-    flat = lists.combine_chunks()
-    found[np.asarray(pc.list_parent_indices(flat))[wanted.mask(pc.list_flatten(flat))]] = True
-    return found
-
-
-def _in_days(
-    scope: Scope, facts: pa.Table, start: npt.NDArray[np.int64], before: npt.NDArray[np.int64]
-) -> tuple[_Bools, _Bools]:
-    """(use the fresh facts, none) for a backfill: sessions that start in the days, now or as published."""
-    assert scope.days is not None
-    first, beyond = scope.days
-    use = ((start >= first) & (start < beyond)) | ((before >= first) & (before < beyond))
-    return use, np.zeros(len(use), bool)
 
 
 def row_counts(facts: pa.Table) -> Iterator[tuple[str, int]]:
@@ -238,10 +192,6 @@ def row_counts(facts: pa.Table) -> Iterator[tuple[str, int]]:
     yield "duplicates", int((rows - kept).sum())
     if oversized.any():
         yield "sessions.oversized", int(oversized.sum())
-
-
-def _micros(times: pa.ChunkedArray) -> npt.NDArray[np.int64]:
-    return _ints(times.cast(pa.int64()))
 
 
 def _ints(values: pa.ChunkedArray) -> npt.NDArray[np.int64]:

@@ -77,6 +77,7 @@ class Run:
     """What the inputs lack, see `Inventory.counts`."""
     keeps_persons: bool = False
     """Whether published persons whose sessions are all as they were need not be aggregated again."""
+    max_filtered_ratio: float = 1.0
 
     @property
     def stamp(self) -> Stamp:
@@ -143,7 +144,10 @@ class Warehouse(Protocol):
         """Whether readers see what this run has written, as far as the warehouse can tell."""
 
     def earliest_session_with(self, distinct_ids: frozenset[str]) -> datetime | None:
-        """Start of the earliest published session with one of these ids among several, None for none."""
+        """Start of the earliest published session that may have one of these ids among several, None for none."""
+
+    def latest_end(self, first: datetime, beyond: datetime) -> datetime | None:
+        """End of the published sessions that start in [first, beyond), None for none."""
 
     def rows_read(self) -> int:
         """Event rows that the graph has read so far, where the warehouse can tell; else 0."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import uuid
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -18,18 +17,21 @@ from apache_beam.utils.windowed_value import WindowedValue
 
 from pipeline import tables
 from pipeline.errors import RunError
+from pipeline.ledger import latest_run
 from pipeline.plan import LastRun, Plan
 from pipeline.tables import Table
 from pipeline.warehouse.base import Inventory, Problem, Run, Scan, Staged
 from pipeline.warehouse.folders import files_of, unread_text
-from pipeline.warehouse.ledger_files import LedgerFile, Row, all_rows, read_ledger, write_ledger
+from pipeline.warehouse.ledger_files import all_rows, read_ledger, write_ledger
 from pipeline.warehouse.parquet import ReadParquet, problems_in, rows_told, shards, table_shards
 from pipeline.warehouse.published import ReadPublished, damage, read_columns
 from pipeline.warehouse.row_groups import RowGroup, row_groups
 from pipeline.warehouse.snapshots import Snapshots
 from transforms.changes import CHANGE, CHANGES
+from transforms.choose import excluded_ids
 from transforms.counts import Count
 from transforms.elements import at_bundle_end
+from transforms.excluded import Excluded
 
 #: Everything that a snapshot can hold; what a run does not write is carried over.
 _OUTPUTS = frozenset({"sessions", "persons", "rejected_events", "runs", "sessions_sample", "persons_sample"})
@@ -71,9 +73,10 @@ class LocalWarehouse:
             problems += [Problem(unread)] if unread else []
             problems += problems_in(files, table, label)
         ledger = read_ledger(self._published_files(tables.RUNS.name))
-        last = _last_of(ledger)
-        last_run = LastRun(*(last[field.name] for field in dataclasses.fields(LastRun))) if last else None
-        return Inventory(tuple(absent), last_run, tuple(problems), damage(self.snapshots, ledger, last))
+        last = latest_run(all_rows(ledger))
+        return Inventory(
+            tuple(absent), LastRun.of(last) if last else None, tuple(problems), damage(self.snapshots, ledger, last)
+        )
 
     def scan(self, plan: Plan) -> Scan:
         """See `base.Warehouse`; from the Parquet footers."""
@@ -119,7 +122,7 @@ class LocalWarehouse:
         """See `base.Warehouse`."""
         staging = self.snapshots.staging(run.run_id)
         before = read_ledger(self._published_files(tables.RUNS.name))
-        last = _last_of(before)
+        last = latest_run(all_rows(before))
         if (last["run_id"] if last else None) != ledger["previous_run_id"]:
             raise RunError("another run was published meanwhile: nothing is published, run again")
         rows = Counter[str]()
@@ -154,14 +157,25 @@ class LocalWarehouse:
 
     def earliest_session_with(self, distinct_ids: frozenset[str]) -> datetime | None:
         """See `base.Warehouse`."""
-        found = None
+        found, excluded = None, Excluded(distinct_ids)
         for file in self._published_files("sessions"):
             published = read_columns(file, ["start_timestamp", "distinct_ids"])
-            mixed = published.filter(pa.array(_has_some_but_not_all(published["distinct_ids"], distinct_ids)))
+            some, every = excluded_ids(published["distinct_ids"], excluded)
+            mixed = published.filter(pa.array(some & ~every))
             if mixed.num_rows:
                 earliest = pc.min(mixed["start_timestamp"]).as_py()
                 found = earliest if found is None else min(found, earliest)
         return found
+
+    def latest_end(self, first: datetime, beyond: datetime) -> datetime | None:
+        """See `base.Warehouse`."""
+        found = []
+        for file in self._published_files("sessions"):
+            published = read_columns(file, ["start_timestamp", "end_timestamp"])
+            starts = published["start_timestamp"]
+            here = pc.and_(pc.greater_equal(starts, pa.scalar(first)), pc.less(starts, pa.scalar(beyond)))
+            found.append(pc.max(published["end_timestamp"].filter(here)).as_py())
+        return max((end for end in found if end is not None), default=None)
 
     def rows_read(self) -> int:
         """See `base.Warehouse`."""
@@ -233,13 +247,3 @@ class _WriteParquet(beam.DoFn):
         if self._writer is not None:
             self._writer.close()
             yield at_bundle_end((self._name, self._path, self._rows))
-
-
-def _last_of(ledger: Sequence[LedgerFile]) -> Row | None:
-    """The row of the run that was published last."""
-    rows = all_rows(ledger)
-    return rows[-1] if rows else None
-
-
-def _has_some_but_not_all(lists: pa.ChunkedArray, wanted: frozenset[str]) -> list[bool]:
-    return [not wanted.isdisjoint(ids) and not wanted.issuperset(ids) for ids in lists.to_pylist()]

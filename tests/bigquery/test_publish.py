@@ -24,6 +24,7 @@ from pipeline.warehouse.bigquery.warehouse import BigQueryWarehouse, staging_nam
 from tests.bigquery.fake import FakeBigQuery, Killed
 from tests.builders import METRICS
 from transforms.scope import EVERYTHING
+from transforms.unsettled import Unsettled
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 LAST = LastRun("run-1", NOW, METRICS.digest, "")
@@ -84,7 +85,7 @@ class Service:
     def publish(self, temp_location: str | None = None) -> None:
         warehouse = BigQueryWarehouse(Datasets("test-project", "in", "in", "out"), "DIRECT_READ", temp_location)
         vars(warehouse)["_client"] = self.fake
-        row = ledger_row(self.run, COUNTS, None, [], NOW)
+        row = ledger_row(self.run, COUNTS, (), Unsettled(), NOW)
         warehouse.publish(self.run, self.staged, COUNTS, row)
 
     def tables(self) -> dict[str, dict[str, str]]:

@@ -69,9 +69,10 @@ def statements() -> dict[str, str]:
         "fence_row": sql.fence_row(samples.table),
         "broken_fence": sql.broken_fence("`project-x.out.run_fence`", RUNS),
         "mend_fence": sql.mend_fence("`project-x.out.run_fence`", RUNS),
-        "last_run": sql.last_run(RUNS, ["run_id", "watermark"]),
+        "last_run": sql.last_run(RUNS),
         "committed": sql.committed(RUNS, "run-2"),
         "count_late": sql.count_late(EVENTS, INCREMENTAL, TIMES) or "",
+        "latest_end": sql.latest_end("`project-x.out.sessions`", DAY, DAY + timedelta(days=1)),
         "earliest_with": sql.earliest_with("`project-x.out.sessions`", ["+12015550100", "it's"]),
     }
 

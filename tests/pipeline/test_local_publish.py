@@ -21,6 +21,7 @@ from pipeline.warehouse.local import LocalWarehouse
 from tests.builders import METRICS
 from transforms.counts import Count
 from transforms.scope import EVERYTHING
+from transforms.unsettled import Unsettled
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 SESSIONS = tables.outputs(METRICS)[0]
@@ -49,7 +50,7 @@ def stage(warehouse: LocalWarehouse, run: Run, rows: int) -> list[Staged]:
 
 def publish(warehouse: LocalWarehouse, run: Run, staged: list[Staged], counts: dict[str, int]) -> None:
     numbers: list[Count] = list(counts.items())
-    warehouse.publish(run, staged, numbers, ledger_row(run, numbers, None, [], NOW))
+    warehouse.publish(run, staged, numbers, ledger_row(run, numbers, (), Unsettled(), NOW))
 
 
 def state(warehouse: LocalWarehouse) -> tuple[list[Any], Path | None]:

@@ -128,8 +128,13 @@ def test_a_window_looks_only_at_its_rows_and_at_news() -> None:
     decoded = decode(*rows, scan_start=micros(0), new_from=micros(400))
     assert decoded.counts == {"read": 4, "filtered.outside_scan": 1, "filtered.late": 1}
     assert len(decoded.kept) == 2
-    assert decoded.late_sessions == ["s1"]
-    assert decoded.latest_arrival == micros(500)
+    assert decoded.late.to_pylist() == [{"session_id": "s1", "timestamp": at(-100)}]
+    assert decoded.latest == (micros(500), micros(500), micros(70))
+
+
+def test_arrivals_after_the_clock_are_no_evidence() -> None:
+    rows = [event(1, arrives=10), event(2, arrives=20), event(3, arrives=10**9)]
+    assert decode(*rows, clock=micros(20)).latest == (micros(20), micros(10))
 
 
 def test_without_arrival_a_row_says_so_and_its_time_stands_for_it() -> None:
@@ -137,8 +142,8 @@ def test_without_arrival_a_row_says_so_and_its_time_stands_for_it() -> None:
     decoded = decode(undated, event(6))
     assert decoded.kept.numbers["lag"].tolist() == [NO_ARRIVAL, 60_000_000]
     assert decoded.kept.numbers["later"].tolist() == [0, 0]
-    assert decoded.latest_arrival == micros(66)
-    assert decode(undated).latest_arrival == micros(5)
+    assert decoded.latest == (micros(66), micros(5))
+    assert decode(undated).latest == (micros(5),)
     # in an incremental run it counts as arrived when it is news by its own time
     decoded = decode(undated, scan_start=micros(0), new_from=micros(400), undated_from=micros(5))
     assert decoded.kept.numbers["later"].tolist() == [395_000_000]

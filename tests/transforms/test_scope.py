@@ -128,15 +128,15 @@ def test_row_groups_that_are_not_read_hold_nothing(
 @given(SCOPES, ROWS, st.booleans())
 def test_sql_reads_the_same_rows(scope: Scope, rows: list[tuple[int | None, int | None]], dated: bool) -> None:
     rows = [(stamp, arrival if dated else None) for stamp, arrival in rows]
-    db = duckdb.connect()
-    db.execute(f"create table events(number int, {EVENT_TIME} timestamptz, {ARRIVAL_TIME} timestamptz)")
-    for number, row in enumerate(rows):
-        moments = [from_micros(value) if value is not None else None for value in row]
-        db.execute("insert into events values (?, ?, ?)", [number, *moments])
     columns = (EVENT_TIME, ARRIVAL_TIME) if dated else (EVENT_TIME,)
     condition = sql.window(scope, columns, late=True)
     query = sqlglot.transpile(f"SELECT number FROM events WHERE {condition}", read="bigquery", write="duckdb")[0]
-    found = {number for (number,) in db.execute(query).fetchall()}
+    with duckdb.connect() as db:
+        db.execute(f"create table events(number int, {EVENT_TIME} timestamptz, {ARRIVAL_TIME} timestamptz)")
+        for number, row in enumerate(rows):
+            moments = [from_micros(value) if value is not None else None for value in row]
+            db.execute("insert into events values (?, ?, ?)", [number, *moments])
+        found = {number for (number,) in db.execute(query).fetchall()}
     assert found == {number for number, read in enumerate(wanted(scope, rows)) if read}
 
 

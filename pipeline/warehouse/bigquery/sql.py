@@ -6,6 +6,7 @@ Identifiers come from validated options and from `pipeline.tables`; values pass 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -19,6 +20,7 @@ from pipeline import tables
 from pipeline.tables import Table
 from transforms.changes import CHANGE
 from transforms.scope import EVENT_TIME, Comparison, Scope
+from transforms.sessions import MAX_DISTINCT_IDS
 
 #: Beginnings of the messages with which the transaction stops itself.
 FENCE, DUPLICATES, COUNTS = "another run was published meanwhile", "repeated keys in", "rows missing in"
@@ -29,6 +31,8 @@ FENCE_TABLE = "run_fence"
 PARTITIONS_A_STATEMENT = 3_600
 #: Where a merge that would change more days is cut: no part of 2015 to 2050 has more than nine years.
 _CUTS = (datetime(2024, 1, 1, tzinfo=UTC), datetime(2033, 1, 1, tzinfo=UTC), datetime(2042, 1, 1, tzinfo=UTC))
+#: So many last digits of a phone number are compared.
+_LAST_DIGITS = 7
 
 
 def path_of(project: str, dataset: str) -> str:
@@ -135,8 +139,8 @@ class Fence:
 
 def make_fence(fence: str, runs: str | None) -> str:
     """The fence table with its one row, in one atomic step, unless it is there; samples have no `runs`."""
-    first = f"SELECT IFNULL(MAX(run_id), '') AS run_id FROM {runs}" if runs else "SELECT '' AS run_id"
-    return f"CREATE TABLE IF NOT EXISTS {fence} AS {first}"
+    first = _latest(runs) if runs else "''"
+    return f"CREATE TABLE IF NOT EXISTS {fence} AS SELECT {first} AS run_id"
 
 
 def fence_row(fence: str) -> str:
@@ -146,18 +150,27 @@ def fence_row(fence: str) -> str:
 
 def broken_fence(fence: str, runs: str) -> str:
     """1 when the fence is not the latest row of the ledger, as after someone has edited either by hand, else 0."""
-    return f"SELECT COUNTIF(run_id != (SELECT IFNULL(MAX(run_id), '') FROM {runs})) AS number FROM {fence}"
+    return f"SELECT COUNTIF(run_id != {_latest(runs)}) AS number FROM {fence}"
 
 
 def mend_fence(fence: str, runs: str) -> str:
     """Make the fence what the ledger says; without effect on a fence that another run has moved meanwhile."""
-    latest = f"(SELECT IFNULL(MAX(run_id), '') FROM {runs})"
+    latest = _latest(runs)
     return f"UPDATE {fence} SET run_id = {latest} WHERE run_id != {latest}"
 
 
-def last_run(runs: str, columns: Sequence[str]) -> str:
-    """The latest row of the ledger."""
-    return f"SELECT {', '.join(columns)} FROM {runs} ORDER BY run_id DESC LIMIT 1"
+def last_run(runs: str) -> str:
+    """The latest row of the ledger, with the columns that it has."""
+    return f"SELECT * FROM {runs} WHERE run_id = {_latest(runs)}"
+
+
+def _latest(runs: str) -> str:
+    """The id of the run that no other one follows, whatever the clocks said; '' before the first.
+
+    Should several have no follower, as after someone has edited the ledger, it is the one with the greatest id.
+    """
+    followed = f"SELECT IFNULL(previous_run_id, '') FROM {runs}"
+    return f"(SELECT IFNULL(MAX(run_id), '') FROM {runs} WHERE run_id NOT IN ({followed}))"
 
 
 def committed(runs: str, run_id: str) -> str:
@@ -166,12 +179,29 @@ def committed(runs: str, run_id: str) -> str:
 
 
 def earliest_with(sessions: str, ids: Sequence[str]) -> str:
-    """Start of the earliest session that has one of these distinct ids among others."""
+    """Start of the earliest session that may have one of these ids among others, or so many ids that some were cut.
+
+    Phone numbers are compared by their last digits, which are the same in every form; more sessions only make a run
+    read more.
+    """
+    digits = [re.sub("[^0-9]", "", one)[-_LAST_DIGITS:] for one in ids]
+    ends = literal(sorted({end for end in digits if len(end) == _LAST_DIGITS}), tables.TEXTS)
     wanted = literal(list(ids), tables.TEXTS)
+    end = f"RIGHT(REGEXP_REPLACE(id, '[^0-9]', ''), {_LAST_DIGITS})"
     return (
         f"SELECT MIN(start_timestamp) AS earliest FROM (SELECT start_timestamp, ARRAY_LENGTH(distinct_ids) AS ids, "
-        f"(SELECT COUNTIF(id IN UNNEST({wanted})) FROM UNNEST(distinct_ids) AS id) AS banned FROM {sessions}) "
-        f"WHERE banned > 0 AND banned < ids"
+        f"(SELECT COUNTIF(id IN UNNEST({wanted})) FROM UNNEST(distinct_ids) AS id) AS banned, "
+        f"(SELECT COUNTIF({end} IN UNNEST({ends})) FROM UNNEST(distinct_ids) AS id) AS alike FROM {sessions}) "
+        f"WHERE banned + alike > 0 AND banned < ids OR ids >= {MAX_DISTINCT_IDS}"
+    )
+
+
+def latest_end(sessions: str, first: datetime, beyond: datetime) -> str:
+    """End of the sessions that start in [first, beyond)."""
+    start, end = (literal(moment, tables.TIMESTAMP) for moment in (first, beyond))
+    return (
+        f"SELECT MAX(end_timestamp) AS latest FROM {sessions} "
+        f"WHERE start_timestamp >= {start} AND start_timestamp < {end}"
     )
 
 
@@ -199,7 +229,7 @@ def publish_script(
     before = literal(fence.before, tables.TEXT)
     holds = f"(SELECT MAX(run_id) FROM {fence.table}) = {before}"
     if ledger is not None:
-        holds += f" AND (SELECT IFNULL(MAX(run_id), '') FROM {runs}) = {before}"
+        holds += f" AND {_latest(runs)} = {before}"
     statements = [
         "BEGIN TRANSACTION",
         _ensure(holds, FENCE),

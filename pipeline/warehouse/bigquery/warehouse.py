@@ -221,6 +221,15 @@ class BigQueryWarehouse:
             found += [row["earliest"]] if row["earliest"] else []
         return min(found, default=None)
 
+    def latest_end(self, first: datetime, beyond: datetime) -> datetime | None:
+        """See `base.Warehouse`."""
+        if self._client.table(self._at.aggregated, "sessions") is None:
+            return None
+        name = self._client.name(self._at.aggregated, "sessions")
+        [row] = self._client.rows(sql.latest_end(name, first, beyond))
+        end: datetime | None = row["latest"]
+        return end
+
     def rows_read(self) -> int:
         """See `base.Warehouse`: workers elsewhere do not tell."""
         return 0
@@ -293,9 +302,8 @@ class BigQueryWarehouse:
     def _last_run(self) -> LastRun | None:
         if self._client.table(self._at.aggregated, tables.RUNS.name) is None:
             return None
-        names = [field.name for field in dataclasses.fields(LastRun)]
-        rows = self._client.rows(sql.last_run(self._runs, names))
-        return LastRun(**rows[0]) if rows else None
+        rows = self._client.rows(sql.last_run(self._runs))
+        return LastRun.of(rows[0]) if rows else None
 
     def _drop_staging(self, run: Run) -> None:
         for name in (*(staging_name(run, table) for table in run.tables), *self._copies.values()):

@@ -1,1 +1,1 @@
-SELECT COUNTIF(run_id != (SELECT IFNULL(MAX(run_id), '') FROM `project-x.out.runs`)) AS number FROM `project-x.out.run_fence`
+SELECT COUNTIF(run_id != (SELECT IFNULL(MAX(run_id), '') FROM `project-x.out.runs` WHERE run_id NOT IN (SELECT IFNULL(previous_run_id, '') FROM `project-x.out.runs`))) AS number FROM `project-x.out.run_fence`

@@ -1,1 +1,1 @@
-SELECT run_id, watermark FROM `project-x.out.runs` ORDER BY run_id DESC LIMIT 1
+SELECT * FROM `project-x.out.runs` WHERE run_id = (SELECT IFNULL(MAX(run_id), '') FROM `project-x.out.runs` WHERE run_id NOT IN (SELECT IFNULL(previous_run_id, '') FROM `project-x.out.runs`))

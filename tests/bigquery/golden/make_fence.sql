@@ -1,1 +1,1 @@
-CREATE TABLE IF NOT EXISTS `project-x.out.run_fence` AS SELECT IFNULL(MAX(run_id), '') AS run_id FROM `project-x.out.runs`
+CREATE TABLE IF NOT EXISTS `project-x.out.run_fence` AS SELECT (SELECT IFNULL(MAX(run_id), '') FROM `project-x.out.runs` WHERE run_id NOT IN (SELECT IFNULL(previous_run_id, '') FROM `project-x.out.runs`)) AS run_id

@@ -1,0 +1,1 @@
+SELECT MAX(end_timestamp) AS latest FROM `project-x.out.sessions` WHERE start_timestamp >= TIMESTAMP '2026-01-31 02:03:04.000005+00:00' AND start_timestamp < TIMESTAMP '2026-02-01 02:03:04.000005+00:00'
