@@ -38,11 +38,12 @@ EXAMPLES = {
     "limit": "100000",
     "excluded_users": "secret://excluded-users",
     "aggregated_dataset": "posthog_aggregated_dev",
-    "overlap_hours": "12",
+    "overlap_hours": "48",
     "lateness_days": "7",
     "max_rejected_ratio": "0.2",
+    "max_filtered_ratio": "1",
 }
-_NUMBERS = {"limit", "overlap_hours", "lateness_days", "max_rejected_ratio"}
+_NUMBERS = {"limit", "overlap_hours", "lateness_days", "max_rejected_ratio", "max_filtered_ratio"}
 
 
 def launch_options() -> list[Option]:

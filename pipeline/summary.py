@@ -15,6 +15,9 @@ from transforms.changes import CHANGES
 from transforms.counts import NAMESPACE
 from transforms.excluded import LISTED, MATCHED
 
+#: Days that a line names.
+_DAYS_TOLD = 7
+
 
 def plan_text(run: Run, inventory: Inventory, where: str) -> str:
     """What will be read and written, and why."""
@@ -28,6 +31,10 @@ def plan_text(run: Run, inventory: Inventory, where: str) -> str:
     ]
     if plan.watermark:
         lines.append(f"  watermark {plan.watermark:%Y-%m-%d %H:%M:%S} UTC")
+    if inventory.last_run and inventory.last_run.unsettled.total:
+        numbers = inventory.last_run.unsettled.numbers
+        days = ", ".join(sorted(numbers)[:_DAYS_TOLD]) + (" …" if len(numbers) > _DAYS_TOLD else "")
+        lines.append(f"  waiting   {sum(numbers.values()):,} sessions for a backfill of {days}")
     if inventory.damage:
         lines.append(f"  note      {inventory.damage}: not used")
     if inventory.absent:
@@ -83,7 +90,8 @@ def summary_text(run: Run, result: PipelineResult, where: str) -> str:
 
 _NOTES = {
     "sessions.oversized": "sessions are oversized: their counts saturate",
-    "sessions.too_old": "sessions have late events that only a backfill settles (listed in the ledger)",
+    "sessions.too_old": "sessions have late events that only a backfill settles (runs.too_old_days says of which days)",
+    "sessions.later_than_overlap": "sessions had events that arrived earlier than --overlap_hours before the watermark",
     "users.without_user_id": "users without a user_id were ignored",
     "users.duplicates": "duplicate users were dropped",
     "users.older_versions": "older versions of users were dropped",

@@ -185,15 +185,15 @@ def test_the_costs_are_the_calculation() -> None:
 def test_the_calculation_by_hand() -> None:
     """A million events a day, step by step."""
     night = costs.Night(1e6)
-    assert costs.DAYS_READ == 1 + 0.25 + 3 + 1
-    assert night.events_read == 5_250_000
+    assert costs.DAYS_READ == 1 + 1 + 3 + 1
+    assert night.events_read == 6_000_000
     assert night.sessions_kept == 4_500_000
     assert night.table_bytes == 4_500_000 * 600 + 450_000 * 400
-    seconds = 5.25 * 28 + 4.5 * 30
+    seconds = 6 * 28 + 4.5 * 30
     assert night.vcpu_hours == pytest.approx(0.3 + seconds / 3600 / 0.6)
     assert night.workers == pytest.approx(night.vcpu_hours * (0.056 + 4 * 0.003557))
-    assert night.shuffle == pytest.approx((5_250_000 * 25 + 4_500_000 * 500) * 2 / 1e9 * 0.011)
-    assert night.reads == pytest.approx((5_250_000 * 1200 + night.table_bytes) / 2**40 * 1.10)
+    assert night.shuffle == pytest.approx((6_000_000 * 25 + 4_500_000 * 500) * 2 / 1e9 * 0.011)
+    assert night.reads == pytest.approx((6_000_000 * 1200 + night.table_bytes) / 2**40 * 1.10)
     assert night.queries == pytest.approx((night.table_bytes + 90e6 * 16) / 2**40 * 6.25)
     assert night.total == pytest.approx(night.workers + night.shuffle + night.reads + night.queries)
     assert night.month == pytest.approx(30 * night.total + night.table_bytes / 2**30 * 0.02)
