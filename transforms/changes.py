@@ -131,6 +131,7 @@ def equal(left: pa.ChunkedArray, right: pa.ChunkedArray) -> npt.NDArray[np.bool_
         # NUL never occurs in a text (transforms.properties), so joined texts are equal only if lists are
         lengths = pc.equal(pc.list_value_length(left), pc.list_value_length(right))
         joined = pc.equal(pc.binary_join(left, "\0"), pc.binary_join(right, "\0"))
-        return np.asarray(pc.and_(lengths, joined).fill_null(False))
-    equal = np.asarray(pc.equal(left, right).fill_null(False))
-    return equal | (np.asarray(pc.is_null(left)) & np.asarray(pc.is_null(right)))
+        same = pc.and_(lengths, joined)
+    else:
+        same = pc.equal(left, right)
+    return np.asarray(same.fill_null(False)) | (np.asarray(pc.is_null(left)) & np.asarray(pc.is_null(right)))
