@@ -12,8 +12,7 @@ from tests.builders import at
 from transforms.choose import Choice, choose, excluded_ids
 from transforms.excluded import Excluded
 from transforms.scope import Scope
-from transforms.session_accumulator import MAX_DISTINCT_IDS
-from transforms.sessions import ARRIVAL
+from transforms.sessions import ARRIVAL, MAX_DISTINCT_IDS
 from transforms.unsettled import UNSETTLED
 
 
