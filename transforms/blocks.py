@@ -18,6 +18,7 @@ import pyarrow as pa
 from apache_beam.pvalue import TaggedOutput
 
 from transforms.elements import at_bundle_end, string_buffers
+from transforms.guard import guarded
 from transforms.ids import canonical_session_id
 from transforms.uuids import Words, hash_texts, mix, parse_uuids
 
@@ -103,6 +104,7 @@ def cut(batch: pa.RecordBatch, blocks: Ints) -> Iterator[tuple[str, bytes]]:
             yield block_name(int(blocks[begin])), pack_rows(batch.slice(begin, end - begin))
 
 
+@guarded("gathering of rows")
 class Gather(beam.DoFn, abc.ABC, Generic[Held]):
     """A step that holds what it is given until there are rows enough to cut, and cuts the rest at the bundle's end."""
 

@@ -15,12 +15,15 @@ import pyarrow as pa
 from apache_beam.coders import BytesCoder, Coder, IterableCoder, TupleCoder, VarIntCoder
 from apache_beam.metrics.metric import Distribution
 
+from transforms.guard import guarded
+
 #: Number of rows, and the rows packed.
 Slice = tuple[int, bytes]
 #: Rows in all, how many there may be before it is pruned, and the slices.
 Accumulator = tuple[int, int, list[bytes]]
 
 
+@guarded("combining of rows")
 @beam.typehints.with_input_types(Slice)
 @beam.typehints.with_output_types(pa.RecordBatch)
 class SetCombineFn(beam.CombineFn, abc.ABC):

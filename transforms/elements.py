@@ -20,6 +20,8 @@ from apache_beam.transforms.window import GlobalWindow
 from apache_beam.typehints.native_type_compatibility import convert_to_beam_type
 from apache_beam.utils.windowed_value import WindowedValue
 
+from transforms.guard import guarded
+
 _CODEC = "zstd"
 """Sessions shrink to about a third; a runner copies every byte of a shuffle several times."""
 
@@ -118,8 +120,11 @@ def flat_map(
     takes: Any = pa.RecordBatch,
     gives: Any = pa.RecordBatch,
 ) -> beam.PTransform:
-    """`beam.FlatMap(function)` with further arguments and enforced types of elements in and out."""
-    bound = functools.partial(_call, function, args)
+    """`beam.FlatMap(function)` with further arguments and enforced types of elements in and out.
+
+    What goes wrong in it is told without the element (`transforms.guard`).
+    """
+    bound = guarded(function.__name__)(functools.partial(_call, function, args))
     return beam.FlatMap(bound).with_input_types(takes).with_output_types(gives)
 
 
@@ -134,38 +139,6 @@ def split(source: PCollection[Any], dofn: beam.DoFn, **types: Any) -> dict[str, 
 
 def _call(function: Callable[..., Iterable[Any]], args: tuple[Any, ...], element: Any) -> Iterable[Any]:
     return function(element, *args)
-
-
-@beam.typehints.with_input_types(tuple[bytes, tuple[Any, ...]])
-@beam.typehints.with_output_types(pa.RecordBatch)
-class ToBatches(beam.DoFn):
-    """(key, other values) → record batches of up to `size` rows, the rest at the bundle's end.
-
-    The key is UTF-8 and the first column of the schema, the values are the others in its order.
-    """
-
-    def __init__(self, schema: pa.Schema, size: int = 16_384) -> None:
-        self._schema, self._size = schema, size
-
-    def start_bundle(self) -> None:
-        """Start with nothing held back."""
-        self._rows: list[tuple[Any, ...]] = []
-
-    def process(self, row: tuple[bytes, tuple[Any, ...]]) -> Iterator[pa.RecordBatch]:
-        """Hold the row back until a batch is full."""
-        key, values = row
-        self._rows.append((key.decode(), *values))
-        if len(self._rows) >= self._size:
-            yield self._batch()
-
-    def finish_bundle(self) -> Iterator[WindowedValue]:
-        """Give what is left."""
-        if self._rows:
-            yield at_bundle_end(self._batch())
-
-    def _batch(self) -> pa.RecordBatch:
-        rows, self._rows = self._rows, []  # a worker keeps the DoFn after its bundles
-        return rows_to_batch(rows, self._schema)
 
 
 def at_bundle_end(value: Any) -> WindowedValue:

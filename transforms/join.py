@@ -18,6 +18,7 @@ from apache_beam.pvalue import PCollection, TaggedOutput
 from transforms.blocks import Gather, Ints, cut, pack_rows, text_blocks, unpack_rows
 from transforms.counts import Count
 from transforms.elements import as_batch, split
+from transforms.guard import guarded
 
 #: What a function on tables may yield: rows, rows for another output, numbers for the ledger, ids for the ledger.
 Result: TypeAlias = pa.Table | tuple[str, pa.Table] | Count | str
@@ -35,6 +36,7 @@ class Side:
     """The block of each key, −1 for a row that has none."""
 
 
+@guarded("dealing of rows")
 @beam.typehints.with_input_types(pa.RecordBatch)
 @beam.typehints.with_output_types(tuple[str, bytes])
 class _Deal(Gather[pa.RecordBatch]):
@@ -54,6 +56,7 @@ class _Deal(Gather[pa.RecordBatch]):
         return cut(batch, self._side.blocks(batch.column(self._side.key), self._blocks))
 
 
+@guarded("dealing of rows")
 def _pack_dealt(dealt: tuple[str, pa.RecordBatch]) -> tuple[str, bytes]:
     return dealt[0], pack_rows(dealt[1])
 
@@ -100,6 +103,7 @@ def _outcome(source: PCollection[Any], dofn: _Dispatching, also: Sequence[str] =
     return Outcome(outputs["rows"], outputs["counts"], outputs["texts"], {name: outputs[name] for name in also})
 
 
+@guarded("joining of rows")
 @beam.typehints.with_input_types(tuple[str, dict[str, Iterable[bytes]]])
 class _CallPerBlock(_Dispatching):
     def __init__(self, function: JoinFunction, sides: Mapping[str, Side], parts: Mapping[str, str]) -> None:
@@ -117,6 +121,7 @@ class _CallPerBlock(_Dispatching):
         yield from self.send(self._function(tables))
 
 
+@guarded("cleaning of rows")
 @beam.typehints.with_input_types(pa.RecordBatch)
 class _CallPerBatch(_Dispatching):
     def __init__(self, function: Callable[[pa.Table], Iterable[Result]]) -> None:

@@ -23,6 +23,7 @@ from transforms.counts import NAMESPACE, Count
 from transforms.elements import collect_less, split
 from transforms.event_sets import EventSet, prune, resolve
 from transforms.events import EventDecoder, layout
+from transforms.guard import guarded
 from transforms.identity import session_ids
 from transforms.metrics import Metrics
 from transforms.scope import Scope
@@ -162,6 +163,7 @@ def _distinct_ids(column: TextColumn, starts: Any, ends: Any) -> pa.ListArray:
     return pa.ListArray.from_arrays(pa.array(offsets.astype(np.int32)), column.values.take(pa.array(every)))
 
 
+@guarded("Decode events")
 @beam.typehints.with_input_types(pa.RecordBatch)
 @beam.typehints.with_output_types(tuple[str, Slice])
 class DecodeBatch(Gather[Columns]):

@@ -32,6 +32,7 @@ from transforms.choose import excluded_ids
 from transforms.counts import Count
 from transforms.elements import at_bundle_end
 from transforms.excluded import Excluded
+from transforms.guard import guarded
 
 #: Everything that a snapshot can hold; what a run does not write is carried over.
 _OUTPUTS = frozenset({"sessions", "persons", "rejected_events", "runs", "sessions_sample", "persons_sample"})
@@ -217,6 +218,7 @@ class LocalWarehouse:
         return [group for group in self._all_groups() if group.needed(plan.scope)]
 
 
+@guarded("staging of rows")
 @beam.typehints.with_input_types(pa.RecordBatch)
 @beam.typehints.with_output_types(Staged)
 class _WriteParquet(beam.DoFn):

@@ -20,6 +20,7 @@ from pipeline.warehouse.batches import BATCH_BYTES, BATCH_ROWS, LONG, rebatch
 from pipeline.warehouse.bigquery.client import told
 from pipeline.warehouse.columns import Columns, count_lost
 from transforms.elements import at_bundle_end
+from transforms.guard import guarded
 
 METHODS = ("DIRECT_READ", "EXPORT", "ARROW")
 #: Streams of an `ARROW` read; the service gives fewer for a small table.
@@ -87,6 +88,7 @@ class ReadTable(beam.PTransform):
         )
 
 
+@guarded("reading of rows")
 @beam.typehints.with_input_types(Any)
 @beam.typehints.with_output_types(pa.RecordBatch)
 class _BatchRows(beam.DoFn):
@@ -122,6 +124,7 @@ class _BatchRows(beam.DoFn):
         return columns.conform(batch, count_lost(columns.table))
 
 
+@guarded("reading of rows")
 @beam.typehints.with_input_types(Source)
 @beam.typehints.with_output_types(str)
 class _OpenStreams(beam.DoFn):
@@ -149,6 +152,7 @@ def open_session(source: Source, streams: int) -> bigquery_storage.ReadSession:
         )
 
 
+@guarded("reading of rows")
 @beam.typehints.with_input_types(str)
 @beam.typehints.with_output_types(pa.RecordBatch)
 class _ReadStream(beam.DoFn):
