@@ -16,6 +16,7 @@ from datetime import UTC, date, datetime, timedelta
 import apache_beam as beam
 import pyarrow as pa
 
+from transforms.guard import guarded
 from transforms.scope import Scope
 
 #: Names of sessions that the ledger lists; their number and their days are complete.
@@ -96,6 +97,7 @@ def unsettled_of(texts: Iterable[str], numbers: Mapping[str, int]) -> Unsettled:
 _Part = tuple[Counter[str], list[str]]
 
 
+@guarded("listing of sessions")
 @beam.typehints.with_input_types(str)
 @beam.typehints.with_output_types(Unsettled)
 class ListUnsettled(beam.CombineFn):
