@@ -9,9 +9,12 @@ import pytest
 
 from tests import builders
 from tests.bigquery.emulators import Emulators, running
+from transforms.events import EventDecoder
 
 _BYSTANDER = "bystander"
 _WHOLE_RUNS = Path(__file__).with_name("end_to_end")
+#: The first decoder of a process raises the recursion limit, and Hypothesis warns when that happens in a test.
+EventDecoder(builders.METRICS)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
