@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import json
+from contextlib import nullcontext
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
+from typing import Any
 
 import pytest
 
 from pipeline.errors import RunError
-from pipeline.ledger import check_rejected, ledger_row
+from pipeline.excluded import digest
+from pipeline.ledger import check_filtered, check_rejected, filtered_ratio, latest_run, ledger_row
 from pipeline.plan import (
+    NOBODY,
+    SEVERAL_LISTS,
     LastRun,
     Plan,
     Request,
@@ -121,3 +127,117 @@ def test_too_many_rejected_rows_are_an_error_with_reasons() -> None:
     check_rejected(row, 0.1)
     with pytest.raises(RunError, match=r"10 of 100 rows were rejected .*uuid_missing 10"):
         check_rejected(row, 0.09)
+
+
+DAY = timedelta(days=1)
+BACKFILL = Request(start_date=date(2026, 1, 5), end_date=date(2026, 1, 7))
+FIRST = datetime(2026, 1, 5, tzinfo=UTC)
+WAITING = replace(
+    LAST,
+    too_old_sessions=["s1", "s2"],
+    too_old_session_days=["2026-01-02", "2026-01-06"],
+    too_old_days='{"2026-01-02": 1, "2026-01-06": 3}',
+)
+
+
+@pytest.mark.parametrize("request_", [Request(), BACKFILL])
+def test_no_run_but_a_full_load_mixes_metric_definitions(request_: Request) -> None:
+    with pytest.raises(RunError, match="metric definitions changed"):
+        make_plan(request_, LAST, now=NOW, metrics_digest="other")
+
+
+@pytest.mark.parametrize("request_", [Request(), BACKFILL, Request(full_load=True)])
+def test_a_list_of_excluded_users_is_not_forgotten(request_: Request) -> None:
+    before = replace(LAST, excluded_digest=digest(frozenset({"a"})))
+    for forgotten in (before, replace(LAST, excluded_digest=SEVERAL_LISTS)):
+        with pytest.raises(RunError, match="--excluded_users"):
+            plan(request_, forgotten)
+    assert plan(request_, replace(LAST, excluded_digest=digest(frozenset())))
+    assert make_plan(request_, before, now=NOW, metrics_digest="digest", excluded_digest=NOBODY)
+    assert digest(frozenset()) == NOBODY
+    assert plan(Request(limit=5), before).mode == "sample"
+
+
+def test_persons_of_another_version_are_made_anew() -> None:
+    assert plan(Request(), replace(LAST, code_version="1")).keeps_persons("1")
+    assert not plan(Request(), replace(LAST, code_version="1")).keeps_persons("2")
+    assert not plan(Request(full_load=True), replace(LAST, code_version="1")).keeps_persons("1")
+    assert not plan(Request(), None).keeps_persons("")
+
+
+def test_a_backfill_reads_its_sessions_to_their_ends() -> None:
+    def end(last: LastRun = LAST, latest_end: datetime | None = None) -> int | None:
+        return make_plan(BACKFILL, last, now=NOW, metrics_digest="digest", latest_end=latest_end).scope.scan_end
+
+    assert end() == micros(FIRST + 3 * DAY) + 1
+    assert end(latest_end=FIRST + DAY) == end()
+    assert end(latest_end=FIRST + 9 * DAY) == micros(FIRST + 9 * DAY) + 1
+    assert end(WAITING) is None  # of a session that waits nobody knows how long it is
+    assert end(replace(WAITING, too_old_days='{"2026-01-02": 1}')) == end()
+
+
+def test_a_backfill_does_not_end_what_a_changed_list_means() -> None:
+    assert plan(BACKFILL).excluded_digest("") == ""
+    assert plan(BACKFILL).excluded_digest("other") == SEVERAL_LISTS
+    assert plan(BACKFILL, None).excluded_digest("other") == "other"
+    assert plan(Request()).excluded_digest("other") == "other"
+
+
+def test_a_changed_list_reaches_back_to_the_sessions_that_it_concerns_and_to_those_that_wait() -> None:
+    def start(last: LastRun, reach_back_to: datetime | None) -> int | None:
+        found = make_plan(Request(), last, now=NOW, metrics_digest="digest", reach_back_to=reach_back_to)
+        return found.scope.scan_start
+
+    assert start(LAST, MARK - 30 * DAY) == micros(MARK - 30 * DAY)
+    assert start(LAST, MARK) == start(LAST, None) == micros(MARK - 5 * DAY)
+    assert start(WAITING, None) == start(LAST, None)
+    assert start(WAITING, MARK) == micros(datetime(2026, 1, 2, tzinfo=UTC))
+
+
+def test_what_waits_is_carried_on_but_not_by_a_full_load() -> None:
+    assert plan(Request(), WAITING).unsettled == WAITING.unsettled
+    assert plan(BACKFILL, WAITING).unsettled == WAITING.unsettled
+    assert plan(Request(full_load=True), WAITING).unsettled == plan(Request()).unsettled == Unsettled()
+    row = ledger_row(run_of(plan(Request(), WAITING)), COUNTS.items(), (), Unsettled(), NOW)
+    assert (row["sessions_too_old"], row["too_old_days"]) == (0, "{}")  # the window begins on the 5th
+    later = replace(WAITING, watermark=MARK + 9 * DAY)
+    row = ledger_row(run_of(plan(Request(), later)), COUNTS.items(), (), Unsettled(), NOW)
+    assert (row["sessions_too_old"], row["too_old_days"]) == (2, '{"2026-01-06": 2}')
+
+
+def test_the_last_run_is_the_end_of_the_chain() -> None:
+    def last(*chain: tuple[str, str | None]) -> str | None:
+        found = latest_run([{"run_id": one, "previous_run_id": before} for one, before in chain])
+        return found and found["run_id"]
+
+    assert last() is None
+    assert last(("2026", None)) == "2026"
+    assert last(("2045", None), ("2026-1", "2045"), ("2026-2", "2026-1")) == "2026-2"
+    assert last(("2045", None), ("2026-1", "2045"), ("2026-2", "2045")) == "2026-2"  # as an earlier version wrote it
+
+
+def test_a_ledger_of_an_earlier_version_lacks_columns() -> None:
+    row = {"run_id": "run-1", "watermark": None, "metrics_digest": "d", "excluded_digest": "", "too_old_days": None}
+    assert LastRun.of(row | {"mode": "full"}) == LastRun("run-1", None, "d", "")
+
+
+@pytest.mark.parametrize(
+    ("library", "before", "stops"),
+    [(96, 0, True), (95, 0, False), (96, 96, False), (96, 95, True), (10, 0, False)],
+)
+def test_nearly_all_rows_of_other_libraries_are_an_error_when_they_were_not_before(
+    library: int, before: int, stops: bool
+) -> None:
+    def row(number: int) -> dict[str, Any]:
+        filtered = json.dumps({"library": number, "outside_scan": 900})
+        return {"mode": "incremental", "rows_read": 1_000, "filtered": filtered}
+
+    last = replace(LAST, rows_read=1_000, filtered=row(before)["filtered"])
+    with pytest.raises(RunError, match="--max_filtered_ratio") if stops else nullcontext():
+        check_filtered(row(library), last, 0.95)
+    check_filtered(row(library), None, 0.95)
+    check_filtered(row(library) | {"mode": "sample"}, last, 0.95)
+
+
+def test_no_rows_are_no_share() -> None:
+    assert filtered_ratio(0, "{}") == filtered_ratio(10, '{"outside_scan": 10}') == 0
