@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Sequence
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions, StandardOptions
 
@@ -18,6 +18,7 @@ from pipeline.options import add_arguments
 
 #: Beam's name of it.
 IN_PROCESS = "FnApiRunner"
+_View = TypeVar("_View", bound=PipelineOptions)
 #: Rows to read from which on several worker processes are faster than one: see benchmarks/README.md.
 MANY_ROWS = 3_000_000
 _MOST_WORKERS = 8
@@ -46,6 +47,18 @@ class _Parser(argparse.ArgumentParser):
         raise UsageError(f"{message}; see --help")
 
 
+class _Options(PipelineOptions):
+    """Options whose views are made once: Beam asks for several with every transform, and would parse anew each time."""
+
+    def view_as(self, cls: type[_View]) -> _View:
+        """The view of a class; all views share their values, so one is as good as another."""
+        views: dict[type[PipelineOptions], Any] = self.__dict__.setdefault("_views", {})
+        if cls not in views:
+            views[cls] = super().view_as(cls)
+        view: _View = views[cls]
+        return view
+
+
 def parse(argv: Sequence[str]) -> PipelineOptions:
     """The options of a command line.
 
@@ -64,7 +77,7 @@ def parse(argv: Sequence[str]) -> PipelineOptions:
     add_arguments(own)
     known, others = own.parse_known_args(list(argv))
     _refuse_unknown(others)
-    options = PipelineOptions(others, **_plain(vars(known)))
+    options = _Options(others, **_plain(vars(known)))
     standard = options.view_as(StandardOptions)
     if standard.runner in (None, "DirectRunner"):
         standard.runner = IN_PROCESS

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from pipeline.errors import RunError
 from pipeline.tables import Table
 from pipeline.warehouse.base import Problem
-from pipeline.warehouse.batches import BATCH_BYTES, BATCH_ROWS, LONG, cut, rebatch
+from pipeline.warehouse.batches import BATCH_BYTES, BATCH_ROWS, LONG, ahead, cut, rebatch
 from pipeline.warehouse.columns import Columns, Found, Lost, bind, count_lost
 from transforms.elements import flat_map
 
@@ -146,7 +146,7 @@ def _conformed(shard: Shard, table: Table, label: str, lost: Lost | None) -> Ite
     for path, indices in shard.pieces:
         file = open_file(path, label)
         columns = columns_of(file, path, table, label)
-        for raw in _raw_batches(file, (path, indices), columns, label):
+        for raw in ahead(_raw_batches(file, (path, indices), columns, label)):
             if left is not None:
                 raw = raw.slice(0, left)
                 left -= raw.num_rows

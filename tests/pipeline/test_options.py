@@ -6,6 +6,7 @@ import os
 from datetime import date
 
 import pytest
+from apache_beam.options.pipeline_options import DirectOptions
 
 from pipeline.command_line import MANY_ROWS, choose_shuffles, choose_workers, parse
 from pipeline.errors import UsageError
@@ -130,3 +131,13 @@ def test_help_teaches(capsys: pytest.CaptureFixture[str]) -> None:
     assert "examples:" in told
     for option in OPTIONS:
         assert f"--{option.name}" in told
+
+
+def test_a_view_of_the_options_is_made_once_and_shares_its_values() -> None:
+    options = parse(["--direct_num_workers=3", "--limit", "7"])
+    direct = options.view_as(DirectOptions)
+    assert options.view_as(DirectOptions) is direct
+    assert direct.direct_num_workers == 3
+    direct.direct_num_workers = 2
+    assert options.get_all_options()["direct_num_workers"] == 2
+    assert parse([]).view_as(DirectOptions).direct_num_workers == 1
