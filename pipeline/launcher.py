@@ -25,6 +25,7 @@ from pipeline.dataflow import is_dataflow, submission_told, submitted_text
 from pipeline.errors import RunError, UsageError, cause_of
 from pipeline.excluded import digest, load_excluded
 from pipeline.graph import build
+from pipeline.marks import marks
 from pipeline.options import BIGQUERY, Settings, settings_of
 from pipeline.plan import make_plan
 from pipeline.progress import Progress
@@ -128,12 +129,14 @@ def _plan(settings: Settings, warehouse: Warehouse, metrics: Metrics, excluded: 
     if inventory.damage and not anew:
         raise RunError(f"{inventory.damage}; {REMEDY}")
     days = settings.request.days
+    excluded_marks = marks(excluded, warehouse.user_accounts(excluded))
     plan = make_plan(
         settings.request,
         inventory.last_run,
         now=started_at,
         metrics_digest=metrics.digest,
         excluded_digest=None if settings.excluded_users is None else digest(excluded),
+        excluded_marks=excluded_marks,
         reach_back_to=None if anew else _reach_back(warehouse, inventory, excluded),
         latest_end=None if days is None else warehouse.latest_end(*days),
     )
@@ -144,6 +147,7 @@ def _plan(settings: Settings, warehouse: Warehouse, metrics: Metrics, excluded: 
         scan=warehouse.scan(plan),
         metrics_digest=metrics.digest,
         excluded_digest=digest(excluded),
+        excluded_marks=excluded_marks,
         max_rejected_ratio=settings.max_rejected_ratio,
         max_filtered_ratio=settings.max_filtered_ratio,
         code_version=__version__,

@@ -69,6 +69,7 @@ def ledger_row(
         "seconds": (published_at - run.started_at).total_seconds(),
         "metrics_digest": run.metrics_digest,
         "excluded_digest": run.plan.excluded_digest(run.excluded_digest),
+        "excluded_marks": run.plan.excluded_marks(run.excluded_marks),
         "code_version": run.code_version,
         "options": json.dumps(dict(run.options), sort_keys=True),
     }

@@ -15,6 +15,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any, Literal
 
 from pipeline.errors import RunError
+from pipeline.marks import NO_MARKS, accounts_changed, together
 from transforms.scope import Scope
 from transforms.unsettled import Unsettled
 from transforms.watermark import watermark
@@ -41,6 +42,8 @@ class LastRun:
     metrics_digest: str
     excluded_digest: str
     code_version: str = ""
+    excluded_marks: str = NO_MARKS
+    """See `pipeline.marks`."""
     rows_read: int = 0
     filtered: str = "{}"
     """JSON: rows left out by reason."""
@@ -120,6 +123,14 @@ class Plan:
             return digest
         return SEVERAL_LISTS
 
+    def excluded_marks(self, marks: str) -> str:
+        """The same for `pipeline.marks`; an id that was taken off is remembered until a full load brings back what it
+        has hidden."""
+        if self.scope.is_full or self.previous is None:
+            return marks
+        before = self.previous.excluded_marks
+        return together(marks, before) if self.mode == "backfill" else together(before, marks)
+
 
 def make_plan(
     request: Request,
@@ -128,6 +139,7 @@ def make_plan(
     now: datetime,
     metrics_digest: str,
     excluded_digest: str | None = None,
+    excluded_marks: str = NO_MARKS,
     reach_back_to: datetime | None = None,
     latest_end: datetime | None = None,
 ) -> Plan:
@@ -139,6 +151,7 @@ def make_plan(
       now: the run's clock; later arrivals are no evidence for the watermark.
       metrics_digest: of the metric definitions this run uses.
       excluded_digest: of the list of excluded users, None when no list was given.
+      excluded_marks: of that list and the accounts of today, see `pipeline.marks`.
       reach_back_to: start of the earliest published session that must be aggregated again whatever
         arrived (one of its distinct ids was excluded since).
       latest_end: end of the published sessions that start in the days of a backfill.
@@ -167,6 +180,9 @@ def make_plan(
         return Plan("backfill", _backfill(request.days, previous, latest_end), reason, previous)
     if previous is None or previous.watermark is None:
         return Plan("full", everything, "first run: nothing is published yet", previous)
+    if accounts_changed(previous.excluded_marks, excluded_marks):
+        # whose sessions are left out changed, and no table remembers the events that were left out
+        return Plan("full", everything, "the accounts of excluded users changed", previous)
     new_from = previous.watermark - request.overlap
     undated_from = min(new_from, previous.watermark - request.lateness)
     start = micros(new_from - request.lateness - MAX_SESSION)

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from apache_beam.metrics.metric import MetricsFilter
 from apache_beam.runners.runner import PipelineResult
 
+from pipeline.marks import taken_off
 from pipeline.plan import from_micros
 from pipeline.warehouse.base import Inventory, Run
 from pipeline.warehouse.columns import LOST, UNREADABLE
@@ -35,6 +36,12 @@ def plan_text(run: Run, inventory: Inventory, where: str) -> str:
         numbers = inventory.last_run.unsettled.numbers
         days = ", ".join(sorted(numbers)[:_DAYS_TOLD]) + (" …" if len(numbers) > _DAYS_TOLD else "")
         lines.append(f"  waiting   {sum(numbers.values()):,} sessions for a backfill of {days}")
+    if plan.previous and not plan.scope.is_full:
+        off = taken_off(plan.previous.excluded_marks, run.excluded_marks)
+        if off:
+            lines.append(
+                f"  note      {off:,} ids were taken off --excluded_users: --full_load brings back who they hid"
+            )
     if inventory.damage:
         lines.append(f"  note      {inventory.damage}: not used")
     if inventory.absent:

@@ -246,6 +246,7 @@ RUNS = Table(
             _column("seconds", FLOAT, "Between them.", required=True),
             _column("metrics_digest", TEXT, "Of the metric definitions.", required=True),
             _column("excluded_digest", TEXT, "Of the excluded ids.", required=True),
+            _column("excluded_marks", TEXT, "JSON: a few bits of each excluded id, which tell what changed."),
             _column("code_version", TEXT, "Version of this pipeline.", required=True),
             _column("options", TEXT, "JSON: the options given.", required=True),
         ]

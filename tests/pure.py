@@ -17,6 +17,7 @@ import pyarrow as pa
 from pipeline import tables
 from pipeline.excluded import digest
 from pipeline.ledger import latest_run, ledger_row
+from pipeline.marks import marks
 from pipeline.plan import LastRun, Plan, Request, make_plan
 from pipeline.warehouse.base import Run, Scan
 from tests.builders import events_batch, facts_of_slices, slices_of
@@ -78,12 +79,14 @@ class Model:
     ) -> Plan:
         """One run over all rows that have arrived so far; a source of rows, not files, so nothing is pruned."""
         request = request or Request()
+        excluded_marks = marks(self.excluded, [(user["user_id"], user.get("phoneNumber")) for user in users])
         plan = make_plan(
             request,
             self.last,
             now=self.clock,
             metrics_digest=self.metrics.digest,
             excluded_digest=digest(self.excluded),
+            excluded_marks=excluded_marks,
             reach_back_to=self._reach_back(),
             latest_end=self._latest_end(request),
         )
@@ -125,6 +128,7 @@ class Model:
             self.code_version,
             {},
             (),
+            excluded_marks=excluded_marks,
         )
         row = ledger_row(described, self.counts.items(), arrivals, unsettled, self.clock)
         assert self.counts.get("sessions.too_old", 0) == len(texts)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
 import apache_beam as beam
 
+from pipeline.marks import NO_MARKS
 from pipeline.plan import LastRun, Plan, partitions_for, session_blocks_for
 from pipeline.tables import Table
 from transforms.changes import Stamp
@@ -78,6 +79,8 @@ class Run:
     keeps_persons: bool = False
     """Whether published persons whose sessions are all as they were need not be aggregated again."""
     max_filtered_ratio: float = 1.0
+    excluded_marks: str = NO_MARKS
+    """See `pipeline.marks`."""
 
     @property
     def stamp(self) -> Stamp:
@@ -142,6 +145,9 @@ class Warehouse(Protocol):
 
     def is_published(self, run: Run) -> bool:
         """Whether readers see what this run has written, as far as the warehouse can tell."""
+
+    def user_accounts(self, excluded: frozenset[str]) -> Iterable[tuple[str | None, str | None]]:
+        """(user_id, phone number) of users, at least of those that an excluded id stands for, in all their versions."""
 
     def earliest_session_with(self, distinct_ids: frozenset[str]) -> datetime | None:
         """Start of the earliest published session that may have one of these ids among several, None for none."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import uuid
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -23,7 +24,7 @@ from pipeline.tables import Table
 from pipeline.warehouse.base import Inventory, Problem, Run, Scan, Staged
 from pipeline.warehouse.folders import files_of, unread_text
 from pipeline.warehouse.ledger_files import all_rows, read_ledger, write_ledger
-from pipeline.warehouse.parquet import ReadParquet, problems_in, rows_told, shards, table_shards
+from pipeline.warehouse.parquet import ReadParquet, problems_in, read_shard, rows_told, shards, table_shards
 from pipeline.warehouse.published import ReadPublished, damage, read_columns
 from pipeline.warehouse.row_groups import RowGroup, row_groups
 from pipeline.warehouse.snapshots import Snapshots
@@ -155,6 +156,15 @@ class LocalWarehouse:
     def is_published(self, run: Run) -> bool:
         """See `base.Warehouse`."""
         return self.snapshots.is_published(run.run_id)
+
+    def user_accounts(self, excluded: frozenset[str]) -> Iterator[tuple[str | None, str | None]]:
+        """See `base.Warehouse`; all users, from two columns."""
+        if excluded:
+            two = pa.schema([tables.USERS.schema.field(name) for name in ("user_id", "phoneNumber")])
+            users, label = dataclasses.replace(tables.USERS, schema=two), self._label(tables.USERS)
+            for shard in table_shards(files_of(self._folder(users)), label):
+                for batch in read_shard(shard, users, label):
+                    yield from zip(*(column.to_pylist() for column in batch.columns), strict=True)
 
     def earliest_session_with(self, distinct_ids: frozenset[str]) -> datetime | None:
         """See `base.Warehouse`."""

@@ -73,6 +73,7 @@ def statements() -> dict[str, str]:
         "committed": sql.committed(RUNS, "run-2"),
         "count_late": sql.count_late(EVENTS, INCREMENTAL, TIMES) or "",
         "latest_end": sql.latest_end("`project-x.out.sessions`", DAY, DAY + timedelta(days=1)),
+        "accounts": sql.accounts("`p.firebase.users`", "`user_id`", "`PHONENUMBER`", ["u-1", "it's"], ["12015550100"]),
         "earliest_with": sql.earliest_with("`project-x.out.sessions`", ["+12015550100", "it's"]),
     }
 

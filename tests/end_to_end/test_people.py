@@ -183,9 +183,30 @@ def test_a_user_id_excludes_the_person_of_all_their_accounts(warehouse: Path) ->
     assert_as_expected(warehouse, ("u-new",))
 
 
-def test_who_is_taken_off_the_list_comes_back_with_a_full_load(warehouse: Path) -> None:
+def test_an_excluded_account_that_changes_makes_the_next_run_a_full_load(warehouse: Path) -> None:
+    options = excluding(warehouse, PHONE)
+    assert run(warehouse, *options) == 0
+    put_users(warehouse, {**OLD, "phoneNumber": None}, NEW, {**BOB, "fullName": "Bob Other"})
+    assert run(warehouse, *options) == 0
+    assert ledger(warehouse)[-1]["mode"] == "full"
+    assert owners(warehouse) == {"bob": "u-bob", "nobody": "anon-2", "old": "u-old"}
+    assert_as_expected(warehouse, (PHONE,))
+    put_users(warehouse, {**OLD, "phoneNumber": None}, NEW)
+    assert run(warehouse, *options) == 0
+    assert ledger(warehouse)[-1]["mode"] == "incremental"
+    assert_as_expected(warehouse, (PHONE,))
+
+
+def test_who_is_taken_off_the_list_comes_back_with_a_full_load(
+    warehouse: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     before = tables_of(warehouse)
-    assert run(warehouse, *excluding(warehouse, PHONE)) == 0
+    assert run(warehouse, *excluding(warehouse, PHONE, "u-none")) == 0
+    assert "taken off" not in capsys.readouterr().out
+    for _ in range(2):
+        assert run(warehouse, *excluding(warehouse, "u-none")) == 0
+        assert "1 ids were taken off --excluded_users: --full_load brings back" in capsys.readouterr().out
     assert run(warehouse, "--full_load", *excluding(warehouse)) == 0
+    assert "taken off" not in capsys.readouterr().out
     assert tables_of(warehouse) == before
     assert published(warehouse, "rejected_events").num_rows == 6

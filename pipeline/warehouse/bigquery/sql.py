@@ -210,6 +210,32 @@ def count_days(staging: str, column: str) -> str:
     return f"SELECT COUNT(DISTINCT DATE({column})) AS number FROM {staging}"
 
 
+def digits_of(column: str) -> str:
+    """The digits of a phone number without the zeros before them, which is less than its normal form, but SQL."""
+    return f"LTRIM(REGEXP_REPLACE({column}, r'[^0-9]', ''), '0')"
+
+
+def accounts(users: str, user_id: str, phone: str, ids: Sequence[str], digits: Sequence[str]) -> str:
+    """(user_id, phone) of the users with one of these ids or phone numbers, and of those who share one.
+
+    Args:
+      users: the table.
+      user_id: its column.
+      phone: the same; NULL for none.
+      ids: user ids.
+      digits: phone numbers, as `digits_of` gives them.
+    """
+    listed = f"user_id IN UNNEST({literal(list(ids), tables.TEXTS)})"
+    numbered = f"digits IN UNNEST({literal(list(digits), tables.TEXTS)})"
+    return (
+        f"WITH users AS (SELECT user_id, phone, {digits_of('phone')} AS digits FROM (SELECT CAST({user_id} AS STRING) "
+        f"AS user_id, CAST({phone} AS STRING) AS phone FROM {users}))"
+        f", listed AS (SELECT user_id, digits FROM users WHERE {listed} OR {numbered})\n"
+        f"SELECT DISTINCT user_id, phone FROM users WHERE user_id IN (SELECT user_id FROM listed) OR digits IN "
+        f"(SELECT digits FROM listed WHERE digits != '')"
+    )
+
+
 def publish_script(
     changes: Mapping[str, tuple[Table, str, int]],
     fence: Fence,

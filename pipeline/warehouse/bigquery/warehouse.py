@@ -208,6 +208,23 @@ class BigQueryWarehouse:
             return self._client.number(sql.committed(self._runs, run.run_id)) > 0
         return False
 
+    def user_accounts(self, excluded: frozenset[str]) -> list[tuple[str | None, str | None]]:
+        """See `base.Warehouse`."""
+        columns = self._columns.get(self._label(tables.USERS))
+        if not excluded or columns is None:
+            return []
+        name = self._client.name(self._at.firebase, tables.USERS.name)
+        phone = columns.sources.get("phoneNumber")
+        ids, found = sorted(excluded), set[tuple[str | None, str | None]]()
+        for start in range(0, len(ids), _IDS_A_QUERY):
+            some = ids[start : start + _IDS_A_QUERY]
+            # never an empty list, which would have no type: no number has the digits "-"
+            digits = sorted({re.sub(r"[^0-9]", "", one).lstrip("0") or "-" for one in some})
+            sources = f"`{columns.sources['user_id']}`", f"`{phone}`" if phone else "NULL"
+            rows = self._client.rows(sql.accounts(name, *sources, some, digits))
+            found |= {(row["user_id"], row["phone"]) for row in rows}
+        return sorted(found, key=str)
+
     def earliest_session_with(self, distinct_ids: frozenset[str]) -> datetime | None:
         """See `base.Warehouse`."""
         if not distinct_ids or self._client.table(self._at.aggregated, "sessions") is None:

@@ -1,0 +1,2 @@
+WITH users AS (SELECT user_id, phone, LTRIM(REGEXP_REPLACE(phone, r'[^0-9]', ''), '0') AS digits FROM (SELECT CAST(`user_id` AS STRING) AS user_id, CAST(`PHONENUMBER` AS STRING) AS phone FROM `p.firebase.users`)), listed AS (SELECT user_id, digits FROM users WHERE user_id IN UNNEST(["u-1", "it's"]) OR digits IN UNNEST(["12015550100"]))
+SELECT DISTINCT user_id, phone FROM users WHERE user_id IN (SELECT user_id FROM listed) OR digits IN (SELECT digits FROM listed WHERE digits != '')
