@@ -9,7 +9,7 @@ from uuid import UUID
 
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.tables import BOOLEAN, FLOAT, INTEGER, TEXT, TEXTS, TIMESTAMP
@@ -211,6 +211,7 @@ def test_of_the_events_the_kind_of_a_value_does_not_change(kind: pa.DataType, wa
     assert cast_for(kind, wanted, needed=False) is not None
 
 
+@settings(deadline=None)
 @given(st.lists(st.one_of(st.none(), st.binary(max_size=20))))
 def test_any_bytes_become_text(values: list[bytes | None]) -> None:
     for column in (pa.array(values, pa.binary()), not_utf8(*values)):
@@ -221,6 +222,7 @@ def test_any_bytes_become_text(values: list[bytes | None]) -> None:
                 assert "�" in text or UUID(text).bytes == raw
 
 
+@settings(deadline=None)
 @given(st.lists(st.one_of(st.none(), st.integers(-(2**63), 2**63 - 1), st.floats(), st.text()), min_size=1))
 def test_no_value_of_an_optional_table_is_an_error(values: list[Any]) -> None:
     for kind in (pa.int64(), pa.float64(), pa.string(), pa.timestamp("s"), pa.timestamp("ns")):

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from pipeline import tables
@@ -49,6 +49,7 @@ scopes = st.one_of(
 rows_of_group = st.lists(st.tuples(st.none() | moments, st.none() | moments), min_size=1, max_size=6)
 
 
+@settings(deadline=None)  # it writes files
 @given(scopes, rows_of_group, st.sampled_from(["us", "ns", "ms"]), st.booleans(), st.booleans())
 @example(WINDOW, [(NOW - 30 * DAY, NOW - 30 * DAY), (NOW, None)], "us", True, True)
 @example(WINDOW, [(NOW - 30 * DAY, None), (None, None)], "us", True, True)
