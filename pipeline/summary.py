@@ -86,6 +86,11 @@ def summary_text(run: Run, result: PipelineResult, where: str) -> str:
             lines.append(f"  note      column {name.removeprefix(UNREADABLE)} cannot be read: it is null")
         if name.startswith(LOST):
             lines.append(f"  note      {number:,} values of {name.removeprefix(LOST)} cannot be read: they are null")
+    silent = [name.removeprefix(MATCHES) for name, number in counts.items() if name.startswith(MATCHES) and not number]
+    if silent and counts.get("kept", 0) >= _ENOUGH:
+        lines.append(
+            f"  note      no event matches {', '.join(sorted(silent))}: are the names in the metrics file right?"
+        )
     if LISTED in counts:
         listed, matched = counts[LISTED], counts.get(MATCHED, 0)
         lines.append(f"  excluded  {listed:,} ids read, {listed - matched:,} of them match nothing that this run saw")
@@ -95,6 +100,10 @@ def summary_text(run: Run, result: PipelineResult, where: str) -> str:
     return "\n".join([*lines, f"  tables    {where}"])
 
 
+#: Counts of the rows that match a flag or count metric.
+MATCHES = "matches."
+#: Of so many kept rows some match every metric that is declared for a living event.
+_ENOUGH = 1_000
 _NOTES = {
     "sessions.oversized": "sessions are oversized: their counts saturate",
     "sessions.too_old": "sessions have late events that only a backfill settles (runs.too_old_days says of which days)",

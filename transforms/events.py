@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +26,7 @@ from transforms.columns import Columns, Layout, TextColumn, dictionary
 from transforms.elements import string_buffers
 from transforms.excluded import Excluded
 from transforms.ids import canonical_session_ids, meaningless_column
+from transforms.kinds import Kind
 from transforms.metrics import LIBRARY_PROPERTY, SCREEN_PROPERTY, SESSION_PROPERTY, Metrics
 from transforms.properties import PropertyColumns, PropertyDecoder, clean_text, clean_texts, lookup
 from transforms.scope import ARRIVAL_TIME, EVENT_TIME, EVERYTHING, MAX_AHEAD, Scope
@@ -52,6 +54,7 @@ REJECTED = (
     "distinct_id_meaningless",
     "timestamp_missing",
     "timestamp_implausible",
+    "timestamp_too_old",
     "properties_missing",
     "properties_too_long",
     "properties_invalid",
@@ -109,6 +112,8 @@ class DecodedEvents:
     as well."""
     late: pa.RecordBatch
     """`UNSETTLED` of rows that are new but happened before the window: only a backfill settles their sessions."""
+    matches: dict[str, int]
+    """Flag or count metric → kept rows that match it, for every one."""
     counts: Counter[str]
     """read, filtered.<reason>, rejected.<reason>, nulled.<property>."""
     latest: Latest
@@ -152,6 +157,7 @@ class EventDecoder:
         implausible = (stamps < MIN_TIMESTAMP) | (stamps >= MAX_TIMESTAMP)
         implausible |= stamps > arrivals + MAX_AHEAD
         _mark(reason, "timestamp_implausible", implausible)
+        _mark(reason, "timestamp_too_old", stamps < arrivals - self._metrics.max_event_age_days * _DAY)
         texts = batch.column("properties")
         _mark(reason, "properties_missing", _blank(texts))
         _mark(reason, "properties_too_long", np.diff(string_buffers(texts)[0]) > MAX_PROPERTIES if size else _NONE)
@@ -193,9 +199,22 @@ class EventDecoder:
             rejected=_rejected(batch, reason),
             left_out=_pairs(sessions, session_texts, people, reason == _CODE["excluded_user"]),
             late=late_rows(_texts_of(sessions, session_texts, late), stamps[late].tolist()),
+            matches={
+                entry.name: self._matching(entry, numbers)
+                for entry in self._metrics.entries
+                if entry.needs().conditions
+            },
             counts=_counts(reason, columns.nulled, outside),
             latest=latest(plausible),
         )
+
+    def _matching(self, entry: Kind, numbers: dict[str, npt.NDArray[Any]]) -> int:
+        """How many rows match the conditions of a metric."""
+        found = 0
+        for condition in entry.needs().conditions:
+            word, bit = divmod(self._metrics.needs.conditions.index(condition), WORD)
+            found += int(np.count_nonzero(numbers[f"bits{word}"] & np.uint64(1 << bit)))
+        return found
 
     def _bits(self, names: TextColumn, columns: PropertyColumns) -> Iterator[npt.NDArray[np.uint64]]:
         """A column for every 64 conditions; each different name and screen is looked at once, not each row."""
@@ -286,6 +305,7 @@ def _bits(holds: Iterable[bool]) -> int:
     return sum(value << bit for bit, value in enumerate(holds))
 
 
+_DAY = 86_400_000_000
 _NONE = np.zeros(0, bool)
 _ZERO = np.uint64(0)
 _REASONS = (*REJECTED, *FILTERED)

@@ -23,7 +23,7 @@ from transforms.kinds import KINDS, WANTED, Count, Flag, Kind, Needs, RollUp, fl
 
 PropertyType = Literal["text", "number", "present"]
 
-_TOP_KEYS = {"libraries", "max_events_per_session", "engaged_by", "engagement_flags", "metrics"}
+_TOP_KEYS = {"libraries", "max_events_per_session", "max_event_age_days", "engaged_by", "engagement_flags", "metrics"}
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,99}")
 #: Fields of a kind that an entry does not give itself.
 _FILLED_IN = frozenset({"name", "counted"})
@@ -53,6 +53,8 @@ class Metrics:
     libraries: frozenset[str] | None
     """`$lib` values whose events are used; None for any."""
     max_events_per_session: int
+    max_event_age_days: int
+    """Events that arrived later than this after they happened have a wrong clock: they are rejected."""
     engaged_by: tuple[str, ...]
     engagement_flags: tuple[str, ...]
 
@@ -100,6 +102,7 @@ class Metrics:
         content = {
             "libraries": sorted(self.libraries) if self.libraries is not None else "*",
             "max_events_per_session": self.max_events_per_session,
+            "max_event_age_days": self.max_event_age_days,
             "engaged_by": self.engaged_by,
             "engagement_flags": self.engagement_flags,
             "entries": [{**msgspec.to_builtins(entry), "description": ""} for entry in self.entries],
@@ -165,13 +168,13 @@ def parse_metrics(text: str) -> Metrics:
     if not isinstance(table, dict) or not table:
         raise MetricsError("no metrics: add at least one [metrics.NAME] entry")
     libraries = _texts(raw, "libraries", "the file", default=["posthog-react-native"])
-    limit = raw.get("max_events_per_session", 100_000)
-    if not _is_int(limit) or not 1 <= limit <= 1_000_000:
-        raise MetricsError(f"max_events_per_session: {limit!r} is not a whole number from 1 to 1000000")
+    limit = _whole(raw, "max_events_per_session", 100_000, 1_000_000)
+    oldest = _whole(raw, "max_event_age_days", 1_825, 36_500)
     metrics = Metrics(
         entries=_resolved(tuple(_entry(name, value) for name, value in table.items())),
         libraries=None if "*" in libraries else frozenset(libraries),
         max_events_per_session=limit,
+        max_event_age_days=oldest,
         engaged_by=_texts(raw, "engaged_by", "the file", default=[]),
         engagement_flags=_texts(raw, "engagement_flags", "the file", default=[]),
     )
@@ -247,6 +250,13 @@ def _checked(table: Mapping[str, Any], key: str, where: str, valid: Callable[[An
 def _texts(table: Mapping[str, Any], key: str, where: str, default: list[str] | None = None) -> tuple[str, ...]:
     value = _checked(table, key, where, _is_texts, "a non-empty list of texts")
     return tuple(default or ()) if value is None else tuple(value)
+
+
+def _whole(table: Mapping[str, Any], key: str, default: int, most: int) -> int:
+    value: int = table.get(key, default)
+    if not _is_int(value) or not 1 <= value <= most:
+        raise MetricsError(f"{key}: {value!r} is not a whole number from 1 to {most}")
+    return value
 
 
 def _is_int(value: Any) -> bool:

@@ -198,6 +198,8 @@ class DecodeBatch(Gather[Columns]):
             yield TaggedOutput(self.REJECTED, events.rejected)
         for count in events.counts.items():
             yield TaggedOutput(self.COUNTS, count)
+        for name, number in events.matches.items():
+            yield TaggedOutput(self.COUNTS, (f"matches.{name}", number))
         if events.latest:
             yield TaggedOutput(self.ARRIVALS, events.latest)
         if events.left_out:

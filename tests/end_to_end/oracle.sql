@@ -54,6 +54,7 @@ select
         when timestamp is null then 'rejected.timestamp_missing'
         when timestamp < timestamptz '2015-01-01 00:00:00+00' or timestamp >= timestamptz '2050-01-01 00:00:00+00'
             or timestamp > bq_ingested_timestamp + interval 24 hour then 'rejected.timestamp_implausible'
+        when timestamp < bq_ingested_timestamp - interval 1825 day then 'rejected.timestamp_too_old'
         when is_blank then 'rejected.properties_missing'
         when props is null then 'rejected.properties_invalid'
         when not coalesce(({libraries}), false) then 'filtered.library'

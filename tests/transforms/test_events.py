@@ -191,3 +191,21 @@ def test_more_conditions_than_one_word_holds() -> None:
     assert all(row[f"f{n}"] for n in range(130))
     [row] = facts_of_slices(slices_of(kept.take(np.array([64, 129])), metrics), metrics).to_pylist()
     assert [n for n in range(130) if row[f"f{n}"]] == [64, 129]
+
+
+def test_events_that_arrive_years_later_have_a_wrong_clock() -> None:
+    days = METRICS.max_event_age_days
+    late = {**GOOD, "bq_ingested_timestamp": at(1 + 86_400 * days)}
+    assert decode(late).counts == {"read": 1}
+    later = {**GOOD, "bq_ingested_timestamp": at(2 + 86_400 * days)}
+    assert decode(later).counts == {"read": 1, "rejected.timestamp_too_old": 1}
+    assert decode({**GOOD, "bq_ingested_timestamp": None}).counts == {"read": 1}
+
+
+def test_how_many_rows_match_a_metric_is_told_also_when_it_is_none() -> None:
+    rows = [event(1, name="view_event"), event(2, name="view_event"), event(3, lib="web", name="join_event")]
+    matches = decode(*rows).matches
+    assert (matches["viewed_event"], matches["joined_event"], matches["screen_count"]) == (2, 0, 0)
+    assert set(matches) == {*METRICS.flags, "autocapture_count", "screen_count", "scroll_event_count"} - {
+        "created_event"
+    }
