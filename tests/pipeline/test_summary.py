@@ -41,6 +41,19 @@ def test_the_summary_adds_up_and_says_where_to_look(tmp_path: Path, capfd: pytes
         assert part in told
 
 
+def test_a_metric_that_no_event_matches_is_told_in_a_large_run(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_events(tmp_path, [event(n, name="view_event") for n in range(5)])
+    assert run(tmp_path) == 0
+    assert "no event matches" not in capfd.readouterr().out
+    monkeypatch.setattr(summary, "_ENOUGH", 5)
+    assert run(tmp_path, "--full_load") == 0
+    [line] = [line for line in capfd.readouterr().out.splitlines() if "no event matches" in line]
+    assert "joined_event" in line
+    assert "viewed_event" not in line
+
+
 def test_progress_tells_rows_and_rate() -> None:
     assert progress_text(500, 2_000, 2) == "500 of 2,000 events read (25%), 250 a second"
     assert progress_text(2_000, 2_000, 2).startswith("2,000 events read; joining")
