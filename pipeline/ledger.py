@@ -15,6 +15,11 @@ from transforms.counts import Count
 from transforms.unsettled import Unsettled
 from transforms.watermark import Latest
 
+#: A row of the ledger, by column.
+Row = Mapping[str, Any]
+#: Tables that later runs are built upon.
+MEMORY = ("sessions", "persons", "rejected_events")
+_STAYS = tuple(change for change in CHANGES if change != "deleted")
 _OWN_COLUMNS = ("read", "kept", "duplicates", "sessions.too_old")
 _OUTSIDE = "outside_scan"
 
@@ -132,6 +137,14 @@ def latest_run(rows: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
     followed = {row["previous_run_id"] for row in rows}
     ends = [row for row in rows if row["run_id"] not in followed]
     return max(ends, key=lambda row: str(row["run_id"]), default=None)
+
+
+def rows_after(row: Row) -> dict[str, int]:
+    """The rows of each table of `MEMORY` after a run, from its row of the ledger."""
+    notes = json.loads(row["notes"])
+    return {
+        name: sum(row.get(f"{name}_{change}", notes.get(f"{name}.{change}", 0)) for change in _STAYS) for name in MEMORY
+    }
 
 
 def _check_sum(row: Mapping[str, Any]) -> None:

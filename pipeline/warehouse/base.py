@@ -15,6 +15,7 @@ from pipeline.tables import Table
 from transforms.changes import Stamp
 from transforms.counts import Count
 
+DAMAGED = "the published tables are damaged"
 #: What helps when published tables are not as their run left them.
 REMEDY = "restore them from a backup, or make them anew with --full_load"
 

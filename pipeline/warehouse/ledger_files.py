@@ -6,23 +6,21 @@ that it writes a bounded number of rows and links the full files as they are.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline import tables
+from pipeline.ledger import Row
 from pipeline.warehouse.snapshots import link_or_copy
 
 #: Rows of a file that is full.
 FULL = 1_000
 #: Columns that a later version has added are null in older rows.
 _SCHEMA = pa.schema([field.with_nullable(True) for field in tables.RUNS.schema])
-
-Row = Mapping[str, Any]
 
 
 @dataclass(frozen=True)

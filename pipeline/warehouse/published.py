@@ -7,29 +7,23 @@ every page has a checksum, which shows when it is read.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import apache_beam as beam
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.errors import RunError
+from pipeline.ledger import MEMORY, Row, rows_after
 from pipeline.tables import Table
-from pipeline.warehouse.base import REMEDY
+from pipeline.warehouse.base import DAMAGED, REMEDY
 from pipeline.warehouse.folders import files_of
-from pipeline.warehouse.ledger_files import LedgerFile, Row
+from pipeline.warehouse.ledger_files import LedgerFile
 from pipeline.warehouse.parquet import Shard, read_shard, table_shards
 from pipeline.warehouse.snapshots import Snapshots
-from transforms.changes import CHANGES
 from transforms.elements import flat_map
-
-#: Tables that later runs are built upon, and whose rows the ledger knows.
-_MEMORY = ("sessions", "persons", "rejected_events")
-_STAYS = tuple(change for change in CHANGES if change != "deleted")
 
 
 def damage(snapshots: Snapshots, ledger: Sequence[LedgerFile], last: Row | None) -> str | None:
@@ -41,7 +35,7 @@ def damage(snapshots: Snapshots, ledger: Sequence[LedgerFile], last: Row | None)
       last: the row of the run that was published last.
     """
     what = _damage(snapshots, ledger, last)
-    return f"the published tables are damaged: {what}" if what else None
+    return f"{DAMAGED}: {what}" if what else None
 
 
 def _damage(snapshots: Snapshots, ledger: Sequence[LedgerFile], last: Row | None) -> str | None:
@@ -52,9 +46,9 @@ def _damage(snapshots: Snapshots, ledger: Sequence[LedgerFile], last: Row | None
         if file.rows is None:
             return f"{file.path} cannot be read"
     if last is None:
-        there = [name for name in _MEMORY if (current / name).exists()]
+        there = [name for name in MEMORY if (current / name).exists()]
         return f"{current / 'runs'} has no row, but there is {there[0]}" if there else None
-    for name, wanted in _rows_by(last).items():
+    for name, wanted in rows_after(last).items():
         found = 0
         for path in files_of(current / name):
             try:
@@ -64,16 +58,6 @@ def _damage(snapshots: Snapshots, ledger: Sequence[LedgerFile], last: Row | None
         if found != wanted:
             return f"{current / name} has {found:,} rows, {wanted:,} were published"
     return None
-
-
-def _rows_by(row: Row) -> dict[str, int]:
-    """The rows of each table after a run, as its row in the ledger says."""
-    counts = {f"{name}.{change}": row[f"{name}_{change}"] for name in _MEMORY[:2] for change in _STAYS}
-    notes: dict[str, Any] = json.loads(row["notes"])
-    return {
-        name: sum(counts.get(f"{name}.{change}", notes.get(f"{name}.{change}", 0)) for change in _STAYS)
-        for name in _MEMORY
-    }
 
 
 def read_columns(path: Path, columns: Sequence[str]) -> pa.Table:
@@ -135,4 +119,4 @@ def _read(shard: Shard, table: Table, label: str) -> Iterator[pa.RecordBatch]:
 
 
 def _unreadable(path: Path) -> str:
-    return f"the published tables are damaged: {path} cannot be read; {REMEDY}"
+    return f"{DAMAGED}: {path} cannot be read; {REMEDY}"

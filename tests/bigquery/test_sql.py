@@ -70,6 +70,7 @@ def statements() -> dict[str, str]:
         "broken_fence": sql.broken_fence("`project-x.out.run_fence`", RUNS),
         "mend_fence": sql.mend_fence("`project-x.out.run_fence`", RUNS),
         "last_run": sql.last_run(RUNS),
+        "count_rows": sql.count_rows({"sessions": "`project-x.out.sessions`", "persons": "`project-x.out.persons`"}),
         "committed": sql.committed(RUNS, "run-2"),
         "count_late": sql.count_late(EVENTS, INCREMENTAL, TIMES) or "",
         "latest_end": sql.latest_end("`project-x.out.sessions`", DAY, DAY + timedelta(days=1)),

@@ -173,6 +173,11 @@ def _latest(runs: str) -> str:
     return f"(SELECT IFNULL(MAX(run_id), '') FROM {runs} WHERE run_id NOT IN ({followed}))"
 
 
+def count_rows(names: Mapping[str, str]) -> str:
+    """One row: the number of rows of each table, under its name. Free of charge."""
+    return f"SELECT {', '.join(f'(SELECT COUNT(*) FROM {table}) AS {name}' for name, table in names.items())}"
+
+
 def committed(runs: str, run_id: str) -> str:
     """Whether a run is in the ledger: one row, one number."""
     return f"SELECT COUNT(*) AS number FROM {runs} WHERE run_id = {literal(run_id, tables.TEXT)}"

@@ -16,9 +16,10 @@ import pyarrow as pa
 
 from pipeline import tables
 from pipeline.errors import RunError
+from pipeline.ledger import MEMORY, Row, rows_after
 from pipeline.plan import LastRun, Plan
 from pipeline.tables import Table
-from pipeline.warehouse.base import Inventory, Problem, Run, Scan, Staged
+from pipeline.warehouse.base import DAMAGED, Inventory, Problem, Run, Scan, Staged
 from pipeline.warehouse.bigquery import sql
 from pipeline.warehouse.bigquery.announce import announce
 from pipeline.warehouse.bigquery.client import BigQueryClient, TableInfo
@@ -84,7 +85,8 @@ class BigQueryWarehouse:
                 columns = check_input(table, info.fields, self._label(table))
                 self._columns[self._label(table)] = columns
                 problems += [*copy_problem(info, self._label(table)), *columns.problems]
-        return Inventory(tuple(absent), self._last_run(), tuple(problems))
+        last = self._last_row()
+        return Inventory(tuple(absent), LastRun.of(last) if last else None, tuple(problems), self._damage(last))
 
     def scan(self, plan: Plan) -> Scan:
         """See `base.Warehouse`; bytes are what BigQuery says that a query of the same columns and rows would bill."""
@@ -315,11 +317,23 @@ class BigQueryWarehouse:
             self._location = found[self._at.posthog]
             del self._client  # the next one is made for this location
 
-    def _last_run(self) -> LastRun | None:
+    def _last_row(self) -> Row | None:
+        """The row of the run that was published last."""
         if self._client.table(self._at.aggregated, tables.RUNS.name) is None:
             return None
-        rows = self._client.rows(sql.last_run(self._runs))
-        return LastRun.of(rows[0]) if rows else None
+        return next(iter(self._client.rows(sql.last_run(self._runs))), None)
+
+    def _damage(self, last: Row | None) -> str | None:
+        """One line about published tables that have not the rows that the ledger says; None when they have."""
+        names = {name: self._client.name(self._at.aggregated, name) for name in MEMORY}
+        there = {name: at for name, at in names.items() if self._client.table(self._at.aggregated, name) is not None}
+        [found] = self._client.rows(sql.count_rows(there)) if there else [{}]
+        for name, wanted in (rows_after(last) if last else dict.fromkeys(names, 0)).items():
+            rows = found.get(name, 0)
+            if rows != wanted:
+                told = f"has {rows:,} rows" if name in there else "does not exist"
+                return f"{DAMAGED}: {self._at.aggregated}.{name} {told}, {wanted:,} were published"
+        return None
 
     def _drop_staging(self, run: Run) -> None:
         for name in (*(staging_name(run, table) for table in run.tables), *self._copies.values()):
