@@ -204,9 +204,7 @@ def _execute(
         if is_dataflow(options):
             excluded = stage_ids(excluded, options.view_as(GoogleCloudOptions).temp_location, run.run_id)
         pipeline = beam.Pipeline(local_runner(options), options)
-        with contextlib.suppress(
-            OSError
-        ):  # for transforms of other languages only; a run that is killed would leave it
+        with contextlib.suppress(OSError):  # only for transforms of other languages, and a killed run would leave it
             os.rmdir(pipeline.local_tempdir)
         build(pipeline, warehouse, run, metrics, excluded, choose_shuffles(options, run.scan.rows))
         progress = Progress(warehouse.rows_read, run.scan.rows, enabled=not quiet)
