@@ -1,6 +1,7 @@
 """Bytes that the session shuffle carries: the slices of slim event rows that a full load of a warehouse makes.
 
-`python -m benchmarks.shuffle_bytes WAREHOUSE [BLOCKS]` prints bytes, kept events and slices.
+`python -m benchmarks.shuffle_bytes WAREHOUSE [BLOCKS]` prints bytes, kept events and slices, and then what one more
+entry of each kind would add to an event.
 """
 
 from __future__ import annotations
@@ -12,19 +13,31 @@ from pipeline import tables
 from pipeline.plan import session_blocks_for
 from pipeline.warehouse.folders import files_of
 from pipeline.warehouse.parquet import read_shard, table_shards
-from transforms.metrics import load_metrics
+from transforms.metrics import PACKAGED, Metrics, load_metrics, parse_metrics
 from transforms.scope import EVERYTHING
 from transforms.sessions import Blocks, DecodeBatch
 
+#: One more entry of each kind, of what the packaged file does not keep already.
+ENTRIES = {
+    "flag, count, first_time, last_time": "kind = 'count'\nevents = ['send_message']",
+    "the same where a property has a value": "kind = 'count'\nwhere = { '$device_name' = 'iPhone 14 Pro Max' }",
+    "distinct, first, last, values of a text of the device": "kind = 'values'\nproperty = '$device_name'",
+    "the same of a text of its own in four of ten events": "kind = 'values'\nproperty = '$touch_x'",
+    "the same of the event's name": "kind = 'values'\nproperty = 'event'",
+    "max, min, sum of a number in four of ten events": "kind = 'sum'\nproperty = '$touch_x'\ndecimals = 2",
+    "sequence of three steps": "kind = 'sequence'\nsteps = ['send_message', '$exception', 'Application Installed']",
+    "duration": "kind = 'duration'\npauses = ['send_message']\nresumes = ['$exception']",
+}
 
-def shuffle_bytes(warehouse: Path, blocks: int | None = None) -> tuple[int, int, int]:
-    """(bytes of all slices, kept events, slices)."""
+
+def shuffle_bytes(warehouse: Path, blocks: int | None = None, metrics: Metrics | None = None) -> tuple[int, int, int]:
+    """(bytes of all slices, kept events, slices), by default under the packaged metrics."""
     label = "posthog_etl.events"
     shards = table_shards(files_of(warehouse / "posthog_etl" / "events"), label)
     batches = [batch for shard in shards for batch in read_shard(shard, tables.EVENTS, label)]
     rows = sum(batch.num_rows for batch in batches)
     number = blocks or session_blocks_for(rows, rows)
-    step = DecodeBatch(load_metrics(), frozenset(), EVERYTHING, Blocks(number), ["slices"])
+    step = DecodeBatch(metrics or load_metrics(), frozenset(), EVERYTHING, Blocks(number), ["slices"])
     step.setup()
     step.start_bundle()
     outputs = [output for batch in batches for output in step.process(batch)]
@@ -34,4 +47,9 @@ def shuffle_bytes(warehouse: Path, blocks: int | None = None) -> tuple[int, int,
 
 
 if __name__ == "__main__":
-    print(*shuffle_bytes(Path(sys.argv[1]), *map(int, sys.argv[2:3])))
+    given = Path(sys.argv[1]), int(sys.argv[2]) if sys.argv[2:] else None
+    base, events, slices = shuffle_bytes(*given)
+    print(base, events, slices)
+    for kinds, entry in ENTRIES.items():
+        with_it = parse_metrics(f"{PACKAGED.read_text()}\n[metrics.one_more]\ndescription = 'More.'\n{entry}\n")
+        print(f"{(shuffle_bytes(*given, with_it)[0] - base) / events:+.2f} bytes an event: {kinds}")
