@@ -21,7 +21,14 @@ setup(
     version=VERSION,
     description="Product events and users → one row per session and one per person, on Apache Beam",
     python_requires=">=3.11,<3.12",
-    packages=["pipeline", "pipeline.sample", "pipeline.warehouse", "pipeline.warehouse.bigquery", "transforms"],
+    packages=[
+        "pipeline",
+        "pipeline.sample",
+        "pipeline.warehouse",
+        "pipeline.warehouse.bigquery",
+        "transforms",
+        "transforms.kinds",
+    ],
     package_data={"transforms": ["metrics.toml"]},
     install_requires=DEPENDENCIES,
 )

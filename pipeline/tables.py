@@ -12,7 +12,7 @@ from typing import Literal
 import pyarrow as pa
 
 from transforms.changes import LOADED_AT, RUN_ID, without_run_columns
-from transforms.kinds import RollUp
+from transforms.kinds.kind import Column, RollUp
 from transforms.metrics import Metrics, MetricsError
 
 TEXT, INTEGER, FLOAT, BOOLEAN = pa.string(), pa.int64(), pa.float64(), pa.bool_()
@@ -182,16 +182,14 @@ def sessions(metrics: Metrics) -> Table:
     Raises:
       MetricsError: a metric has the name of another column.
     """
-    metric_columns = [
-        _column(entry.name, entry.type, entry.description, required=entry.required) for entry in metrics.entries
-    ]
+    metric_columns = [_derived(column) for column in metrics.columns]
     return _unique("sessions", [*_SESSION_HEAD, *metric_columns, *_SESSION_TAIL, *_RUN_COLUMNS])
 
 
 def persons(metrics: Metrics) -> Table:
     """`posthog_aggregated.persons` under these metrics; raises `MetricsError` like `sessions`."""
-    numbers = [_rollup(column) for column in metrics.rollups if column.required]
-    values = [_rollup(column) for column in metrics.rollups if not column.required]
+    numbers = [_derived(column) for column in metrics.rollups if column.required]
+    values = [_derived(column) for column in metrics.rollups if not column.required]
     return _unique("persons", [*_PERSON_HEAD, *numbers, *_PERSON_TAIL, *values, *_RUN_COLUMNS])
 
 
@@ -259,7 +257,7 @@ def outputs(metrics: Metrics) -> tuple[Table, Table, Table]:
     return sessions(metrics), persons(metrics), REJECTED_EVENTS
 
 
-def _rollup(column: RollUp) -> pa.Field:
+def _derived(column: Column | RollUp) -> pa.Field:
     return _column(column.name, column.type, column.description, required=column.required)
 
 

@@ -76,6 +76,64 @@ SMALL_METRICS: Metrics = parse_metrics(
     divided_by = "h"
     clip = [0, 1]
     description = "Reach."
+    [metrics.first_buy]
+    kind = "first_time"
+    events = ["buy"]
+    person = "min"
+    description = "First purchase."
+    [metrics.last_tap]
+    kind = "last_time"
+    events = ["tap"]
+    screens = ["Home", "Chat"]
+    person = "max"
+    description = "Last tap on two screens."
+    [metrics.chosen]
+    kind = "flag"
+    name_contains = ["u"]
+    where = { mode = 1 }
+    description = "An event with u in its name and mode 1."
+    [metrics.tap_top]
+    kind = "max"
+    property = "y"
+    events = ["tap"]
+    where = { mode = ["x", 1] }
+    person = "max"
+    description = "Highest y of taps in two modes."
+    [metrics.lowest]
+    kind = "min"
+    property = "y"
+    person = "min"
+    description = "Lowest y."
+    [metrics.amount]
+    kind = "sum"
+    property = "y"
+    decimals = 1
+    person_noun = "amount"
+    description = "Sum of y."
+    [metrics.modes]
+    kind = "values"
+    property = "mode"
+    limit = 2
+    description = "Modes."
+    [metrics.names]
+    kind = "values"
+    property = "event"
+    where = { event = ["tap", "buy"] }
+    description = "Names of two kinds of events."
+    [metrics.last_mode]
+    kind = "last"
+    property = "mode"
+    events = ["look"]
+    description = "Mode of the last look."
+    [metrics.checkout]
+    kind = "sequence"
+    steps = ["tap", { events = ["buy"], where = { mode = ["x", true] } }, { property = "y" }]
+    description = "Checkout."
+    [metrics.awake]
+    kind = "duration"
+    pauses = ["tap"]
+    resumes = ["buy"]
+    description = "Seconds awake."
     """
 )
 

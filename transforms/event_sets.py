@@ -23,7 +23,8 @@ import pyarrow.compute as pc
 
 from transforms.columns import Columns, TextColumn
 from transforms.events import NO_ARRIVAL, WORD
-from transforms.kinds import Condition, Ratio
+from transforms.kinds.conditions import ALL, EVENT_NAME, Condition
+from transforms.kinds.kind import Ratio
 from transforms.metrics import Metrics
 from transforms.uuids import mix, uuid_texts
 
@@ -35,7 +36,7 @@ Bools = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class EventSet:
-    """The events of one or more sessions, each once, by session and there in order; see `kinds.SessionEvents`."""
+    """The events of one or more sessions, each once, by session and there in order; see `kinds.kind.SessionEvents`."""
 
     rows: Columns
     starts: Ints
@@ -52,15 +53,22 @@ class EventSet:
     last_time: Ints
     """Per session the time of its last event, µs."""
 
+    @property
+    def times(self) -> Ints:
+        """Per event its time, µs."""
+        return self.rows.numbers["time"]
+
     def matches(self, condition: Condition) -> Bools:
         """Per event whether it matches."""
+        if condition == ALL:
+            return np.ones(len(self.rows), bool)
         word, bit = divmod(self.metrics.needs.conditions.index(condition), WORD)
         found: Bools = (self.rows.numbers[f"bits{word}"] >> np.uint64(bit)) & np.uint64(1) != 0
         return found
 
     def text(self, name: str) -> TextColumn:
-        """Per event the text of a property."""
-        return self.rows.texts[f"text {name}"]
+        """Per event the text of a property; its dictionary ascends."""
+        return self.rows.texts[name if name == EVENT_NAME else f"text {name}"]
 
     def number(self, ratio: Ratio) -> npt.NDArray[np.float64]:
         """Per event the number, NaN for none."""

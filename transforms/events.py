@@ -13,7 +13,7 @@ the outcome of a row does not depend on the batch it comes in.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,8 +26,9 @@ from transforms.columns import Columns, Layout, TextColumn, dictionary
 from transforms.elements import string_buffers
 from transforms.excluded import Excluded
 from transforms.ids import canonical_session_ids, meaningless_column
-from transforms.kinds import Kind
-from transforms.metrics import LIBRARY_PROPERTY, SCREEN_PROPERTY, SESSION_PROPERTY, Metrics
+from transforms.kinds.conditions import EVENT_NAME, Condition
+from transforms.kinds.kind import Kind
+from transforms.metrics import LIBRARY_PROPERTY, SESSION_PROPERTY, Metrics
 from transforms.properties import PropertyColumns, PropertyDecoder, clean_text, clean_texts, lookup
 from transforms.scope import ARRIVAL_TIME, EVENT_TIME, EVERYTHING, MAX_AHEAD, Scope
 from transforms.unsettled import late_rows
@@ -113,7 +114,7 @@ class DecodedEvents:
     late: pa.RecordBatch
     """`UNSETTLED` of rows that are new but happened before the window: only a backfill settles their sessions."""
     matches: dict[str, int]
-    """Flag or count metric → kept rows that match it, for every one."""
+    """Metric of some events only → kept rows that match its conditions."""
     counts: Counter[str]
     """read, filtered.<reason>, rejected.<reason>, nulled.<property>."""
     latest: Latest
@@ -128,6 +129,9 @@ class EventDecoder:
         self._scope = scope
         self._excluded = Excluded(excluded)
         self._properties = PropertyDecoder(metrics.properties, required=SESSION_PROPERTY)
+        conditions = metrics.needs.conditions
+        self._words = [conditions[begin : begin + WORD] for begin in range(0, len(conditions), WORD)]
+        self._admitted = [_admitted(word) for word in self._words]
 
     def decode(self, batch: pa.RecordBatch) -> DecodedEvents:
         """Decode a batch with the columns of `tables.EVENTS`, times in µs."""
@@ -217,19 +221,18 @@ class EventDecoder:
         return found
 
     def _bits(self, names: TextColumn, columns: PropertyColumns) -> Iterator[npt.NDArray[np.uint64]]:
-        """A column for every 64 conditions; each different name and screen is looked at once, not each row."""
-        conditions = self._metrics.needs.conditions
+        """A column for every 64 conditions; each different text is looked at once, not each row."""
         events = names.values.to_pylist()
-        screens = columns.texts.get(SCREEN_PROPERTY)
-        for begin in range(0, len(conditions), WORD):
-            word = conditions[begin : begin + WORD]
-            found = lookup(names.codes, [_bits(one.matches_name(name) for one in word) for name in events], "u8")
-            if screens is not None:
-                known = screens.values.to_pylist()
-                found |= lookup(screens.codes, [_bits(name in one.screens for one in word) for name in known], "u8")
+        for word, admitted in zip(self._words, self._admitted, strict=True):
+            found = lookup(names.codes, [_bits(one.admits(EVENT_NAME, name) for one in word) for name in events], "u8")
+            for name, (known, other) in admitted.items():
+                column = columns.texts[name]
+                found &= np.array([*(known.get(text, other) for text in column.values.to_pylist()), other], "u8")[
+                    column.codes
+                ]
             for bit, condition in enumerate(word):
                 if condition.property:
-                    found |= columns.present[condition.property].astype(np.uint64) << np.uint64(bit)
+                    found &= np.where(columns.present[condition.property], _EVERY, _EVERY ^ np.uint64(1 << bit))
             yield found
 
     def _numbers(self, columns: PropertyColumns) -> Iterator[npt.NDArray[np.float64]]:
@@ -300,6 +303,22 @@ def _pairs(ids: Ids, texts: TextColumn, people: TextColumn, rows: npt.NDArray[np
     return pairs | {("", person) for person in people.take(rows & ~there).texts().to_pylist()}
 
 
+def _admitted(word: Sequence[Condition]) -> dict[str, tuple[dict[str, int], int]]:
+    """Property → which conditions admit an event by its text: bits by text, and those of any other text and of none."""
+    listed: dict[str, set[str]] = {}
+    for condition in word:
+        for name, texts in condition.where:
+            if name != EVENT_NAME:
+                listed.setdefault(name, set()).update(texts)
+    return {
+        name: (
+            {text: _bits(one.admits(name, text) for one in word) for text in texts},
+            _bits(one.admits(name, None) for one in word),
+        )
+        for name, texts in listed.items()
+    }
+
+
 def _bits(holds: Iterable[bool]) -> int:
     """Bit i is the i-th value."""
     return sum(value << bit for bit, value in enumerate(holds))
@@ -307,7 +326,7 @@ def _bits(holds: Iterable[bool]) -> int:
 
 _DAY = 86_400_000_000
 _NONE = np.zeros(0, bool)
-_ZERO = np.uint64(0)
+_ZERO, _EVERY = np.uint64(0), ~np.uint64(0)
 _REASONS = (*REJECTED, *FILTERED)
 _CODE = {name: code for code, name in enumerate(_REASONS, start=1)}
 

@@ -19,7 +19,10 @@ from typing import Any, Literal
 
 import msgspec
 
-from transforms.kinds import KINDS, WANTED, Count, Flag, Kind, Needs, RollUp, flag_sum
+from transforms.kinds import KINDS
+from transforms.kinds.conditions import EVENT_NAME
+from transforms.kinds.counts import Count, Flag, flag_sum
+from transforms.kinds.kind import WANTED, Column, Kind, Needs, RollUp
 
 PropertyType = Literal["text", "number", "present"]
 
@@ -33,7 +36,6 @@ _MAX_TOLD = 300
 _TOO_MUCH = "a value is nested too deep or too large"
 #: Dotted keys (the parser's time is quadratic in their parts), lists and tables inside each other.
 _DEEP = re.compile(r"(?:[\w-]{1,64}\.){32}|(?:\[\s*){32}|(?:\{\s*[\w-]{1,64}\s*=\s*){32}")
-SCREEN_PROPERTY = "$screen_name"
 LIBRARY_PROPERTY = "$lib"
 SESSION_PROPERTY = "$session_id"
 #: The flag that the pipeline derives from Firebase events; metrics may refer to it but not declare it.
@@ -62,7 +64,14 @@ class Metrics:
     def needs(self) -> Needs:
         """What must be kept of every event, each once."""
         every = [entry.needs() for entry in self.entries]
-        return Needs(*(_once(value for needs in every for value in needs[part]) for part in range(3)))
+        found = (_once(value for needs in every for value in needs[part]) for part in range(3))
+        conditions, texts, numbers = found
+        return Needs(conditions, tuple(text for text in texts if text != EVENT_NAME), numbers)  # it has its name anyway
+
+    @cached_property
+    def columns(self) -> tuple[Column, ...]:
+        """The columns of `sessions` that entries give."""
+        return tuple(column for entry in self.entries for column in entry.columns())
 
     @cached_property
     def flags(self) -> tuple[str, ...]:
@@ -77,8 +86,8 @@ class Metrics:
 
     @cached_property
     def rolled_up(self) -> tuple[str, ...]:
-        """The session metrics that `rollups` are made from."""
-        return (CREATED_EVENT, *(entry.name for entry in self.entries if entry.rollups()))
+        """The columns of `sessions` that `rollups` are made from."""
+        return _once(column.source for column in self.rollups)
 
     @cached_property
     def properties(self) -> dict[str, PropertyType]:
@@ -87,6 +96,10 @@ class Metrics:
         if self.libraries is not None:
             found[LIBRARY_PROPERTY] = "text"
         for name, kind, entry in _uses(self.entries):
+            if name == EVENT_NAME:
+                if kind == "number":
+                    raise MetricsError(f"metric {entry!r}: property {name!r} is the event's name, a text, no number")
+                continue
             known = found.get(name, "present")
             if known != "present" and kind not in ("present", known):
                 raise MetricsError(
@@ -120,8 +133,7 @@ def _uses(entries: tuple[Kind, ...]) -> list[tuple[str, PropertyType, str]]:
     for entry in entries:
         conditions, texts, numbers = entry.needs()
         for condition in conditions:
-            if condition.screens:
-                uses.append((SCREEN_PROPERTY, "text", entry.name))
+            uses += [(name, "text", entry.name) for name, _ in condition.where]
             if condition.property:
                 uses.append((condition.property, "present", entry.name))
         uses += [(name, "text", entry.name) for name in texts]
@@ -195,19 +207,19 @@ def _entry(name: str, value: Any) -> Kind:
     try:
         return msgspec.convert({**value, "name": name}, KINDS[kind])
     except msgspec.ValidationError as error:
-        raise MetricsError(f"{where}: {_told(str(error), value)}") from error
+        raise MetricsError(f"{where}: {_told(str(error), value, {**WANTED, **KINDS[kind].wanted})}") from error
 
 
-def _told(error: str, value: Mapping[str, Any]) -> str:
+def _told(error: str, value: Mapping[str, Any], wanted: Mapping[str, str]) -> str:
     """What msgspec says of an entry, with the bad value and what it should have been."""
     missing = re.match(r"Object missing required field `(\w+)`", error)
     if missing:
-        return f"{missing[1]} is missing; it is {WANTED[missing[1]]}"
+        return f"{missing[1]} is missing; it is {wanted[missing[1]]}"
     wrong = re.search(r"(?: - at `\$\.|^wrong `)(\w+)", error)
     if not wrong:
         return error
     given = repr(value[wrong[1]])
-    return f"{wrong[1]} {given} is not {WANTED[wrong[1]]}" if len(given) <= _MAX_TOLD else f"{wrong[1]}: {_TOO_MUCH}"
+    return f"{wrong[1]} {given} is not {wanted[wrong[1]]}" if len(given) <= _MAX_TOLD else f"{wrong[1]}: {_TOO_MUCH}"
 
 
 def _resolved(entries: tuple[Kind, ...]) -> tuple[Kind, ...]:

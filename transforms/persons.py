@@ -43,7 +43,7 @@ def moved_schema(metrics: Metrics, sessions: pa.Schema) -> pa.Schema:
 
 @dataclass(frozen=True)
 class Persons:
-    """The sessions of a block's persons, each once, by person and there in order; see `kinds.PersonSessions`."""
+    """The sessions of a block's persons, each once, by person and there in order; see `kinds.kind.PersonSessions`."""
 
     rows: pa.RecordBatch
     starts: Ints
@@ -52,6 +52,15 @@ class Persons:
     def ints(self, name: str) -> Ints:
         """Per session the value of a flag or count."""
         return np.asarray(self.rows.column(name).cast(pa.int64()).to_numpy())
+
+    def floats(self, name: str) -> npt.NDArray[np.float64]:
+        """Per session the value of a number, NaN for none."""
+        return np.asarray(self.rows.column(name).cast(pa.float64()).fill_null(math.nan).to_numpy())
+
+    def times(self, name: str) -> tuple[Ints, npt.NDArray[np.bool_]]:
+        """Per session a time, µs, and whether there is one."""
+        column = self.rows.column(name)
+        return np.asarray(column.view(pa.int64()).fill_null(0).to_numpy()), np.asarray(column.is_valid())
 
     def texts(self, name: str) -> TextColumn:
         """Per session the value of a text column."""

@@ -62,7 +62,7 @@ def fact_names(metrics: Metrics) -> list[str]:
         "start_timestamp",
         "end_timestamp",
         "event_count",
-        *(entry.name for entry in metrics.entries),
+        *(column.name for column in metrics.columns),
         "is_oversized",
     ]
 
@@ -111,7 +111,9 @@ def facts_of(events: EventSet, schema: pa.Schema) -> pa.RecordBatch:
         ROWS: events.input_rows,
         ARRIVAL: events.arrival,
     }
-    values |= {entry.name: entry.column(events) for entry in events.metrics.entries}
+    for entry in events.metrics.entries:
+        names = [column.name for column in entry.columns()]
+        values |= zip(names, entry.values(events), strict=True)
     columns = [_array(values[field.name], field.type) for field in schema]
     return pa.RecordBatch.from_arrays(columns, schema=schema)
 

@@ -42,9 +42,14 @@ class Rules:
 
     libraries: str
     metrics: str
+    marks: str
+    """Which events begin or end a pause."""
     engaged: str
     rollups: str
     active: str
+    step_1: str = "false"
+    step_2: str = "false"
+    step_3: str = "false"
 
 
 def _has(*names: str) -> str:
@@ -55,6 +60,14 @@ def _has(*names: str) -> str:
 def _edge(which: str, name: str) -> str:
     value = f"text_of(props, '{name}')"
     return f"{which}({value} order by timestamp, uuid, event, distinct_id) filter ({value} is not null)"
+
+
+def _awake(pause: str) -> str:
+    return f"coalesce(sum(until_next) filter (coalesce(mark, '') <> '{pause}'), 0)::double / 1000000"
+
+
+def _seconds(name: str) -> str:
+    return f"sum(round({name} * 1000000)::bigint)::double / 1000000 as total_{name}"
 
 
 def _noun(count: str, noun: str) -> str:
@@ -93,8 +106,10 @@ APP = Rules(
             f"{_edge('first', '$geoip_country_name')} as country",
             f"{_edge('first', '$os_name')} as os_name",
             f"{_edge('first', '$app_version')} as app_version",
+            f"{_awake('Application Backgrounded')} as foreground_duration",
         ]
     ),
+    marks="event in ('Application Backgrounded', 'Application Opened', 'Application Became Active')",
     engaged="autocapture_count > 0",
     rollups=", ".join(
         [
@@ -106,10 +121,27 @@ APP = Rules(
                 f"last({name} order by start_us, session_id) filter ({name} is not null) as {name}"
                 for name in ("city", "country")
             ],
+            _seconds("foreground_duration"),
         ]
     ),
     active="created_event or viewed_event or joined_event or scrolled",
 )
+_WAVES_KINDS = [
+    "min(timestamp) filter (event = 'SUCCEED.0') as first_success",
+    "max(timestamp) filter (event = 'FAIL.0' and text_of(props, 'level') in ('9', '15')) as last_hard_fail",
+    "min(number_of(props, 'closeness')) filter (event in ('SUCCEED.0', 'FAIL.0')) as least_closeness",
+    "max(number_of(props, 'begin_val')) filter (text_of(props, 'slider') = 'AMPLITUDE') as highest_amplitude",
+    "sum(round_even(number_of(props, 'drag_length_ticks') * 100, 0)::hugeint)::double / 100 as moved_ticks",
+    "coalesce(list_sort(list(distinct text_of(props, 'slider')) filter (text_of(props, 'slider') is not null))[:2], [])"
+    " as sliders",
+    "count(distinct text_of(props, 'slider')) > 2 as sliders_is_cut",
+    "list_sort(list(distinct event))[:20] as names, count(distinct event) > 20 as names_is_cut",
+    "max(steps) as solving_step, count(*) filter (event = 'BEGIN.0') as solving_attempts",
+    "min(timestamp) filter (place = at_1) as solving_started_at",
+    "min(timestamp) filter (place = at_3) as solving_finished_at",
+    "(min(us) filter (place = at_3) - min(us) filter (place = at_1))::double / 1000000 as solving_duration",
+    f"{_awake('CUSTOM.5')} as playing",
+]
 WAVES = Rules(
     libraries="true",
     metrics=", ".join(
@@ -126,13 +158,23 @@ WAVES = Rules(
                 number_of(props, 'begin_closeness') / number_of(props, 'correct_val'), 0.0), 1.0) end) as best_fit""",
             f"{_edge('first', '$app_version')} as app_version",
             f"{_edge('first', 'slider')} as first_slider, {_edge('last', 'slider')} as last_slider",
+            *_WAVES_KINDS,
         ]
     ),
+    marks="event in ('CUSTOM.5', 'BEGIN.0', 'CUSTOM.7')",
+    step_1="event = 'BEGIN.0'",
+    step_2="event in ('CUSTOM.1', 'CUSTOM.2') and text_of(props, 'slider') is not null",
+    step_3="event = 'SUCCEED.0' and number_of(props, 'level') in (1, 9, 15)",
     engaged="false",
     rollups=", ".join(
         [
             *[f"count(*) filter ({name}) as {name}_sum" for name in ("succeeded", "failed", "used_menu", "skipped")],
             _noun("slider_moves", "slider_moves"),
+            "min(first_success) as first_success, max(last_hard_fail) as last_hard_fail",
+            "min(least_closeness) as least_closeness, max(highest_amplitude) as highest_amplitude",
+            "sum(round(moved_ticks * 100)::hugeint)::double / 100 as total_moved_ticks",
+            "count(solving_started_at) as solving_started_sum, count(solving_finished_at) as solving_finished_sum",
+            _seconds("playing"),
         ]
     ),
     active="created_event or succeeded",

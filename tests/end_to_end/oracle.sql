@@ -146,6 +146,28 @@ create macro number_of(props, name) as
         and abs(json_extract_string(props, '$."' || name || '"')::double) < 9223372036854775808.0
         then json_extract_string(props, '$."' || name || '"')::double end;
 
+-- the events of a session in order: how long until the next, the latest mark of a pause, and three steps in order
+create table ordered as
+select
+    *,
+    row_number() over w as place,
+    coalesce(lead(us) over w - us, 0) as until_next,
+    last_value(case when {marks} then event end ignore nulls) over (w rows unbounded preceding) as mark
+from used
+window w as (partition by session_id order by timestamp, uuid, event, distinct_id);
+create table reached_1 as
+select session_id, min(place) as at_1 from ordered where {step_1} group by session_id;
+create table reached_2 as
+select session_id, min(place) as at_2 from ordered join reached_1 using (session_id)
+where place > at_1 and ({step_2}) group by session_id;
+create table reached_3 as
+select session_id, min(place) as at_3 from ordered join reached_2 using (session_id)
+where place > at_2 and ({step_3}) group by session_id;
+create table walked as
+select *, (at_1 is not null)::int + (at_2 is not null)::int + (at_3 is not null)::int as steps
+from ordered
+left join reached_1 using (session_id) left join reached_2 using (session_id) left join reached_3 using (session_id);
+
 create table facts as
 select
     session_id,
@@ -156,7 +178,7 @@ select
     least(count(*), {limit}) as event_count,
     count(*) > {limit} as is_oversized,
     {metrics}
-from used group by session_id;
+from walked group by session_id;
 
 create table acquisition as
 select lower_uuid(session_id) as session_id, channel_type, is_bounce::boolean as is_bounce from posthog_sessions

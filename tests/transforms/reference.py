@@ -6,6 +6,7 @@ Nothing of `transforms` computes here; it says again, plainly, what the contract
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections import defaultdict
 from collections.abc import Iterable
@@ -40,7 +41,19 @@ def parsed(row: Row) -> Event:
         "screen": content.get("$screen_name"),
         "has_y": y is not None,
         "reach": reach,
+        "y": y,
+        "mode": json_text(content.get("mode")),
     }
+
+
+def json_text(value: Any) -> str | None:
+    """Texts as they are, all else as JSON."""
+    return value if value is None or isinstance(value, str) else json.dumps(value)
+
+
+def pays(event: Event) -> bool:
+    """The second step of the checkout."""
+    return event["name"] == "buy" and event["mode"] in ("x", "true")
 
 
 def decisive(copies: list[Event]) -> Event:
@@ -55,9 +68,22 @@ def decisive(copies: list[Event]) -> Event:
 
 def content(event: Event) -> tuple[Any, ...]:
     """What is left to differ: conditions as bits in the order of the metrics, numbers (none is greatest), texts."""
-    bits = (event["name"] == "tap") + 2 * event["has_y"] + 4 * (event["name"] == "buy")
-    reach, screen = event["reach"], event["screen"]
-    return bits, reach is None, reach or 0, screen is not None, screen or ""
+    name, mode = event["name"], event["mode"]
+    holds = [
+        name == "tap",
+        event["has_y"],
+        name == "buy",
+        name == "tap" and event["screen"] in ("Home", "Chat"),
+        name == "buy" and mode == "1",
+        name == "tap" and mode in ("x", "1"),
+        name in ("tap", "buy"),
+        name == "look",
+        pays(event),
+    ]
+    bits = sum(held << bit for bit, held in enumerate(holds))
+    numbers = [(event[number] is None, event[number] or 0) for number in ("reach", "y")]
+    texts = [(event[text] is not None, event[text] or "") for text in ("screen", "mode")]
+    return bits, *numbers, *texts
 
 
 def session_facts(rows: list[Event], limit: int) -> dict[str, Any]:
@@ -84,7 +110,65 @@ def session_facts(rows: list[Event], limit: int) -> dict[str, Any]:
         "entry": screens[0] if screens else None,
         "exit": screens[-1] if screens else None,
         "reach": max(reaches, default=None),
+        **times_and_numbers(events),
+        **texts(events),
+        **checkout(events),
+        "awake": awake(events),
         "is_oversized": False,
         "_rows": len(rows),
         "_arrival": max(row["arrival"] or row["time"] for row in rows),
     }
+
+
+def times_and_numbers(events: list[Event]) -> dict[str, Any]:
+    """First and last times, extremes, and a sum of tenths."""
+    buys = [event["time"] for event in events if event["name"] == "buy"]
+    taps = [event for event in events if event["name"] == "tap"]
+    heights = [event["y"] for event in events if event["has_y"]]
+    return {
+        "first_buy": min(buys, default=None),
+        "last_tap": max((event["time"] for event in taps if event["screen"] in ("Home", "Chat")), default=None),
+        "chosen": any(event["name"] == "buy" and event["mode"] == "1" for event in events),
+        "tap_top": max((event["y"] for event in taps if event["has_y"] and event["mode"] in ("x", "1")), default=None),
+        "lowest": min(heights, default=None),
+        "amount": sum(round(height * 10) for height in heights) / 10 if heights else None,
+    }
+
+
+def texts(events: list[Event]) -> dict[str, Any]:
+    """Lists of different texts, and one of some events."""
+    modes = sorted({event["mode"] for event in events if event["mode"] is not None})
+    looks = [event["mode"] for event in events if event["name"] == "look" and event["mode"] is not None]
+    return {
+        "modes": modes[:2],
+        "modes_is_cut": len(modes) > 2,
+        "names": sorted({event["name"] for event in events} - {"look"}),
+        "names_is_cut": False,
+        "last_mode": looks[-1] if looks else None,
+    }
+
+
+def checkout(events: list[Event]) -> dict[str, Any]:
+    """Each event takes the next step where it matches it."""
+    steps = [lambda event: event["name"] == "tap", pays, lambda event: event["has_y"]]
+    reached: list[Any] = []
+    for event in events:
+        if len(reached) < len(steps) and steps[len(reached)](event):
+            reached.append(event["time"])
+    done = len(reached) == len(steps)
+    return {
+        "checkout_step": len(reached),
+        "checkout_started_at": reached[0] if reached else None,
+        "checkout_finished_at": reached[-1] if done else None,
+        "checkout_duration": (reached[-1] - reached[0]).total_seconds() if done else None,
+        "checkout_attempts": sum(event["name"] == "tap" for event in events),
+    }
+
+
+def awake(events: list[Event]) -> float:
+    """Event by event: a tap puts to sleep, a purchase wakes."""
+    seconds, asleep = 0.0, False
+    for event, following in itertools.pairwise(events):
+        asleep = event["name"] == "tap" or (asleep and event["name"] != "buy")
+        seconds += 0 if asleep else (following["time"] - event["time"]).total_seconds()
+    return seconds

@@ -206,6 +206,10 @@ def test_how_many_rows_match_a_metric_is_told_also_when_it_is_none() -> None:
     rows = [event(1, name="view_event"), event(2, name="view_event"), event(3, lib="web", name="join_event")]
     matches = decode(*rows).matches
     assert (matches["viewed_event"], matches["joined_event"], matches["screen_count"]) == (2, 0, 0)
-    assert set(matches) == {*METRICS.flags, "autocapture_count", "screen_count", "scroll_event_count"} - {
-        "created_event"
-    }
+    assert set(matches) == {
+        *METRICS.flags,
+        "autocapture_count",
+        "screen_count",
+        "scroll_event_count",
+        "foreground_duration",
+    } - {"created_event"}

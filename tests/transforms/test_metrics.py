@@ -13,6 +13,11 @@ from transforms.metrics import MetricsError, load_metrics, parse_metrics
 GOOD = '[metrics.taps]\nkind = "count"\nevents = ["tap"]\ndescription = "Taps."\n'
 
 
+def entry(kind: str, keys: str) -> str:
+    """A metrics file with an entry of a kind."""
+    return f"[metrics.new]\nkind = '{kind}'\ndescription = 'New.'\n{keys}\n"
+
+
 @pytest.mark.parametrize(
     ("text", "told"),
     [
@@ -23,7 +28,18 @@ GOOD = '[metrics.taps]\nkind = "count"\nevents = ["tap"]\ndescription = "Taps."\
         (GOOD.replace("taps]", "Taps]"), ["'Taps'", "lower-case"]),
         (GOOD + "screen = 1", ["'taps'", "unknown key 'screen'", "screens"]),
         (GOOD.replace('["tap"]', '"tap"'), ["'taps'", "events 'tap'", "list of texts"]),
-        (GOOD + 'property = "x"', ["'taps'", "exactly one of events, name_contains, screens, property"]),
+        (
+            GOOD.replace('events = ["tap"]', ""),
+            ["'taps'", "count needs at least one of events, name_contains, screens, property, where"],
+        ),
+        (GOOD + "where = {}", ["'taps'", "where {}", "a table of properties"]),
+        (GOOD + "where = { a = [] }", ["'taps'", "where {'a': []}", "or a list of them"]),
+        (GOOD + "where = { a = nan }", ["'taps'", "where {'a': nan}", "a number"]),
+        (GOOD + "where = { a = 2026-01-05 }", ["'taps'", "where", "a text, a number, true or false"]),
+        (
+            GOOD + "[metrics.f]\nkind = 'flag'\ncount = 'taps'\nevents = ['x']\ndescription = 'x'",
+            ["'f'", "count or conditions, not both"],
+        ),
         (GOOD.replace('description = "Taps."', ""), ["'taps'", "description is missing"]),
         (GOOD + "[metrics.f]\nkind = 'flag'\ncount = 'typo'\ndescription = 'x'", ["'f'", "'typo'", "taps"]),
         ("engaged_by = ['typo']\n" + GOOD, ["engaged_by", "'typo'", "taps"]),
@@ -43,6 +59,25 @@ GOOD = '[metrics.taps]\nkind = "count"\nevents = ["tap"]\ndescription = "Taps."\
         (
             GOOD + "[metrics.e]\nkind = 'first'\nproperty = 'y'\nperson = 'last'\ndescription = 'x'",
             ["'e'", "'last'", "latest"],
+        ),
+        (entry("max", "property = 'event'"), ["'new'", "'event' is the event's name, a text, no number"]),
+        (entry("max", "property = 'y'\nperson = 'latest'"), ["'new'", "person 'latest' is not one of max"]),
+        (entry("min", "property = 'y'\nperson = 'max'"), ["'new'", "person 'max' is not one of min"]),
+        (entry("min", "property = 'y'\nclip = [1, 1]"), ["'new'", "clip [1, 1] is not two ascending numbers"]),
+        (entry("sum", "property = 'y'"), ["'new'", "decimals is missing; it is a whole number from 0 to 9"]),
+        (entry("sum", "property = 'y'\ndecimals = 10"), ["'new'", "decimals 10 is not a whole number from 0 to 9"]),
+        (entry("values", "property = 'y'\nlimit = 0"), ["'new'", "limit 0 is not a whole number from 1 to 1000"]),
+        (entry("first_time", ""), ["'new'", "first_time needs at least one of events"]),
+        (entry("first_time", "events = ['x']\nperson = 'max'"), ["'new'", "person 'max' is not one of min"]),
+        (entry("last_time", "events = ['x']\nperson = 'min'"), ["'new'", "person 'min' is not one of max"]),
+        (entry("sequence", "steps = ['a']"), ["'new'", "steps ['a'] is not a list of 2 to 20 steps"]),
+        (entry("sequence", "steps = ['a', {}]"), ["'new'", "steps", "an event name or a table of conditions"]),
+        (entry("sequence", "steps = ['a', { where = { b = inf } }]"), ["'new'", "steps", "a table of conditions"]),
+        (entry("sequence", "steps = ['a', { event = 'b' }]"), ["'new'", "steps", "a table of conditions"]),
+        (entry("duration", "pauses = ['x']"), ["'new'", "resumes is missing"]),
+        (
+            entry("duration", "pauses = ['x', 'y']\nresumes = ['y']"),
+            ["'new'", "resumes ['y'] is not a non-empty list of event names, none of them in pauses"],
         ),
     ],
 )
@@ -80,3 +115,21 @@ def test_adding_an_entry_adds_the_columns() -> None:
     assert "taps" in tables.sessions(parse_metrics(text)).schema.names
     names = tables.persons(parse_metrics(text)).schema.names
     assert {"total_taps", "avg_taps_per_session", "max_taps_per_session"} <= set(names)
+
+
+def test_an_entry_may_give_several_columns() -> None:
+    metrics = parse_metrics(entry("sequence", "steps = ['a', 'b']"))
+    suffixes = ["step", "started_at", "finished_at", "duration", "attempts"]
+    assert [column.name for column in metrics.columns] == [f"new_{suffix}" for suffix in suffixes]
+    assert {"new_started_sum", "new_finished_sum"} <= set(tables.persons(metrics).schema.names)
+    with pytest.raises(MetricsError, match="'new_step'"):
+        tables.sessions(parse_metrics(entry("sequence", "steps = ['a', 'b']") + GOOD.replace("taps]", "new_step]")))
+
+
+def test_equal_conditions_are_kept_once_and_those_of_all_events_not_at_all() -> None:
+    one = entry("flag", "where = { event = ['b', 'a', 'a'] }\nproperty = 'event'")
+    metrics = parse_metrics(
+        one + GOOD.replace('"tap"', '"a", "b"') + entry("count", "property = 'event'").replace("new", "all")
+    )
+    assert len(metrics.needs.conditions) == 1
+    assert metrics.properties.keys() == {"$session_id", "$lib"}

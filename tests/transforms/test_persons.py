@@ -75,8 +75,9 @@ def tree(parts: list[Slice], rng: random.Random) -> Accumulator:
     return pool[0]
 
 
-def any_session(number: int, seconds: float, start: int, taps: int, bought: bool, entry: str | None) -> Any:
-    return session(number, seconds=seconds, start=start, taps=taps, bought=bought, entry=entry)
+def any_session(number: int, first_buy: float | None, **values: Any) -> Any:
+    when = None if first_buy is None else at(first_buy)
+    return session(number, first_buy=when, last_tap=when, checkout_started_at=when, **values)
 
 
 CHOICES: dict[str, Any] = {
@@ -85,6 +86,10 @@ CHOICES: dict[str, Any] = {
     "taps": [0, 1, 7],
     "bought": [True, False],
     "entry": [None, "Home", "Chat"],
+    "first_buy": [None, 3, 4.5],
+    "lowest": [None, 0.5, -2.0],
+    "amount": [None, 0.1, 0.2, 1e6],
+    "awake": [0.0, 0.000001, 86_400.1],
 }
 SESSIONS = st.builds(
     any_session,
@@ -182,6 +187,23 @@ def test_latest_value_skips_sessions_without_one_and_breaks_ties_by_session_id()
     assert of(rows)["entry"] == "B"
     tied = [session(1, start=5, entry="A"), session(2, start=5, entry="B")]
     assert of(tied)["entry"] == of(tied[::-1])["entry"] == "B"
+
+
+def test_extremes_and_sums_of_a_person_skip_sessions_without_a_value() -> None:
+    rows = [
+        session(1, first_buy=at(5), last_tap=at(5), tap_top=1.5, lowest=1.5, amount=0.1, awake=0.1),
+        session(2, first_buy=at(3), last_tap=at(3), tap_top=-2.0, lowest=-2.0, amount=0.2, awake=0.2),
+        session(3, checkout_started_at=at(1), awake=0.0),
+        session(4, checkout_started_at=at(1), checkout_finished_at=at(2), awake=0.0),
+    ]
+    found = of(rows)
+    assert (found["first_buy"], found["last_tap"]) == (at(3), at(5))
+    assert (found["tap_top"], found["lowest"]) == (1.5, -2.0)
+    assert (found["total_amount"], found["total_awake"]) == (0.3, 0.3)
+    assert (found["checkout_started_sum"], found["checkout_finished_sum"]) == (2, 1)
+    none = of(rows[2:])
+    assert [none[name] for name in ("first_buy", "last_tap", "tap_top", "lowest", "total_amount")] == [None] * 5
+    assert none["total_awake"] == 0.0
 
 
 def test_the_profile_travels_with_the_person() -> None:

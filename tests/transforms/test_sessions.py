@@ -33,13 +33,14 @@ LIMIT = SMALL_METRICS.max_events_per_session
 CHOICES: dict[str, Sequence[Any]] = {
     "number": range(5),
     "session": ["s1", "0191d2c0-7b7e-7c38-a5f4-6a9a0d6a1f11"],
-    "name": ["tap", "buy"],
+    "name": ["tap", "buy", "look"],
     "seconds": range(4),
     "arrives": [None, 60, 61],
     "who": ["anon", "+12015550100"],
     "screen": [None, "Home", "Chat", "Ünïcode 🎈"],
-    "y": [None, 0, 3, 7.5, -1],
+    "y": [None, 0, 3, 7.5, -1, 0.15],
     "height": [None, 0, 10],
+    "mode": [None, True, 1, "1", "x"],
 }
 
 
@@ -53,9 +54,10 @@ def any_event(
     screen: str | None,
     y: float | None,
     height: int | None,
+    mode: bool | int | str | None,
 ) -> dict[str, Any]:
     """An event made of `CHOICES`; without `arrives` its arrival is null."""
-    properties = {"$screen_name": screen, "y": y, "h": height}
+    properties = {"$screen_name": screen, "y": y, "h": height, "mode": mode}
     row = event(number, session, name=name, seconds=seconds, arrives=arrives, distinct_id=who, properties=properties)
     return row if arrives is not None else {**row, "bq_ingested_timestamp": None}
 
