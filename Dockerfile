@@ -1,10 +1,10 @@
 # One image for the Flex Template launcher and for the workers, so that both run the same code and versions.
 # docs/deploy.md says how it is built; tests/deploy/test_image.py runs its steps where there is no Docker.
-ARG BEAM_VERSION=2.77.0
-FROM apache/beam_python3.11_sdk:${BEAM_VERSION} AS beam
+# deploy/pin_images.sh writes the digests behind the tags.
+FROM apache/beam_python3.11_sdk:2.77.0 AS beam
 FROM gcr.io/dataflow-templates-base/python311-template-launcher-base:20240506-rc00 AS launcher
 
-FROM python:3.11.14-slim-bookworm AS build
+FROM python:3.11.14-slim-bookworm@sha256:65a93d69fa75478d554f4ad27c85c1e69fa184956261b4301ebaf6dbb0a3543d AS build
 WORKDIR /src
 COPY requirements.txt ./
 # the lock in its own layer: a change of the code alone downloads nothing
@@ -16,7 +16,7 @@ COPY transforms ./transforms
 RUN /opt/venv/bin/pip install --no-cache-dir --no-deps . \
     && /opt/venv/bin/pip check
 
-FROM python:3.11.14-slim-bookworm
+FROM python:3.11.14-slim-bookworm@sha256:65a93d69fa75478d554f4ad27c85c1e69fa184956261b4301ebaf6dbb0a3543d
 COPY --from=beam /opt/apache/beam /opt/apache/beam
 COPY --from=launcher /opt/google/dataflow/python_template_launcher /opt/google/dataflow/python_template_launcher
 COPY --from=build /opt/venv /opt/venv

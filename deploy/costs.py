@@ -12,10 +12,11 @@ from datetime import timedelta
 from pipeline.options import OPTIONS
 from pipeline.plan import MAX_SESSION
 
-#: USD, list prices for us-central1; other regions cost up to a fifth more.
+#: USD, list prices of the default region, europe-west1, and of BigQuery's location EU. Workers cost a tenth more than
+#: in us-central1 (0.056 and 0.003557), the rest is the same there.
 PRICES = {
-    "Dataflow batch, vCPU hour": 0.056,
-    "Dataflow batch, GB of memory and hour": 0.003557,
+    "Dataflow batch, vCPU hour": 0.0616,
+    "Dataflow batch, GB of memory and hour": 0.0039127,
     "Dataflow Shuffle, GB": 0.011,
     "BigQuery Storage Read API, TiB": 1.10,
     "BigQuery query on demand, TiB": 6.25,
@@ -23,6 +24,11 @@ PRICES = {
 }
 #: Not read from Google's own price pages, which were out of reach when this was written.
 PRICES_SEEN = "as quoted publicly in 2026"
+
+#: Bytes of one event in the session shuffle: a slim row in a packed Arrow batch. Counted as in a large app, where rows
+#: come in no order and a batch has one event of each session: nothing is merged before the shuffle. To be set from the
+#: measurement in benchmarks/results.md.
+SHUFFLED_BYTES_AN_EVENT = 60
 
 _DEFAULTS = {option.name: option.default for option in OPTIONS}
 #: A nightly run reads the day that is new, the overlap, the lateness and a session's longest life.
@@ -42,7 +48,7 @@ ASSUMPTIONS = {
     "Bytes of a person row": 400,
     "CPU seconds for a million events, read with DIRECT_READ": 28,
     "CPU seconds for a million old sessions, joined and compared": 30,
-    "Bytes of an event in shuffles, with its part of a session": 25,
+    "Bytes of an event in shuffles, in no order": SHUFFLED_BYTES_AN_EVENT,
     "Bytes of a session row in shuffles, two joins, packed": 500,
     "Shuffled bytes are written and read: times": 2,
     "Share of a worker's time that is work": 0.6,
@@ -106,7 +112,7 @@ class Night:
     @property
     def shuffle(self) -> float:
         """Dataflow Shuffle."""
-        moved = self.events_read * self._of("Bytes of an event in shuffles, with its part of a session")
+        moved = self.events_read * self._of("Bytes of an event in shuffles, in no order")
         moved += self.sessions_kept * self._of("Bytes of a session row in shuffles, two joins, packed")
         times = self._of("Shuffled bytes are written and read: times")
         return moved * times / _GB * PRICES["Dataflow Shuffle, GB"]
@@ -156,7 +162,7 @@ def table() -> str:
 def prices_table() -> str:
     """The prices as Markdown."""
     rows = [f"| {name} | {price:g} |" for name, price in PRICES.items()]
-    return "\n".join([f"| USD, us-central1, {PRICES_SEEN} | price |", "|---|---:|", *rows])
+    return "\n".join([f"| USD, europe-west1 and EU, {PRICES_SEEN} | price |", "|---|---:|", *rows])
 
 
 def assumptions_table() -> str:

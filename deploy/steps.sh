@@ -52,12 +52,20 @@ look() {
 
 # left_out COMMAND [REASON]: remember what is still to do.
 left_out() {
-  printf '%s\n' "${2:+# $2$'\n'}$1" >>"$RENDERED/left_out"
+  local entry=${2:+# $2$'\n'}$1
+  if [[ $'\n'$(cat "$RENDERED/left_out" 2>/dev/null)$'\n' != *$'\n'"$entry"$'\n'* ]]; then
+    printf '%s\n' "$entry" >>"$RENDERED/left_out"
+  fi
 }
 
 # What was left out; the exit code of the script.
 finish() {
   if [[ ! -s $RENDERED/left_out ]]; then return; fi
+  if [[ $MODE == plan ]]; then
+    echo "# would be left out:"
+    sed 's/^# /left out  /; /^[^l]/d' "$RENDERED/left_out"
+    return
+  fi
   echo "# LEFT OUT. Mend the cause, then run this script again, or these commands:" >&2
   cat "$RENDERED/left_out" >&2
   return 1

@@ -65,6 +65,11 @@ class Cloud:
         done = _bash(script, *arguments, **environment, **settings)
         self.output, self.errors, self.code = done.stdout, done.stderr, done.returncode
         assert (done.returncode != 0) == fails, done.stderr
+        return self.noted()
+
+    def noted(self) -> list[list[str]]:
+        """The commands that were run, as words."""
+        log = self.folder / "calls"
         return [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
 
     def body(self, calls: list[list[str]], number: int) -> str:

@@ -191,8 +191,10 @@ def test_the_calculation_by_hand() -> None:
     assert night.table_bytes == 4_500_000 * 600 + 450_000 * 400
     seconds = 6 * 28 + 4.5 * 30
     assert night.vcpu_hours == pytest.approx(0.3 + seconds / 3600 / 0.6)
-    assert night.workers == pytest.approx(night.vcpu_hours * (0.056 + 4 * 0.003557))
-    assert night.shuffle == pytest.approx((6_000_000 * 25 + 4_500_000 * 500) * 2 / 1e9 * 0.011)
+    assert night.workers == pytest.approx(night.vcpu_hours * (0.0616 + 4 * 0.0039127))
+    assert night.shuffle == pytest.approx(
+        (6_000_000 * costs.SHUFFLED_BYTES_AN_EVENT + 4_500_000 * 500) * 2 / 1e9 * 0.011
+    )
     assert night.reads == pytest.approx((6_000_000 * 1200 + night.table_bytes) / 2**40 * 1.10)
     assert night.queries == pytest.approx((night.table_bytes + 90e6 * 16) / 2**40 * 6.25)
     assert night.total == pytest.approx(night.workers + night.shuffle + night.reads + night.queries)

@@ -7,6 +7,7 @@ about a minute: the lock is installed anew.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.deploy.cloud import Cloud
 from tests.deploy.dockerfile import ROOT, context, run_steps, stages
 
 STAGES = stages((ROOT / "Dockerfile").read_text())
@@ -130,14 +132,42 @@ def test_the_final_stage_is_small_and_complete() -> None:
     assert FINAL.all("RUN") == []
     assert FINAL.all("ENTRYPOINT") == ['["/opt/apache/beam/boot"]']
     assert BUILD.base == FINAL.base
-    assert FINAL.base.endswith("-slim-bookworm")
+    assert FINAL.base.partition("@")[0].endswith("-slim-bookworm")
     assert any("pip check" in step for step in BUILD.all("RUN"))
 
 
 def test_no_tag_floats() -> None:
     for stage in STAGES:
-        _, _, tag = stage.base.rpartition(":")
+        _, _, tag = stage.base.partition("@")[0].rpartition(":")
         assert any(letter.isdigit() for letter in tag), stage.base
+
+
+def test_the_images_of_our_own_stages_are_pinned_by_content() -> None:
+    assert re.fullmatch(r"python:[\d.]+-slim-bookworm@sha256:[0-9a-f]{64}", FINAL.base)
+
+
+@pytest.mark.slow
+def test_digests_are_written_behind_every_tag(tmp_path: Path) -> None:
+    files = ("Dockerfile", "cloudbuild.yaml", "deploy/promote.yaml")
+    (tmp_path / "deploy").mkdir()
+    for name in files:
+        shutil.copy(ROOT / name, tmp_path / name)
+    digest = "sha256:" + "ab" * 32
+    cloud = Cloud.make(tmp_path / "cloud")
+    (cloud.folder / "docker").write_text(f'#!/bin/sh\necho "$@" >>"$CLOUD/asked"; echo {digest}\n')
+    cloud.calls("pin_images.sh", ROOT=str(tmp_path))
+    for stage in stages((tmp_path / "Dockerfile").read_text()):
+        assert stage.base.endswith(f"@{digest}")
+        assert stage.base.count("@") == 1
+    builders = re.findall(r"name: (\S+)", "".join((tmp_path / name).read_text() for name in files[1:]))
+    assert {name for name in builders if "@" not in name} == {"gcr.io/cloud-builders/docker"}  # Cloud Build's own
+    before = [(tmp_path / name).read_text() for name in files]
+    cloud.calls("pin_images.sh", ROOT=str(tmp_path))
+    assert [(tmp_path / name).read_text() for name in files] == before
+    (cloud.folder / "docker").write_text("#!/bin/sh\nexit 1\n")
+    cloud.calls("pin_images.sh", fails=True, ROOT=str(tmp_path))
+    assert "no digest for apache/beam_python3.11_sdk:" in cloud.errors
+    assert [(tmp_path / name).read_text() for name in files] == before
 
 
 def test_the_build_context_is_what_the_steps_copy() -> None:
