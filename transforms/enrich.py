@@ -84,8 +84,7 @@ def session_rows(
 def unaffected(sessions: pa.Table, persons: pa.Table) -> pa.Array:
     """Ids of the published persons whose sessions are exactly those that they were published with.
 
-    None of a person's sessions changed, and there are as many as before: so none came and none left. A person
-    with more sessions than one keeps (`transforms.persons.MAX_SESSIONS`) never counts as many, and is made anew.
+    None of a person's sessions changed, and there are as many as before: so none came and none left.
 
     Args:
       sessions: all sessions of these persons, with `CHANGE`.
