@@ -52,6 +52,7 @@ def analyser() -> tuple[Any, Any]:
     json: Field = {"name": "properties", "type": "JSON", "mode": "NULLABLE"}  # what PostHog's export recommends
     found: dict[str, Iterable[Field]] = {
         "project-x.posthog_etl.events": [*events, json],
+        "p.firebase.users": fields_of(tables.USERS),
         "project-x.out.run_fence": fence,
         "project-x.out.run_fence_sample": fence,
     }
