@@ -256,7 +256,13 @@ def _read_methods(warehouse: Path) -> dict[str, float]:
 
 
 #: Columns that the peers do not make.
-_OURS = frozenset({"is_oversized", "_loaded_at", "_run_id", "foreground_duration", "total_foreground_duration"})
+_OURS = frozenset(
+    (
+        *("is_oversized", "_loaded_at", "_run_id", "foreground_duration", "total_foreground_duration"),
+        *("session_number", "is_first_session", "previous_session_end", "seconds_since_previous_session"),
+        *("active_days", "longest_gap_days", "times_churned"),
+    )
+)
 
 
 def _check_same(warehouse: Path, peer: Path) -> None:

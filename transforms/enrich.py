@@ -34,6 +34,7 @@ from transforms.social import SOCIAL_EVENTS
 from transforms.users import PROFILE
 
 _MICROS = 1_000_000
+_TIME = pa.timestamp("us", "UTC")
 
 
 def session_rows(
@@ -56,8 +57,8 @@ def session_rows(
         sessions, persons = tables["sessions"], tables["persons"]
         columns = {name: sessions.column(name) for name in sessions.schema.names}
         state = np.asarray(sessions.column(STATE))
-        derived = _derived(metrics, tables)
         same, gone = state == SAME, state == GONE
+        derived = _derived(metrics, tables) | in_order(sessions, ~gone)
         if same.any():
             for name, column in derived.items():
                 same &= equal(column, sessions.column(was(name)))
@@ -148,6 +149,28 @@ def _derived(metrics: Metrics, tables: dict[str, pa.Table]) -> dict[str, pa.Chun
         "events_created_count": pa.chunked_array([created]),
         CREATED_EVENT: pa.chunked_array([created > 0]),
         "is_engaged": pa.chunked_array([engaged]),
+    }
+
+
+def in_order(sessions: pa.Table, live: npt.NDArray[np.bool_]) -> dict[str, pa.ChunkedArray]:
+    """The columns that all sessions of a person decide together; those of sessions that are not live mean nothing."""
+    keys = ("person_id", "start_timestamp", "session_id")
+    ordered = pc.sort_indices(sessions.select(keys), sort_keys=[(name, "ascending") for name in keys]).to_numpy()
+    rows = ordered[live[ordered]]
+    person = sessions.column("person_id").combine_chunks().dictionary_encode().indices.to_numpy()[rows]
+    begins = np.diff(person, prepend=-1) != 0
+    place = np.arange(len(rows))
+    number = np.zeros(len(live), np.int64)
+    number[rows] = place - np.maximum.accumulate(np.where(begins, place, 0)) + 1
+    previous, pause = np.zeros(len(live), np.int64), np.zeros(len(live))
+    later, ends = rows[~begins], _micros(sessions, "end_timestamp")
+    previous[later] = ends[rows[np.flatnonzero(~begins) - 1]]
+    pause[later] = (_micros(sessions, "start_timestamp")[later] - previous[later]) / _MICROS
+    return {
+        "session_number": pa.chunked_array([number]),
+        "is_first_session": pa.chunked_array([number == 1]),
+        "previous_session_end": pa.chunked_array([pa.array(previous, mask=number < 2).view(_TIME)]),
+        "seconds_since_previous_session": pa.chunked_array([pa.array(pause, mask=number < 2)]),
     }
 
 

@@ -26,7 +26,15 @@ from transforms.kinds.kind import WANTED, Column, Kind, Needs, RollUp
 
 PropertyType = Literal["text", "number", "present"]
 
-_TOP_KEYS = {"libraries", "max_events_per_session", "max_event_age_days", "engaged_by", "engagement_flags", "metrics"}
+_TOP_KEYS = {
+    "libraries",
+    "max_events_per_session",
+    "max_event_age_days",
+    "inactive_days",
+    "engaged_by",
+    "engagement_flags",
+    "metrics",
+}
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,99}")
 #: Fields of a kind that an entry does not give itself.
 _FILLED_IN = frozenset({"name", "counted"})
@@ -57,6 +65,8 @@ class Metrics:
     max_events_per_session: int
     max_event_age_days: int
     """Events that arrived later than this after they happened have a wrong clock: they are rejected."""
+    inactive_days: int
+    """A person who is not seen for more days than this has churned, for that time."""
     engaged_by: tuple[str, ...]
     engagement_flags: tuple[str, ...]
 
@@ -116,6 +126,7 @@ class Metrics:
             "libraries": sorted(self.libraries) if self.libraries is not None else "*",
             "max_events_per_session": self.max_events_per_session,
             "max_event_age_days": self.max_event_age_days,
+            "inactive_days": self.inactive_days,
             "engaged_by": self.engaged_by,
             "engagement_flags": self.engagement_flags,
             "entries": [{**msgspec.to_builtins(entry), "description": ""} for entry in self.entries],
@@ -187,6 +198,7 @@ def parse_metrics(text: str) -> Metrics:
         libraries=None if "*" in libraries else frozenset(libraries),
         max_events_per_session=limit,
         max_event_age_days=oldest,
+        inactive_days=_whole(raw, "inactive_days", 14, 36_500),
         engaged_by=_texts(raw, "engaged_by", "the file", default=[]),
         engagement_flags=_texts(raw, "engagement_flags", "the file", default=[]),
     )

@@ -106,12 +106,24 @@ def person_rows(rows: pa.RecordBatch, metrics: Metrics, schema: pa.Schema) -> pa
         "last_session_date": last,
         "days_since_first_session": days,
         "sessions_per_day": sizes / (days + 1),
+        **_activity(begin // _DAY, starts, metrics.inactive_days),
         "engagement_score": np.add.reduceat(active.astype(np.int64), starts) / sizes,
         **{column.name: column.of(sessions) for column in metrics.rollups},
     }
     one = sessions.rows.take(pa.array(starts))  # user and profile are the same in all sessions of a person
     values |= {name: one.column(name) for name in ("person_id", "user_id", *PROFILE)}
     return pa.RecordBatch.from_arrays([_array(values[field.name], field.type) for field in schema], schema=schema)
+
+
+def _activity(days: Ints, starts: Ints, inactive_days: int) -> dict[str, Ints]:
+    """What the days of sessions, ascending for each person, say."""
+    gaps = np.diff(days, prepend=0)
+    gaps[starts] = 0
+    return {
+        "active_days": np.add.reduceat(gaps > 0, starts, dtype=np.int64) + 1,
+        "longest_gap_days": np.maximum.reduceat(gaps, starts),
+        "times_churned": np.add.reduceat(gaps > inactive_days, starts, dtype=np.int64),
+    }
 
 
 def _durations(micros: Ints, starts: Ints, sizes: Ints) -> dict[str, Any]:

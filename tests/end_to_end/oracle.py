@@ -50,6 +50,7 @@ class Rules:
     step_1: str = "false"
     step_2: str = "false"
     step_3: str = "false"
+    inactive_days: int = 14
 
 
 def _has(*names: str) -> str:
@@ -162,6 +163,7 @@ WAVES = Rules(
         ]
     ),
     marks="event in ('CUSTOM.5', 'BEGIN.0', 'CUSTOM.7')",
+    inactive_days=1,
     step_1="event = 'BEGIN.0'",
     step_2="event in ('CUSTOM.1', 'CUSTOM.2') and text_of(props, 'slider') is not null",
     step_3="event = 'SUCCEED.0' and number_of(props, 'level') in (1, 9, 15)",
@@ -209,8 +211,8 @@ def expected(
     db.executemany("insert into excluded values (?)", [[value] for value in (*excluded, "\0")])
     _mend_odd_json(db)
     script = Path(__file__).with_name("oracle.sql").read_text()
-    for name, value in {**vars(rules), "limit": str(max_events_per_session)}.items():
-        script = script.replace(f"{{{name}}}", value)
+    for name, value in {**vars(rules), "limit": max_events_per_session}.items():
+        script = script.replace(f"{{{name}}}", str(value))
     db.execute(script)
     counts = dict(db.execute("select outcome, count(*) from settled group by 1").fetchall())
     usable, kept = counts.pop("usable", 0), db.execute("select count(*) from used").fetchall()[0][0]

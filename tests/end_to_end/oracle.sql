@@ -211,6 +211,10 @@ select
     coalesce(c.events_created_count, 0) > 0 as created_event,
     coalesce(c.events_created_count, 0) as events_created_count,
     f.end_us > f.start_us or {engaged} as is_engaged,
+    row_number() over person as session_number,
+    row_number() over person = 1 as is_first_session,
+    make_timestamptz(lag(f.end_us) over person) as previous_session_end,
+    (f.start_us - lag(f.end_us) over person) / 1000000 as seconds_since_previous_session,
     f.is_oversized,
     u.fullName, u.phoneNumber, u.username, u.email, u.contactAccessGranted, u.businessUser, u.createdAt,
     a.channel_type, a.is_bounce,
@@ -218,7 +222,20 @@ select
 from facts f join matches m using (session_id)
 left join unique_users u on u.user_id = m.user_id
 left join acquisition a on a.session_id = f.session_id
-left join created c on c.session_id = f.session_id;
+left join created c on c.session_id = f.session_id
+window person as (partition by coalesce(m.user_id, f.distinct_id) order by f.start_us, f.session_id);
+
+create table gaps as
+select
+    person_id,
+    count(*) as active_days,
+    coalesce(max(gap), 0) as longest_gap_days,
+    count(*) filter (gap > {inactive_days}) as times_churned
+from (
+    select person_id, day, day - lag(day) over (partition by person_id order by day) as gap
+    from (select distinct person_id, start_timestamp::date as day from sessions)
+)
+group by person_id;
 
 create table persons as
 select
@@ -241,8 +258,10 @@ select
     make_timestamptz(max(start_us)) as last_session_date,
     (max(start_us) - min(start_us)) / 86400000000 as days_since_first_session,
     count(*) / ((max(start_us) - min(start_us)) / 86400000000 + 1) as sessions_per_day,
+    any_value(active_days) as active_days, any_value(longest_gap_days) as longest_gap_days,
+    any_value(times_churned) as times_churned,
     count(*) filter ({active}) / count(*) as engagement_score,
     any_value(fullName) as fullName, any_value(phoneNumber) as phoneNumber, any_value(username) as username,
     any_value(email) as email, any_value(contactAccessGranted) as contactAccessGranted,
     any_value(businessUser) as businessUser, any_value(createdAt) as createdAt
-from sessions group by person_id;
+from sessions join gaps using (person_id) group by person_id;

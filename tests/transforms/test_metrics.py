@@ -46,6 +46,7 @@ def entry(kind: str, keys: str) -> str:
         ("engagement_flags = ['typo']\n" + GOOD, ["engagement_flags", "'typo'", "created_event"]),
         ("max_events_per_session = 0\n" + GOOD, ["max_events_per_session", "0", "1 to 1000000"]),
         ("max_events_per_session = true\n" + GOOD, ["True"]),
+        ("inactive_days = 0\n" + GOOD, ["inactive_days: 0 is not a whole number from 1 to 36500"]),
         (
             GOOD + "[metrics.m]\nkind = 'max'\nproperty = 'y'\nclip = [1, 0]\ndescription = 'x'",
             ["'m'", "[1, 0]", "[0.0, 1.0]"],

@@ -177,6 +177,16 @@ def test_numbers_of_a_person_against_the_statistics_module() -> None:
     assert found["engagement_score"] == 0.2
 
 
+@pytest.mark.parametrize(
+    ("days", "active", "longest", "churned"),
+    [([0], 1, 0, 0), ([0, 0.4, 0.6], 2, 1, 0), ([0, 14], 2, 14, 0), ([0, 15, 16, 40, 40], 4, 24, 2)],
+)
+def test_days_with_sessions_and_the_gaps_between(days: list[float], active: int, longest: int, churned: int) -> None:
+    assert SMALL_METRICS.inactive_days == 14
+    found = of([session(number, start=day * 86_400) for number, day in enumerate(days)])  # at noon of day 0
+    assert (found["active_days"], found["longest_gap_days"], found["times_churned"]) == (active, longest, churned)
+
+
 def test_one_session_has_no_deviation_and_an_even_number_a_middle() -> None:
     assert of([session(1, seconds=5)])["std_session_duration"] is None
     assert of([session(1, seconds=1), session(2, seconds=2)])["median_session_duration"] == 1.5
