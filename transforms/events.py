@@ -161,7 +161,10 @@ class EventDecoder:
         implausible = (stamps < MIN_TIMESTAMP) | (stamps >= MAX_TIMESTAMP)
         implausible |= stamps > arrivals + MAX_AHEAD
         _mark(reason, "timestamp_implausible", implausible)
-        _mark(reason, "timestamp_too_old", stamps < arrivals - self._metrics.max_event_age_days * _DAY)
+        # an arrival after the run's own clock says nothing
+        plausibly_late = arrivals <= (MAX_TIMESTAMP if self._scope.clock is None else self._scope.clock)
+        too_old = plausibly_late & (stamps < arrivals - self._metrics.max_event_age_days * _DAY)
+        _mark(reason, "timestamp_too_old", too_old)
         texts = batch.column("properties")
         _mark(reason, "properties_missing", _blank(texts))
         _mark(reason, "properties_too_long", np.diff(string_buffers(texts)[0]) > MAX_PROPERTIES if size else _NONE)

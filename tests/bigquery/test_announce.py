@@ -21,6 +21,7 @@ from tests import builders
 from tests.bigquery.emulators import BUCKET, Emulators
 from tests.bigquery.test_publish import Service, no_waiting
 from tests.builders import event, run, write_events
+from transforms.unsettled import Unsettled
 
 __all__ = ["no_waiting"]
 
@@ -97,7 +98,7 @@ def test_the_age_of_the_watermark_is_a_counter_of_the_job() -> None:
     arrival = int((datetime.now(UTC) - timedelta(hours=3)).timestamp() * 1e6)
     run = dataclasses.replace(run, started_at=datetime.now(UTC))
     p = beam.Pipeline("FnApiRunner")
-    _ = p | beam.Create([run]) | beam.Map(publish_run, Publishes(), [], [], arrival, [])
+    _ = p | beam.Create([run]) | beam.Map(publish_run, Publishes(), [], [], (arrival,), Unsettled())
     found = p.run().metrics().query(MetricsFilter().with_name("watermark_age_seconds"))["counters"]
     assert [counter.result // 60 for counter in found] == [180]
 

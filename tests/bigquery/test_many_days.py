@@ -15,6 +15,7 @@ from pipeline.warehouse.bigquery.stage import ROWS
 from pipeline.warehouse.bigquery.warehouse import BigQueryWarehouse, Datasets, staging_name
 from tests.bigquery.test_publish import COUNTS, NEW, NOW, TABLES, Service, _name, no_waiting
 from tests.builders import METRICS
+from transforms.unsettled import Unsettled
 
 __all__ = ["no_waiting"]
 
@@ -76,7 +77,7 @@ class Sample(Service):
     def publish(self, temp_location: str | None = None) -> None:
         warehouse = BigQueryWarehouse(Datasets("test-project", "in", "in", "out"), "DIRECT_READ")
         vars(warehouse).update(_client=self.fake, _sample_before="sample-1")
-        warehouse.publish(self.run, self.staged, COUNTS, ledger_row(self.run, COUNTS, None, [], NOW))
+        warehouse.publish(self.run, self.staged, COUNTS, ledger_row(self.run, COUNTS, (), Unsettled(), NOW))
 
     def sample(self) -> dict[str, dict[str, str]]:
         """What is published of each table."""

@@ -138,7 +138,7 @@ def test_events_in_other_types_and_another_case(tmp_path: Path) -> None:
     )
     assert run(tmp_path) == 0
     [row] = ledger(tmp_path)
-    assert (row["rows_kept"], row["watermark"]) == (3, at(62))
+    assert (row["rows_kept"], row["watermark"]) == (3, at(61))  # what two of three have reached
     write_events(tmp_path / "plain", rows)
     assert run(tmp_path / "plain") == 0
     assert session(tmp_path) == session(tmp_path / "plain")

@@ -28,6 +28,7 @@ def facts(session: str = "s", day: float = 11, arrival: float = 15, **changes: A
     row: dict[str, Any] = dict.fromkeys(FACTS.names, 0)
     row |= {field.name: False for field in FACTS if pa.types.is_boolean(field.type)}
     row |= {field.name: None for field in FACTS if field.type in (pa.string(), pa.float64())}
+    row |= {field.name: [] for field in FACTS if pa.types.is_list(field.type)}
     return row | {
         "session_id": session,
         "distinct_id": "a",
