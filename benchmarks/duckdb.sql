@@ -1,6 +1,8 @@
 -- The same two tables as the pipeline's, straight from the same Parquet files, as fast as DuckDB makes them.
 -- Placeholders: $warehouse, $out.
 
+create temp macro flat(text) as case when text[1] not in ('[', '{') then nullif(text, '') end;
+
 create temp table used as
 with read as (  -- DuckDB takes no lone surrogates in JSON: they are left out, pairs stay
     select * exclude (properties), case when contains(properties, '\ud')
@@ -8,7 +10,8 @@ with read as (  -- DuckDB takes no lone surrogates in JSON: they are left out, p
         else properties end as properties
     from read_parquet('$warehouse/posthog_etl/events/*.parquet')
 ), decoded as materialized (  -- or the JSON would be parsed once for every property
-    select uuid, event, distinct_id, epoch_us(timestamp) as us, json_extract_string(properties, [
+    select lower(replace(uuid, '-', '')) as uuid, event, distinct_id, epoch_us(timestamp) as us,
+        coalesce(epoch_us(bq_ingested_timestamp), -9e18::bigint) as arrival, json_extract_string(properties, [
         '$."$session_id"', '$."$lib"', '$."$screen_name"', '$."$touch_y"', '$."$screen_height"', '$."$geoip_city_name"',
         '$."$geoip_country_name"', '$."$os_name"', '$."$app_version"']) as p
     from read
@@ -16,10 +19,10 @@ with read as (  -- DuckDB takes no lone surrogates in JSON: they are left out, p
         and timestamp between '2015-01-01' and '2049-12-31'
         and timestamp <= coalesce(bq_ingested_timestamp, timestamp) + interval 24 hour
 )
-select
-    p[1] as session_id, uuid, event, distinct_id, us,
-    nullif(p[3], '') as screen, try_cast(p[4] as double) as touch_y, try_cast(p[5] as double) as height,
-    nullif(p[6], '') as city, nullif(p[7], '') as country, nullif(p[8], '') as os_name, nullif(p[9], '') as app_version
+select  -- numbers and booleans are their JSON text; what is nested is nothing
+    p[1] as session_id, uuid, event, distinct_id, us, arrival,
+    flat(p[3]) as screen, try_cast(p[4] as double) as touch_y, try_cast(p[5] as double) as height,
+    flat(p[6]) as city, flat(p[7]) as country, flat(p[8]) as os_name, flat(p[9]) as app_version
 from decoded
 where p[2] = 'posthog-react-native' and trim(p[1]) <> '' and length(p[1]) <= 400 and p[1][1] not in ('[', '{')
     and try_cast(p[1] as double) is null;  -- a number is no session id
@@ -52,12 +55,13 @@ select
     arg_min(country, (us, uuid)) filter (country is not null) as country,
     arg_min(os_name, (us, uuid)) filter (os_name is not null) as os_name,
     arg_min(app_version, (us, uuid)) filter (app_version is not null) as app_version
-from (
-    select session_id, uuid, any_value(columns(* exclude (session_id, uuid))) from used group by session_id, uuid
+from used
+where rowid in (  -- of the copies of an event the latest arrival decides, then the earliest time
+    select arg_max(rowid, (arrival, -us)) from used group by session_id, uuid, event, distinct_id
 )
 group by session_id;
 
-create temp table unique_users as
+create temp table owners as
 with cleaned as (
     select user_id, nullif(trim(phoneNumber), '') as phoneNumber, nullif(trim(fullName), '') as fullName,
         nullif(trim(username), '') as username, nullif(trim(email), '') as email,
@@ -71,21 +75,25 @@ with cleaned as (
 ), by_user as (
     select * from ranked qualify row_number() over (partition by user_id order by completeness desc) = 1
 )
-select * from by_user
-qualify phoneNumber is null or row_number() over (partition by phoneNumber order by completeness desc, user_id) = 1;
+select *, first_value(user_id) over (  -- the others of a phone number are aliases
+    partition by coalesce(phoneNumber, 'no phone: ' || user_id) order by completeness desc, user_id
+) as owner
+from by_user;
 
 create temp table matches as
-select session_id, coalesce(min(p.user_id), min(u.user_id)) as user_id
+select session_id, coalesce(min(p.owner), min(u.owner)) as user_id
 from (select session_id, unnest(distinct_ids) as id from facts) ids
-left join unique_users p on ids.id = p.phoneNumber
-left join unique_users u on ids.id = u.user_id
+left join owners p on ids.id = p.phoneNumber and p.user_id = p.owner
+left join owners u on ids.id = u.user_id
 group by session_id;
 
 create temp table sessions as
 with created as (
     select f.session_id, count(*) as number
     from facts f join matches m using (session_id)
-    join read_parquet('$warehouse/firebase_etl_prod/events/*.parquet') s on s.user_id = m.user_id
+    join owners o on o.owner = m.user_id
+    join (select distinct user_id, createdAt from read_parquet('$warehouse/firebase_etl_prod/events/*.parquet')) s
+        on s.user_id = o.user_id
     where epoch_us(s.createdAt) between f.start_us and f.end_us
     group by f.session_id
 ), acquisition as (
@@ -104,7 +112,7 @@ select
     u.fullName, u.phoneNumber, u.username, u.email, u.contactAccessGranted, u.businessUser, u.createdAt,
     a.channel_type, a.is_bounce
 from facts f join matches m using (session_id)
-left join unique_users u on u.user_id = m.user_id
+left join owners u on u.user_id = m.user_id
 left join acquisition a on a.session_id = f.session_id
 left join created c on c.session_id = f.session_id;
 

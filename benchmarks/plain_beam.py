@@ -31,6 +31,7 @@ from benchmarks.plain_rows import (
     PROFILE,
     blank_to_null,
     enables_contacts,
+    event_uuid,
     match,
     number_within,
     parse,
@@ -43,9 +44,8 @@ from benchmarks.plain_rows import (
 Row = dict[str, Any]
 DAY = 86_400_000_000
 MIN_TIMESTAMP, MAX_TIMESTAMP = 1_420_070_400_000_000, 2_524_608_000_000_000  # 2015 and 2050
-#: Columns of the first event that has a value; an accumulator keeps ((time, uuid), value) of each.
+#: Columns of the first event that has a value.
 FIRSTS = ("distinct_id", "entry_screen", *FIRST)
-SETS = ("uuids", "autocaptures", "screens", "touches", "names", "screen_names", "distinct_ids")
 
 TIME = pa.timestamp("us", "UTC")
 PROFILE_TYPES = {
@@ -106,9 +106,10 @@ def by_session(row: Row) -> Iterator[tuple[str, Row]]:
         return
     position = touch(properties)
     found = {
-        "uuid": uuid,
+        "uuid": event_uuid(uuid),
         "event": event,
         "timestamp": moment,
+        "arrival": MIN_TIMESTAMP if arrival is None else arrival,
         "touch": position,
         "reach": None if position is None else reach(properties),
         "distinct_id": distinct_id,
@@ -120,108 +121,94 @@ def by_session(row: Row) -> Iterator[tuple[str, Row]]:
 
 
 class Sessions(beam.CombineFn):
-    """Events of a session → a dict of its columns. Counts are of sets, as an event can come twice."""
+    """Events of a session → a dict of its columns; the accumulator is a dict of its events, each once."""
 
     def create_accumulator(self) -> Row:
         """Nothing yet."""
-        return {
-            **{name: set() for name in SETS},
-            **dict.fromkeys(FIRSTS),
-            "exit_screen": None,
-            "end": MIN_TIMESTAMP,
-            "reach": -1.0,
-        }
+        return {}
 
     def add_input(self, found: Row, event: Row) -> Row:
-        """One event."""
-        uuid, name, screen = event["uuid"], event["event"], event["entry_screen"]
-        if uuid in found["uuids"]:
-            return found
-        found["uuids"].add(uuid)
-        found["names"].add(name)
-        found["distinct_ids"].add(event["distinct_id"])
-        if name == "$autocapture":
-            found["autocaptures"].add(uuid)
-        elif name == "$screen":
-            found["screens"].add(uuid)
-        if event["touch"] is not None:
-            found["touches"].add(uuid)
-        if event["reach"] is not None:
-            found["reach"] = max(found["reach"], event["reach"])
-        at = (event["timestamp"], uuid)
-        found["end"] = max(found["end"], event["timestamp"])
-        for column in FIRSTS:
-            value = event[column]
-            if value is not None and (found[column] is None or at < found[column][0]):
-                found[column] = (at, value)
-        if screen is not None:
-            found["screen_names"].add(screen)
-            if found["exit_screen"] is None or at > found["exit_screen"][0]:
-                found["exit_screen"] = (at, screen)
+        """One event: of its copies the latest arrival decides, then the earliest time."""
+        key = (event["uuid"], event["event"], event["distinct_id"])
+        known = found.get(key)
+        if known is None or rank(event) > rank(known):
+            found[key] = event
         return found
 
     def merge_accumulators(self, accumulators: Iterable[Row]) -> Row:
         """The union of all."""
         merged, *others = accumulators
         for other in others:
-            for name in SETS:
-                merged[name] |= other[name]
-            for column in FIRSTS:
-                merged[column] = min(filter(None, (merged[column], other[column])), default=None)
-            merged["exit_screen"] = max(filter(None, (merged["exit_screen"], other["exit_screen"])), default=None)
-            merged["end"] = max(merged["end"], other["end"])
-            merged["reach"] = max(merged["reach"], other["reach"])
+            for event in other.values():
+                self.add_input(merged, event)
         return merged
 
     def extract_output(self, found: Row) -> Row:
         """The session's columns."""
-        start, end = found["distinct_id"][0][0], found["end"]
-        names = found["names"]
+        events = sorted(found.values(), key=lambda event: (event["timestamp"], event["uuid"]))
+        start, end = events[0]["timestamp"], events[-1]["timestamp"]
+        names = [event["event"] for event in events]
+        screens = [event["entry_screen"] for event in events if event["entry_screen"] is not None]
+        touches = sum(event["touch"] is not None for event in events)
+        autocaptures = names.count("$autocapture")
         return {
             "start_timestamp": start,
             "end_timestamp": end,
             "session_duration": (end - start) / 1e6,
-            "distinct_ids": sorted(found["distinct_ids"]),
-            "event_count": len(found["uuids"]),
-            "autocapture_count": len(found["autocaptures"]),
-            "screen_count": len(found["screens"]),
-            "unique_screen_count": len(found["screen_names"]),
-            "scroll_event_count": len(found["touches"]),
-            "scrolled": bool(found["touches"]),
-            "scroll_depth": found["reach"] if found["reach"] >= 0 else None,
-            "visited_discover": "Discover" in found["screen_names"],
+            "distinct_ids": sorted({event["distinct_id"] for event in events}),
+            "event_count": len(events),
+            "autocapture_count": autocaptures,
+            "screen_count": names.count("$screen"),
+            "unique_screen_count": len(set(screens)),
+            "exit_screen": screens[-1] if screens else None,
+            "scroll_event_count": touches,
+            "scrolled": touches > 0,
+            "scroll_depth": max((event["reach"] for event in events if event["reach"] is not None), default=None),
+            "visited_discover": "Discover" in screens,
             "enabled_contacts": any(map(enables_contacts, names)),
-            "is_engaged": end > start or bool(found["autocaptures"]),
-            **{flag: not events.isdisjoint(names) for flag, events in FLAG_EVENTS.items()},
-            **{column: found[column] and found[column][1] for column in (*FIRSTS, "exit_screen")},
+            "is_engaged": end > start or autocaptures > 0,
+            **{flag: not wanted.isdisjoint(names) for flag, wanted in FLAG_EVENTS.items()},
+            **{
+                column: next((event[column] for event in events if event[column] is not None), None)
+                for column in FIRSTS
+            },
         }
 
 
-def unique_users(rows: list[Row]) -> dict[str, Row]:
-    """Users by id: of a user id or phone number the most complete row, then the smallest id."""
+def rank(event: Row) -> tuple[int, int]:
+    """What decides among the copies of an event: the greatest."""
+    return event["arrival"], -event["timestamp"]
+
+
+def users_by_id(rows: list[Row]) -> dict[str, Row]:
+    """Users by id, the most complete row of each; `owner` is the kept user of their phone number, or themselves."""
     cleaned = [{name: blank_to_null(value) for name, value in row.items()} for row in rows]
     known = [row for row in cleaned if row["user_id"]]
     users: dict[str, Row] = {}
-    phones: dict[str, str] = {}
+    owners: dict[str, str] = {}
     for row in sorted(known, key=lambda row: (sum(row[name] is None for name in PROFILE), row["user_id"])):
         users.setdefault(row["user_id"], row)
     for user, row in users.items():
-        if row["phoneNumber"]:
-            phones.setdefault(row["phoneNumber"], user)
-    return {user: row for user, row in users.items() if phones.get(row["phoneNumber"], user) == user}
+        row["owner"] = owners.setdefault(row["phoneNumber"], user) if row["phoneNumber"] else user
+    return users
 
 
-def ids_by_phone(users: dict[str, Row]) -> dict[str, str]:
+def owners_by_phone(users: dict[str, Row]) -> dict[str, str]:
     """Phone number → user id."""
-    return {row["phoneNumber"]: user for user, row in users.items() if row["phoneNumber"]}
+    return {row["phoneNumber"]: row["owner"] for row in users.values() if row["phoneNumber"]}
 
 
-def moments_by_user(rows: list[Row]) -> dict[str, list[int]]:
-    """User id → times of the user's Firebase events, ascending."""
+def owners_by_id(users: dict[str, Row]) -> dict[str, str]:
+    """User id → user id of the kept user."""
+    return {user: row["owner"] for user, row in users.items()}
+
+
+def moments_by_user(rows: list[Row], owners: dict[str, str]) -> dict[str, list[int]]:
+    """User id → times of the user's Firebase events, each once, ascending."""
     moments = defaultdict(list)
-    for row in rows:
-        if row["user_id"] and row["createdAt"] is not None:
-            moments[row["user_id"]].append(row["createdAt"])
+    for user, moment in {(row["user_id"], row["createdAt"]) for row in rows}:
+        if user in owners and moment is not None:
+            moments[owners[user]].append(moment)
     return {user: sorted(found) for user, found in moments.items()}
 
 
@@ -238,12 +225,13 @@ def join(
     item: tuple[str, Row],
     users: dict[str, Row],
     by_phone: dict[str, str],
+    owners: dict[str, str],
     created: dict[str, list[int]],
     acquisition: dict[str, Row],
 ) -> Row:
     """A session with its user, the user's Firebase events, and what PostHog's own sessions say."""
     session, row = item
-    user = match(row["distinct_ids"], by_phone, users)
+    user = match(row["distinct_ids"], by_phone, owners)
     profile = users.get(user, {})
     known = acquisition.get(session, {})
     number = number_within(created.get(user, []), row["start_timestamp"], row["end_timestamp"])
@@ -302,10 +290,10 @@ def read(p: beam.Pipeline, table: str, columns: list[str]) -> beam.PCollection[R
     return p | f"Files of {table}" >> beam.Create(paths) | f"Read {table}" >> beam.FlatMap(rows_of, columns)
 
 
-def in_memory(rows: beam.PCollection[Row], function: Callable[[list[Row]], Any]) -> beam.PCollection[Any]:
+def in_memory(rows: beam.PCollection[Row], function: Callable[..., Any], **sides: AsSingleton) -> beam.PCollection[Any]:
     """All rows of a small table, through a function: one element, to be a side input."""
     name = function.__name__
-    return rows | f"List: {name}" >> beam.combiners.ToList() | name >> beam.Map(function)
+    return rows | f"List: {name}" >> beam.combiners.ToList() | name >> beam.Map(function, **sides)
 
 
 def main(warehouse: str, out: str) -> None:
@@ -313,8 +301,9 @@ def main(warehouse: str, out: str) -> None:
     logging.getLogger("apache_beam").setLevel(logging.ERROR)  # it warns of an earlier run's files, which it replaces
     posthog, firebase = f"{warehouse}/posthog_etl", f"{warehouse}/firebase_etl_prod"
     with beam.Pipeline(options=PipelineOptions(["--runner=FnApiRunner"])) as p:
-        users = in_memory(read(p, f"{firebase}/users", ["user_id", *PROFILE]), unique_users)
-        created = in_memory(read(p, f"{firebase}/events", ["user_id", "createdAt"]), moments_by_user)
+        users = in_memory(read(p, f"{firebase}/users", ["user_id", *PROFILE]), users_by_id)
+        owners = AsSingleton(users | "By id" >> beam.Map(owners_by_id))
+        created = in_memory(read(p, f"{firebase}/events", ["user_id", "createdAt"]), moments_by_user, owners=owners)
         acquisition = in_memory(
             read(p, f"{posthog}/sessions", ["session_id", "end_timestamp", *ACQUISITION]), latest_by_session
         )
@@ -326,7 +315,8 @@ def main(warehouse: str, out: str) -> None:
             >> beam.Map(
                 join,
                 users=AsSingleton(users),
-                by_phone=AsSingleton(users | "By phone" >> beam.Map(ids_by_phone)),
+                by_phone=AsSingleton(users | "By phone" >> beam.Map(owners_by_phone)),
+                owners=owners,
                 created=AsSingleton(created),
                 acquisition=AsSingleton(acquisition),
             )

@@ -47,7 +47,9 @@ def parse(properties: Any) -> dict[str, Any]:
 
 
 def text(value: Any) -> str | None:
-    """A text that is not empty; lone surrogates, which neither a coder nor Arrow takes, become question marks."""
+    """A text that is not empty, or the JSON text of a number or boolean; lone surrogates become question marks."""
+    if isinstance(value, bool | int | float):
+        return json.dumps(value)
     if not isinstance(value, str) or not value:
         return None
     return value if value.isascii() else value.encode(errors="replace").decode()
@@ -60,9 +62,14 @@ def blank_to_null(value: Any) -> Any:
 
 def session_id(properties: dict[str, Any]) -> str | None:
     """The session of an event; null when it is of another library or cannot be told."""
-    found = text(properties.get("$session_id"))
-    usable = found and found.strip() and len(found) <= 400 and properties.get("$lib") == LIBRARY
+    found = properties.get("$session_id")
+    usable = isinstance(found, str) and found.strip() and len(found) <= 400 and properties.get("$lib") == LIBRARY
     return found if usable else None
+
+
+def event_uuid(uuid: str) -> str:
+    """The one form of a uuid in any letter case, with or without dashes."""
+    return uuid.replace("-", "").lower()
 
 
 def touch(properties: dict[str, Any]) -> float | None:
@@ -82,10 +89,10 @@ def enables_contacts(event: str) -> bool:
     return "contact" in name and "enable" in name
 
 
-def match(distinct_ids: Iterable[str], by_phone: Mapping[str, str], user_ids: Any) -> str | None:
-    """The user of a session: by a phone number, else by user id; the smallest of several."""
+def match(distinct_ids: Iterable[str], by_phone: Mapping[str, str], owners: Mapping[str, str]) -> str | None:
+    """The user of a session: by a phone number, else by user id (an alias counts as its owner); the smallest."""
     found = [by_phone[one] for one in distinct_ids if one in by_phone]
-    return min(found or [one for one in distinct_ids if one in user_ids], default=None)
+    return min(found or [owners[one] for one in distinct_ids if one in owners], default=None)
 
 
 def number_within(moments: list[Any], start: Any, end: Any) -> int:

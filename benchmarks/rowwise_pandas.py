@@ -22,6 +22,7 @@ from benchmarks.plain_rows import (
     PROFILE,
     blank_to_null,
     enables_contacts,
+    event_uuid,
     match,
     number_within,
     parse,
@@ -43,7 +44,12 @@ def read_events(folder: str) -> pd.DataFrame:
     events = events[plausible & (events["timestamp"] - arrival <= pd.Timedelta(days=1))].copy()
     events["properties"] = events["properties"].apply(parse)
     events["session_id"] = events["properties"].apply(session_id)
-    events = events[events["session_id"].notna()].drop_duplicates(["session_id", "uuid"])
+    events["uuid"] = events["uuid"].apply(event_uuid)
+    # of the copies of an event the latest arrival decides, then the earliest time
+    events = events[events["session_id"].notna()].sort_values(
+        ["bq_ingested_timestamp", "timestamp"], ascending=[False, True]
+    )
+    events = events.drop_duplicates(["session_id", "uuid", "event", "distinct_id"])
     events["screen"] = events["properties"].apply(lambda p: text(p.get("$screen_name")))
     events["touch"] = events["properties"].apply(touch)
     events["reach"] = events["properties"].apply(reach)
@@ -90,28 +96,30 @@ def at(values: pd.Series, label: Any) -> Any:
 
 
 def read_users(folder: str) -> pd.DataFrame:
-    """Users by id: of a user id or phone number the most complete row, then the smallest id."""
+    """Users by id, the most complete row of each; `owner` is the kept user of their phone number, or themselves."""
     users = pd.read_parquet(folder, columns=["user_id", *PROFILE])
     for column in ("user_id", "phoneNumber", "fullName", "username", "email"):
         users[column] = users[column].apply(blank_to_null)
     users = users.dropna(subset="user_id")
     users["known"] = users[PROFILE].notna().sum(axis=1)
     users = users.sort_values(["known", "user_id"], ascending=[False, True]).drop_duplicates("user_id")
-    users = users[users["phoneNumber"].isna() | ~users["phoneNumber"].duplicated()]
+    users["owner"] = users.groupby("phoneNumber")["user_id"].transform("first").fillna(users["user_id"])
     return users.drop(columns="known").set_index("user_id")
 
 
 def join(sessions: pd.DataFrame, warehouse: str) -> None:
     """Add a session's user, the user's Firebase events, and what PostHog's own sessions say."""
     users = read_users(f"{warehouse}/firebase_etl_prod/users")
-    phones = users["phoneNumber"].dropna()
-    by_phone, user_ids = dict(zip(phones, phones.index, strict=True)), set(users.index)
-    sessions["user_id"] = sessions["distinct_ids"].apply(lambda ids: match(ids, by_phone, user_ids))
+    owners = users["owner"].to_dict()
+    by_phone = users.dropna(subset="phoneNumber").set_index("phoneNumber")["owner"].to_dict()
+    sessions["user_id"] = sessions["distinct_ids"].apply(lambda ids: match(ids, by_phone, owners))
     sessions["person_id"] = sessions["user_id"].fillna(sessions["distinct_id"])
     for column in PROFILE:
         sessions[column] = sessions["user_id"].map(users[column])
 
-    created = pd.read_parquet(f"{warehouse}/firebase_etl_prod/events", columns=["user_id", "createdAt"]).dropna()
+    created = pd.read_parquet(f"{warehouse}/firebase_etl_prod/events", columns=["user_id", "createdAt"])
+    created = created.dropna().drop_duplicates()
+    created["user_id"] = created["user_id"].map(owners)
     moments = created.sort_values("createdAt").groupby("user_id")["createdAt"].apply(list).to_dict()
     sessions["events_created_count"] = sessions.apply(
         lambda row: number_within(moments.get(row["user_id"], []), row["start_timestamp"], row["end_timestamp"]), axis=1
