@@ -9,7 +9,7 @@ import os
 import sys
 from typing import Any
 
-from pipeline.__main__ import main
+from pipeline.launcher import main
 from transforms.events import EventDecoder
 
 

@@ -100,8 +100,8 @@ TWO_WORKERS = ("--direct_running_mode=multi_processing", "--direct_num_workers=2
 def environment(started: datetime) -> str:
     """Where the figures come from."""
     names = ("apache-beam", "pyarrow", "msgspec", "numpy", "duckdb")
-    pandas = re.findall(r"^(pandas)==(.+)$", Path("requirements-peers.txt").read_text(), re.MULTILINE)
-    versions = ", ".join(f"{name} {number}" for name, number in [*((name, version(name)) for name in names), *pandas])
+    peers = re.findall(r"^(pandas|chdb)==(\S+)", Path("requirements-peers.txt").read_text(), re.MULTILINE)
+    versions = ", ".join(f"{name} {number}" for name, number in [*((name, version(name)) for name in names), *peers])
     took = timedelta(seconds=round((datetime.now() - started).total_seconds()))
     memory_gb = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     return (

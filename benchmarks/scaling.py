@@ -6,14 +6,14 @@
 from __future__ import annotations
 
 import argparse
-import subprocess
-import sys
 import tempfile
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
 import matplotlib as mpl
 
+from benchmarks.data import Data
 from benchmarks.measure import ONE_WORKER, TWO_WORKERS, Measured, environment, first_load, table
 
 mpl.use("svg")
@@ -24,16 +24,14 @@ WORKERS = {1: (ONE_WORKER,), 2: TWO_WORKERS}
 HERE = Path(__file__).parent
 
 
-def measure(sizes: list[int]) -> dict[int, list[Measured]]:
-    """Workers → a full load of every size."""
+def measure(sizes: list[int], sample: Callable[[int], Path]) -> dict[int, list[Measured]]:
+    """Workers → a full load of every size; `sample` gives a warehouse of so many events."""
     found: dict[int, list[Measured]] = {workers: [] for workers in WORKERS}
     for events in sizes:
-        with tempfile.TemporaryDirectory() as folder:
-            arguments = [sys.executable, "-m", "pipeline.sample", "--warehouse", folder, "--events", str(events)]
-            subprocess.run(arguments, check=True, stdout=subprocess.DEVNULL)
-            for workers, options in WORKERS.items():
-                found[workers].append(first_load(f"{workers}", Path(folder), events, *options))
-                print(found[workers][-1], flush=True)
+        warehouse = sample(events)
+        for workers, options in WORKERS.items():
+            found[workers].append(first_load(f"{workers}", warehouse, events, *options))
+            print(found[workers][-1], flush=True)
     return found
 
 
@@ -98,8 +96,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--millions", type=int, nargs="+", default=[1, 3, 10, 30], help="sizes (default 1 3 10 30)")
     started = datetime.now()
-    found = measure([millions * 1_000_000 for millions in parser.parse_args().millions])
-    print(write_page(found, started))
+    sizes = [millions * 1_000_000 for millions in parser.parse_args().millions]
+    with tempfile.TemporaryDirectory() as folder:
+        print(write_page(measure(sizes, Data(Path(folder)).sample), started))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Bytes that the session shuffle carries: the slices of slim event rows that a full load of a warehouse makes.
 
-`python -m benchmarks.shuffle_bytes WAREHOUSE [BLOCKS]` prints bytes, kept events and slices, and then what one more
-entry of each kind would add to an event.
+`python -m benchmarks.shuffle_bytes WAREHOUSE` prints bytes, kept events and slices; with `kinds` after it, then also what
+one more entry of each kind would add to an event.
 """
 
 from __future__ import annotations
@@ -47,9 +47,9 @@ def shuffle_bytes(warehouse: Path, blocks: int | None = None, metrics: Metrics |
 
 
 if __name__ == "__main__":
-    given = Path(sys.argv[1]), int(sys.argv[2]) if sys.argv[2:] else None
-    base, events, slices = shuffle_bytes(*given)
+    base, events, slices = shuffle_bytes(Path(sys.argv[1]))
     print(base, events, slices)
-    for kinds, entry in ENTRIES.items():
+    for kinds, entry in ENTRIES.items() if sys.argv[2:] == ["kinds"] else ():
         with_it = parse_metrics(f"{PACKAGED.read_text()}\n[metrics.one_more]\ndescription = 'More.'\n{entry}\n")
-        print(f"{(shuffle_bytes(*given, with_it)[0] - base) / events:+.2f} bytes an event: {kinds}")
+        added = shuffle_bytes(Path(sys.argv[1]), metrics=with_it)[0] - base
+        print(f"{added / events:+.2f} bytes an event: {kinds}")
