@@ -16,7 +16,7 @@ select
     ifNull(toUnixTimestamp64Micro(bq_ingested_timestamp), toInt64(-9223372036854775807)) as arrival,
     JSONExtract(json, $$Tuple(
         "$session_id" Nullable(String), "$lib" Nullable(String), "$screen_name" Nullable(String),
-        "$touch_y" Nullable(Float64), "$screen_height" Nullable(Float64), "$geoip_city_name" Nullable(String),
+        "$touch_y" Nullable(String), "$screen_height" Nullable(Float64), "$geoip_city_name" Nullable(String),
         "$geoip_country_name" Nullable(String), "$os_name" Nullable(String), "$app_version" Nullable(String)
     )$$) as p
 from read
@@ -31,7 +31,7 @@ with typed as (  -- numbers and booleans are their JSON text; what is nested is 
         lower(replaceAll(id, '-', '')) as uuid, event, distinct_id, us, arrival,
         ifNull(tupleElement(p, 1), '') as session_id, tupleElement(p, 2) as lib,
         if(left(tupleElement(p, 3), 1) in ('[', '{', ''), null, tupleElement(p, 3)) as screen,
-        tupleElement(p, 4) as touch_y, tupleElement(p, 5) as height,
+        toFloat64OrNull(tupleElement(p, 4)) as touch_y, tupleElement(p, 5) as height,
         if(left(tupleElement(p, 6), 1) in ('[', '{', ''), null, tupleElement(p, 6)) as city,
         if(left(tupleElement(p, 7), 1) in ('[', '{', ''), null, tupleElement(p, 7)) as country,
         if(left(tupleElement(p, 8), 1) in ('[', '{', ''), null, tupleElement(p, 8)) as os_name,

@@ -406,7 +406,8 @@ def _check_same(warehouse: Path, peer_tables: Path) -> None:
                     asked.append(f'sum("{column}"::double)')
         results = [table.aggregate(", ".join(asked)).fetchall()[0] for table in (mine, other)]
         for what, ours, theirs in zip(asked, *results, strict=True):
-            if not abs(ours - theirs) <= abs(ours) / 1_000:  # not: NaN is never the same
+            same = ours is theirs if ours is None or theirs is None else abs(ours - theirs) <= abs(ours) / 1_000
+            if not same:  # NaN is never the same
                 raise SystemExit(f"{what} of {name} in {peer_tables} is {theirs}, ours is {ours}")
 
 

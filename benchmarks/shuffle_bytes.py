@@ -1,6 +1,6 @@
 """Bytes that the session shuffle carries: the slices of slim event rows that a full load of a warehouse makes.
 
-`python -m benchmarks.shuffle_bytes WAREHOUSE` prints bytes, kept events and slices; with `kinds` after it, then also what
+`python -m benchmarks.shuffle_bytes WAREHOUSE` prints bytes, kept events and slices; with `kinds` after it, also what
 one more entry of each kind would add to an event.
 """
 
