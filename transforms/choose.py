@@ -65,18 +65,21 @@ def choose(scope: Scope, excluded: Excluded, facts: pa.Table, published: pa.Tabl
     found = np.isin(np.arange(published.num_rows), position)
     begins, ends = micros(published.column("start_timestamp")), micros(published.column("end_timestamp"))
     waits = unsettled.group_by("session_id").aggregate([("timestamp", "min")])
+    row = np.asarray(pc.index_in(waits.column("session_id"), value_set=keys).fill_null(-1))
+    # the published row may begin earlier than what was left out
+    waits_begin = np.minimum(micros(waits.column("timestamp_min")), np.append(begins, _NEVER)[row])
     known = _Known(
         start=micros(facts.column("start_timestamp")),
         before=np.append(begins, _NEVER)[position],
         until=np.append(ends, _EVER)[position],
-        waits=_times_of(waits, ids),
+        waits=_times_of(waits, waits_begin, ids),
     )
     news = np.zeros(facts.num_rows, bool)
     if scope.new_from is not None:
         news = micros(facts.column(ARRIVAL)) >= scope.new_from
     use, stale = _in_days(scope, known) if scope.days else _in_window(scope, known, news)
 
-    row_waits, waits_begin = _times_of(waits, published.column("session_id")), micros(waits.column("timestamp_min"))
+    row_waits = _times_of(waits, waits_begin, published.column("session_id"))
     some, every = excluded_ids(published.column("distinct_ids"), excluded)
     absent = ~found & _read_whole(scope, begins, ends, row_waits)
     replaced = np.isin(np.arange(published.num_rows), position[use]) | (some & absent)
@@ -140,12 +143,12 @@ def _within(days: tuple[int, int], times: _Ints) -> _Bools:
     return (times >= days[0]) & (times < days[1])
 
 
-def _times_of(waits: pa.Table, ids: pa.ChunkedArray) -> _Ints:
-    """Of each session the time since when it waits, else `_NEVER`."""
+def _times_of(waits: pa.Table, times: _Ints, ids: pa.ChunkedArray) -> _Ints:
+    """Of each session the time of its row of `waits`, else `_NEVER`."""
     if not waits.num_rows:
         return np.full(len(ids), _NEVER)
     position = pc.index_in(ids, value_set=waits.column("session_id").combine_chunks())
-    return np.append(micros(waits.column("timestamp_min")), _NEVER)[np.asarray(position.fill_null(-1))]
+    return np.append(times, _NEVER)[np.asarray(position.fill_null(-1))]
 
 
 def excluded_ids(lists: pa.ChunkedArray, excluded: Excluded) -> tuple[_Bools, _Bools]:

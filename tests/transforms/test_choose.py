@@ -137,7 +137,12 @@ def test_in_a_backfill(scope: Scope, facts: Any, published: Any, waits: float | 
 
 @pytest.mark.parametrize(
     ("facts", "published", "waits", "day"),
-    [((11, 15), (8.5, 11), None, 8.5), ((11, 15), None, 9.5, 9.5), ((11, 15), (8.5, 11), 9.5, 8.5)],
+    [
+        ((11, 15), (8.5, 11), None, 8.5),
+        ((11, 15), None, 9.5, 9.5),
+        ((11, 15), (8.5, 11), 9.5, 8.5),
+        (None, (8.5, 8.5), 9.5, 8.5),
+    ],
 )
 def test_what_waits_is_listed_with_its_beginning(facts: Any, published: Any, waits: float | None, day: float) -> None:
     assert chosen(WINDOW, facts, published, waits).waiting == {"s": day_micros(day)}

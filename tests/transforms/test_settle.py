@@ -25,10 +25,8 @@ NAMES = {NEW: "new", SAME: "same", DIFFERENT: "different", GONE: "gone"}
 
 def facts(session: str = "s", day: float = 11, arrival: float = 15, **changes: Any) -> dict[str, Any]:
     """Facts of a session of one event."""
-    row: dict[str, Any] = dict.fromkeys(FACTS.names, 0)
+    row: dict[str, Any] = {field.name: 0 if pa.types.is_integer(field.type) else None for field in FACTS}
     row |= {field.name: False for field in FACTS if pa.types.is_boolean(field.type)}
-    row |= {field.name: None for field in FACTS if field.type in (pa.string(), pa.float64())}
-    row |= {field.name: [] for field in FACTS if pa.types.is_list(field.type)}
     return row | {
         "session_id": session,
         "distinct_id": "a",
