@@ -9,7 +9,7 @@ PEERS := .venv-peers
 IN_PARALLEL := -n 2 --dist worksteal
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: run test test-fast test-cloud test-dataflow check format bench bench-quick template lock clean
+.PHONY: run test test-fast test-random test-cloud test-dataflow check format bench bench-quick template lock clean
 
 run: $(VENV)/run  ## the main job on the sample warehouse
 	$(BIN)/python -m pipeline --runner DirectRunner
@@ -19,6 +19,9 @@ test: $(VENV)/dev $(EMULATORS)/ready  ## all tests; BigQuery and GCS are emulate
 
 test-fast: $(VENV)/dev  ## laws, units, SQL and docs, in less than a minute
 	$(BIN)/python -m pytest $(IN_PARALLEL) -m "not slow"
+
+test-random: $(VENV)/dev  ## the laws on random data, which differs every time (the other tests repeat theirs)
+	$(BIN)/python -m pytest $(IN_PARALLEL) -m "not slow" --hypothesis-profile random
 
 test-cloud: $(VENV)/dev  ## one small run on the real BigQuery: make test-cloud PROJECT=… BUCKET=…
 	TEST_CLOUD=yes PROJECT=$(PROJECT) BUCKET=$(BUCKET) $(BIN)/python -m pytest -rs tests/cloud

@@ -177,7 +177,7 @@ def make_plan(
         )
     if request.days is not None:
         reason = f"backfill of the sessions that start in [{request.start_date}, {request.end_date})"
-        return Plan("backfill", _backfill(request.days, previous, latest_end), reason, previous)
+        return Plan("backfill", _backfill(request.days, micros(now), previous, latest_end), reason, previous)
     if previous is None or previous.watermark is None:
         return Plan("full", everything, "first run: nothing is published yet", previous)
     if accounts_changed(previous.excluded_marks, excluded_marks):
@@ -194,14 +194,16 @@ def make_plan(
     return Plan("incremental", scope, reason, previous)
 
 
-def _backfill(days: tuple[datetime, datetime], previous: LastRun | None, latest_end: datetime | None) -> Scope:
+def _backfill(
+    days: tuple[datetime, datetime], clock: int, previous: LastRun | None, latest_end: datetime | None
+) -> Scope:
     """Reads the sessions of these days whole, as far as is known how long they are.
 
     Of a session that waits for a backfill it is not known, so then everything is read from these days on.
     """
     first, beyond = days
     end = micros(max(beyond + MAX_SESSION, latest_end or beyond))
-    scope = Scope(micros(first - MAX_SESSION), end + 1, days=(micros(first), micros(beyond)))
+    scope = Scope(micros(first - MAX_SESSION), end + 1, days=(micros(first), micros(beyond)), clock=clock)
     if previous is not None and previous.unsettled.reach(scope):
         return dataclasses.replace(scope, scan_end=None)
     return scope

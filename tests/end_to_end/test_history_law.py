@@ -216,9 +216,8 @@ def _alone(sessions: list[dict[str, Any]], without: set[str]) -> list[dict[str, 
 
 
 Runs.TestCase.settings = settings(
-    max_examples=40,
+    max_examples=40 if settings.default.derandomize else 1_000,
     stateful_step_count=20,
-    deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 TestRuns = Runs.TestCase

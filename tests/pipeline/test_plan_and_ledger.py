@@ -34,6 +34,8 @@ MARK = datetime(2026, 1, 10, 12, tzinfo=UTC)
 NOW = MARK + timedelta(days=1)
 LAST = LastRun("run-1", MARK, "digest", "")
 
+BACKFILL = Request(start_date=date(2026, 1, 5), end_date=date(2026, 1, 7))
+
 
 def plan(request: Request, last: LastRun | None = LAST) -> Plan:
     return make_plan(request, last, now=NOW, metrics_digest="digest")
@@ -62,6 +64,15 @@ def test_full_first_backfill_sample() -> None:
     assert found.scope.scan_start == found.scope.days[0] - day
     assert found.scope.scan_end == found.scope.days[1] + day + 1
     assert plan(Request(limit=7)).suffix == "_sample"
+
+
+@pytest.mark.parametrize(
+    ("request_", "last"),
+    [(Request(), None), (Request(full_load=True), LAST), (Request(), LAST), (BACKFILL, LAST), (Request(limit=5), LAST)],
+)
+def test_every_run_knows_its_clock(request_: Request, last: LastRun | None) -> None:
+    """Arrivals after it say nothing, whatever the mode: a backfill must not reject what a full load keeps."""
+    assert make_plan(request_, last, now=NOW, metrics_digest="digest").scope.clock == micros(NOW)
 
 
 def test_other_metrics_need_a_full_load() -> None:
@@ -130,7 +141,6 @@ def test_too_many_rejected_rows_are_an_error_with_reasons() -> None:
 
 
 DAY = timedelta(days=1)
-BACKFILL = Request(start_date=date(2026, 1, 5), end_date=date(2026, 1, 7))
 FIRST = datetime(2026, 1, 5, tzinfo=UTC)
 WAITING = replace(
     LAST,
