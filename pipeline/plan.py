@@ -16,13 +16,12 @@ from typing import Any, Literal
 
 from pipeline.errors import RunError
 from pipeline.marks import NO_MARKS, accounts_changed, together
-from transforms.scope import Scope
+from transforms.scope import MAX_SESSION, Scope
 from transforms.unsettled import Unsettled
 from transforms.watermark import watermark
 
 Mode = Literal["full", "incremental", "backfill", "sample"]
-#: PostHog's SDKs end a session after 24 hours.
-MAX_SESSION = timedelta(hours=24)
+_MAX_SESSION = timedelta(microseconds=MAX_SESSION)
 #: PostHog stamps the arrival when it takes rows out of its own store, and may try for hours to load them after that,
 #: while later rows are loaded already. A day also covers a load that was made by hand on the next morning.
 OVERLAP = timedelta(hours=24)
@@ -185,7 +184,7 @@ def make_plan(
         return Plan("full", everything, "the accounts of excluded users changed", previous)
     new_from = previous.watermark - request.overlap
     undated_from = min(new_from, previous.watermark - request.lateness)
-    start = micros(new_from - request.lateness - MAX_SESSION)
+    start = micros(new_from - request.lateness - _MAX_SESSION)
     if reach_back_to is not None:  # a session that waits for a backfill may be one of them
         known = previous.unsettled.rows().column("timestamp").cast("int64").to_pylist()
         start = min(start, micros(reach_back_to), *known)
@@ -202,8 +201,8 @@ def _backfill(
     Of a session that waits for a backfill it is not known, so then everything is read from these days on.
     """
     first, beyond = days
-    end = micros(max(beyond + MAX_SESSION, latest_end or beyond))
-    scope = Scope(micros(first - MAX_SESSION), end + 1, days=(micros(first), micros(beyond)), clock=clock)
+    end = micros(max(beyond + _MAX_SESSION, latest_end or beyond))
+    scope = Scope(micros(first - _MAX_SESSION), end + 1, days=(micros(first), micros(beyond)), clock=clock)
     if previous is not None and previous.unsettled.reach(scope):
         return dataclasses.replace(scope, scan_end=None)
     return scope

@@ -16,6 +16,8 @@ import numpy.typing as npt
 
 #: An event can't arrive before it happens; a day is left for wrong clocks, as PostHog's own ingestion does.
 MAX_AHEAD = 24 * 3600 * 1_000_000
+#: PostHog's SDKs end a session after a day, so a scan begins a day before what it has to see whole.
+MAX_SESSION = 24 * 3600 * 1_000_000
 
 #: The times of a row by the names of their columns in `posthog.events`.
 EVENT_TIME, ARRIVAL_TIME = "timestamp", "bq_ingested_timestamp"

@@ -55,7 +55,8 @@ class Runs(RuleBasedStateMachine):
             self.begins[session] = self.now - (age + 1) * DAY
             for inside in (0, hours):
                 seconds = self.begins[session] + inside * HOUR
-                who = IDS[(session + inside) % len(IDS)]
+                # of a person who is excluded a longer session than the SDKs make can't be known from a part
+                who = IDS[(session + (inside if hours <= 24 else 0)) % len(IDS)]
                 self.events.append(self.event(f"s{session}", distinct_id=who, seconds=seconds, arrives=seconds + 60))
         self.pulse()
         self.run(settle=True)
@@ -216,7 +217,7 @@ def _alone(sessions: list[dict[str, Any]], without: set[str]) -> list[dict[str, 
 
 
 Runs.TestCase.settings = settings(
-    max_examples=40 if settings.default.derandomize else 1_000,
+    max_examples=15 if settings.default.derandomize else 1_000,
     stateful_step_count=20,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )

@@ -105,6 +105,21 @@ def test_in_a_window(facts: Any, published: Any, waits: float | None, expected: 
 
 
 @pytest.mark.parametrize(
+    ("facts", "published", "expected"),
+    [
+        ((10.5, 10.5), None, "nothing"),  # its event of day 9.8 may be why it has no row
+        ((10.5, 15), None, "nothing and listed"),
+        ((11, 15), None, "made anew"),  # it can't begin before day 10
+        ((10.5, 15), (10.5, 10.5), "made anew"),
+    ],
+)
+def test_where_people_are_excluded_no_row_may_say_that_a_session_is_theirs(
+    facts: Any, published: Any, expected: str
+) -> None:
+    assert outcome(chosen(WINDOW, facts, published, excluded=("b",))) == expected
+
+
+@pytest.mark.parametrize(
     ("scope", "facts", "published", "waits", "expected"),
     [
         (DAYS, (10, 10), None, None, "made anew"),
