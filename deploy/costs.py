@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from pipeline.options import OPTIONS
-from pipeline.plan import MAX_SESSION
+from transforms.scope import MAX_SESSION
 
 #: USD, list prices of the default region, europe-west1, and of BigQuery's location EU. Workers cost a tenth more than
 #: in us-central1 (0.056 and 0.003557), the rest is the same there.
@@ -36,7 +36,7 @@ DAYS_READ = (
     timedelta(days=1)
     + timedelta(hours=int(_DEFAULTS["overlap_hours"] or 0))
     + timedelta(days=int(_DEFAULTS["lateness_days"] or 0))
-    + MAX_SESSION
+    + timedelta(microseconds=MAX_SESSION)
 ) / timedelta(days=1)
 
 ASSUMPTIONS = {
