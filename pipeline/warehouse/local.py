@@ -122,7 +122,11 @@ class LocalWarehouse:
 
     def publish(self, run: Run, staged: Sequence[Staged], counts: Sequence[Count], ledger: dict[str, Any]) -> None:
         """See `base.Warehouse`."""
-        staging = self.snapshots.staging(run.run_id)
+        with self.snapshots.alone():
+            if not self.is_published(run):  # an engine may have lost the answer of an attempt that was well
+                self._publish(run, staged, counts, ledger)
+
+    def _publish(self, run: Run, staged: Sequence[Staged], counts: Sequence[Count], ledger: dict[str, Any]) -> None:
         before = read_ledger(self._published_files(tables.RUNS.name))
         last = latest_run(all_rows(before))
         if (last["run_id"] if last else None) != ledger["previous_run_id"]:
@@ -132,21 +136,22 @@ class LocalWarehouse:
             rows[name] += number
         known = dict(counts)
         for table in run.tables:
-            name = table.name
-            wanted = sum(known.get(f"{name}.{change}", 0) for change in _STAYS)
-            if rows[name] != wanted:
-                raise RunError(f"{name}: {rows[name]} rows were staged, the graph counted {wanted}")
-            if not rows[name]:  # a table without rows is a file without rows, not a missing table
-                path = staging / run.published_name(table) / "part-empty.parquet"
-                pq.write_table(table.schema.empty_table(), path)
-        written = {run.published_name(table) for table in run.tables}
+            wanted = sum(known.get(f"{table.name}.{change}", 0) for change in _STAYS)
+            if rows[table.name] != wanted:
+                raise RunError(f"{table.name}: {rows[table.name]} rows were staged, the graph counted {wanted}")
+        self.snapshots.assemble(run.run_id, (Path(path) for _, path, _ in staged))
+        snapshot = self.snapshots.next(run.run_id)
+        written = {run.published_name(table): table for table in run.tables}
+        for name, table in written.items():
+            if not rows[table.name]:  # a table without rows is a file without rows, not a missing table
+                (snapshot / name).mkdir()
+                pq.write_table(table.schema.empty_table(), snapshot / name / "part-empty.parquet")
+        carried = _OUTPUTS - written.keys()
         if run.plan.mode != "sample":
-            written.add(tables.RUNS.name)
-            runs = staging / tables.RUNS.name
-            runs.mkdir()
-            write_ledger(before, ledger, runs)
-        self.snapshots.carry_over(run.run_id, _OUTPUTS - written)
-        (staging / _PROGRESS).unlink(missing_ok=True)
+            carried -= {tables.RUNS.name}
+            (snapshot / tables.RUNS.name).mkdir()
+            write_ledger(before, ledger, snapshot / tables.RUNS.name)
+        self.snapshots.carry_over(run.run_id, carried)
         self.snapshots.switch(run.run_id)
 
     def abandon(self, run: Run) -> None:

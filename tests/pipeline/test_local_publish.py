@@ -89,3 +89,24 @@ def test_a_sample_has_no_row_in_the_ledger_and_takes_nobodys_turn(warehouse: Loc
     run = run_of("run-1")
     publish(warehouse, run, stage(warehouse, run, 1), {"sessions.inserted": 1})
     assert len(warehouse.ledger()) == 1
+
+
+def test_an_engine_may_publish_again_what_is_published(warehouse: LocalWarehouse) -> None:
+    run = run_of("run-1")
+    staged = stage(warehouse, run, 2)
+    publish(warehouse, run, staged, {"sessions.inserted": 2})
+    before = state(warehouse)
+    publish(warehouse, run, staged, {"sessions.inserted": 2})
+    assert state(warehouse) == before
+    assert len(before[0]) == 1
+
+
+def test_rows_of_an_attempt_that_was_given_up_are_not_published(warehouse: LocalWarehouse) -> None:
+    run = run_of("run-1")
+    staged = stage(warehouse, run, 2)
+    [(_, path, _)] = staged
+    pq.write_table(pq.read_table(path), Path(path).with_name("part-lost.parquet"))
+    publish(warehouse, run, staged, {"sessions.inserted": 2})
+    published = warehouse.snapshots.current()
+    assert published is not None
+    assert pq.read_table(published / "sessions").num_rows == 2

@@ -19,15 +19,21 @@ HOME = ".out"
 def publish(snapshots: Snapshots, run_id: str) -> None:
     """One run that writes one file."""
     snapshots.begin(run_id)
-    folder = snapshots.staging(run_id) / "sessions"
-    folder.mkdir()
-    (folder / "part.parquet").write_text(run_id)
+    snapshots.assemble(run_id, [staged(snapshots, run_id)])
     snapshots.switch(run_id)
 
 
+def staged(snapshots: Snapshots, run_id: str, name: str = "part.parquet") -> Path:
+    """A file that a worker of the run has written."""
+    folder = snapshots.staging(run_id) / "sessions"
+    folder.mkdir(exist_ok=True)
+    (folder / name).write_text(run_id)
+    return folder / name
+
+
 def kept(root: Path) -> list[str]:
-    """What the snapshots' own folder holds, the lock aside."""
-    return sorted(path.name for path in (root / HOME).iterdir() if path.name != "lock")
+    """What the snapshots' own folder holds, the locks aside."""
+    return sorted(path.name for path in (root / HOME).iterdir() if not path.name.endswith("lock"))
 
 
 def seen(root: Path) -> str:
@@ -102,6 +108,62 @@ def test_a_run_that_fails_leaves_nothing_wherever_it_stopped(
         assert seen(tmp_path) == "run-1"
 
 
+def test_what_an_attempt_that_was_given_up_has_written_is_not_published(snapshots: Snapshots, tmp_path: Path) -> None:
+    snapshots.begin("run-1")
+    counts = staged(snapshots, "run-1")
+    staged(snapshots, "run-1", "part-of-a-lost-attempt.parquet")
+    snapshots.assemble("run-1", [counts])
+    late = staged(snapshots, "run-1", "part-of-a-worker-that-does-not-know.parquet")
+    snapshots.switch("run-1")
+    assert [path.name for path in (tmp_path / "out").rglob("*.parquet")] == [counts.name]
+    assert not late.exists()
+    assert kept(tmp_path) == ["run-1"]
+
+
+@pytest.mark.parametrize("name", ["rename", "replace"])
+def test_publishing_is_tried_again_wherever_it_was_stopped(
+    snapshots: Snapshots, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    publish(snapshots, "run-1")
+    snapshots.begin("run-2")
+    counts = staged(snapshots, "run-2")
+    with monkeypatch.context() as broken:
+        broken.setattr(os, name, lambda *_: (_ for _ in ()).throw(OSError(errno.EIO, "Input/output error")))
+        snapshots.assemble("run-2", [counts])
+        with pytest.raises(OSError, match="Input/output"):
+            snapshots.switch("run-2")
+    assert seen(tmp_path) == "run-1"
+    snapshots.assemble("run-2", [counts])
+    snapshots.switch("run-2")
+    assert seen(tmp_path) == "run-2"
+    assert kept(tmp_path) == ["run-1", "run-2"]
+
+
+def test_nothing_is_published_of_a_run_whose_files_another_has_removed(snapshots: Snapshots, tmp_path: Path) -> None:
+    snapshots.begin("run-1")
+    lost = staged(snapshots, "run-1")
+    snapshots.begin("run-2")  # the launcher of run-1 was killed, its job was not
+    with pytest.raises(RunError, match=r"part\.parquet was staged and is gone: nothing is published"):
+        snapshots.assemble("run-1", [lost])
+    assert snapshots.current() is None
+
+
+def test_nothing_is_removed_while_another_process_switches(
+    snapshots: Snapshots, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    snapshots.begin("run-1")
+    counts = staged(snapshots, "run-1")
+    other = Snapshots(tmp_path / "out")
+    monkeypatch.setattr("pipeline.warehouse.snapshots._PATIENCE", 0.2)
+    with snapshots.alone():
+        with pytest.raises(RunError, match=r"another process is publishing to .*out and does not end"):
+            other.begin("run-2")
+        snapshots.assemble("run-1", [counts])
+        snapshots.switch("run-1")
+    other.begin("run-2")
+    assert seen(tmp_path) == "run-1"
+
+
 def test_what_is_published_is_never_abandoned(snapshots: Snapshots, tmp_path: Path) -> None:
     publish(snapshots, "run-1")
     snapshots.abandon("run-1")
@@ -120,6 +182,7 @@ def test_one_run_at_a_time(snapshots: Snapshots, tmp_path: Path) -> None:
 def test_tables_that_a_run_does_not_write_are_carried_over(snapshots: Snapshots, tmp_path: Path) -> None:
     publish(snapshots, "run-1")
     snapshots.begin("run-2")
+    snapshots.assemble("run-2", [])
     snapshots.carry_over("run-2", ["sessions", "persons"])
     snapshots.switch("run-2")
     assert seen(tmp_path) == "run-1"
@@ -135,6 +198,7 @@ def test_files_are_copied_where_they_cannot_be_linked(
     publish(snapshots, "run-1")
     monkeypatch.setattr(os, "link", refused)
     snapshots.begin("run-2")
+    snapshots.assemble("run-2", [])
     snapshots.carry_over("run-2", ["sessions"])
     snapshots.switch("run-2")
     assert seen(tmp_path) == "run-1"
@@ -169,7 +233,7 @@ def test_snapshots_may_lie_on_another_disk(tmp_path: Path, monkeypatch: pytest.M
         with locked(tmp_path) as snapshots:  # the link is known as the pipeline's own
             publish(snapshots, run_id)
         assert seen(tmp_path) == run_id
-    assert sorted(path.name for path in disk.iterdir()) == ["lock", "run-2", "run-3"]
+    assert sorted(path.name for path in disk.iterdir()) == ["lock", "publish.lock", "run-2", "run-3"]
 
 
 def test_a_folder_in_the_place_of_the_link_is_refused(tmp_path: Path) -> None:
