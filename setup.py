@@ -1,11 +1,11 @@
-"""The installable package: `pipeline` and `transforms` with the metrics file, nothing of the tests."""
+"""The installable package: `pipeline` and `transforms` with the metrics file, nothing of the tests or the sample."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
 
-from setuptools import setup
+from setuptools import find_packages, setup
 
 ROOT = Path(__file__).parent
 VERSION = re.search(r'__version__ = "(.+)"', (ROOT / "pipeline/__init__.py").read_text()).group(1)
@@ -21,14 +21,7 @@ setup(
     version=VERSION,
     description="Product events and users → one row per session and one per person, on Apache Beam",
     python_requires=">=3.11,<3.12",
-    packages=[
-        "pipeline",
-        "pipeline.sample",
-        "pipeline.warehouse",
-        "pipeline.warehouse.bigquery",
-        "transforms",
-        "transforms.kinds",
-    ],
-    package_data={"transforms": ["metrics.toml"]},
+    packages=find_packages(include=["pipeline*", "transforms*"]),
+    package_data={"transforms.metrics": ["metrics.toml"]},
     install_requires=DEPENDENCIES,
 )

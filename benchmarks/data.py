@@ -18,7 +18,7 @@ class Data:
         """A warehouse of so many events in order of arrival."""
         warehouse = self.folder / "-".join(["sample", str(events), *(one.strip("-") for one in options)])
         if not warehouse.exists():
-            _run("pipeline.sample", "--warehouse", str(warehouse), "--events", str(events), *options)
+            _run("sample", "--warehouse", str(warehouse), "--events", str(events), *options)
         return warehouse
 
     def variant(self, variant: str, events: int) -> Path:

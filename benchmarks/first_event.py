@@ -10,7 +10,7 @@ import sys
 from typing import Any
 
 from pipeline.launcher import main
-from transforms.events import EventDecoder
+from transforms.events.decoder import EventDecoder
 
 
 def stop(decoder: EventDecoder, batch: Any) -> None:

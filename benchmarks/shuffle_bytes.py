@@ -13,9 +13,10 @@ from pipeline import tables
 from pipeline.plan import session_blocks_for
 from pipeline.warehouse.folders import files_of
 from pipeline.warehouse.parquet import read_shard, table_shards
-from transforms.metrics import PACKAGED, Metrics, load_metrics, parse_metrics
-from transforms.scope import EVERYTHING
-from transforms.sessions import Blocks, DecodeBatch
+from transforms.events.decode import DecodeBatch
+from transforms.events.session_blocks import Blocks
+from transforms.incremental.window import EVERYTHING
+from transforms.metrics.definitions import PACKAGED, Metrics, load_metrics, parse_metrics
 
 #: One more entry of each kind, of what the packaged file does not keep already.
 ENTRIES = {

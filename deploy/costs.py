@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from pipeline.options import OPTIONS
-from transforms.scope import MAX_SESSION
+from transforms.incremental.window import MAX_SESSION
 
 #: USD, list prices of the default region, europe-west1, and of BigQuery's location EU. Workers cost a tenth more than
 #: in us-central1 (0.056 and 0.003557), the rest is the same there.

@@ -6,7 +6,7 @@ import errno
 import os
 import re
 
-from transforms.guard import TellableError, UnexpectedError
+from transforms.machinery.guard import TellableError, UnexpectedError
 
 
 class UsageError(Exception):
@@ -20,7 +20,7 @@ class RunError(TellableError):
 #: What runners append to a message: no user knows the steps.
 _STEP = re.compile(r" \[while running [^\n]*$", re.MULTILINE)
 _RAISED = re.compile(r"\bRunError: ([^\n]*)$", re.MULTILINE)
-#: What is left of an error that nobody foresaw; see `transforms.guard`.
+#: What is left of an error that nobody foresaw; see `transforms.machinery.guard`.
 _UNEXPECTED = re.compile(r"\bUnexpectedError: ([^\n]*)$", re.MULTILINE)
 #: The number says what happened; the text beside it is that of the library which met it, and may name a file.
 _SYSTEM = re.compile(r"\[Errno (\d+)\][^\n']*(?:'(/[^'\n]*)')?")

@@ -13,7 +13,7 @@ from google.auth.exceptions import GoogleAuthError
 
 from pipeline.errors import RunError
 from pipeline.secrets import read_secret_bytes
-from transforms.ids import is_meaningless
+from transforms.ids.posthog_rules import is_meaningless
 
 #: What can stand around an id in a line.
 _AROUND = " \t\v\f\u00a0\ufeff\"',;"

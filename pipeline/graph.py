@@ -9,8 +9,8 @@
                         │             users   sessions           users,                                        │
                         └─► rejected                           firebase events      Settle ─► rejected events ─┘
 
-Events are shuffled once, as slim rows in blocks of sessions (`transforms.blocks`), and their facts stay in these blocks.
-Everything after that moves packed record batches of sessions, joined by block (`transforms.join`), and is recomputed in
+Events are shuffled once, as slim rows in blocks of sessions (`transforms.machinery.blocks`), and their facts stay in these blocks.
+Everything after that moves packed record batches of sessions, joined by block (`transforms.machinery.join`), and is recomputed in
 every run, but persons whose sessions are all as they were keep their row. Rows are compared with what is published on the way, so that only
 what changed gets a new `_loaded_at`. `Publish` is a step of the graph: under a Flex Template nobody waits for
 the job.
@@ -24,17 +24,19 @@ import pyarrow as pa
 from pipeline import tables
 from pipeline.publish import add_publishing
 from pipeline.warehouse.base import Run, Warehouse
-from transforms.changes import CompareWithPublished
-from transforms.enrich import MakeSessionRows
-from transforms.excluded import CountExcluded
-from transforms.identity import MatchUsers
-from transforms.metrics import Metrics
-from transforms.persons import AggregatePersons
-from transforms.rejected import SettleRejected
-from transforms.sessions import AggregateSessions, Blocks, DecodeEvents, fact_schema
-from transforms.settle import SettleSessions
-from transforms.social import UniqueSocialEvents
-from transforms.users import UniqueUsers
+from transforms.events.decode import DecodeEvents
+from transforms.events.rejected_events import SettleRejected
+from transforms.events.session_blocks import Blocks
+from transforms.ids.excluded import CountExcluded
+from transforms.metrics.definitions import Metrics
+from transforms.persons.rows import AggregatePersons
+from transforms.published.changes import CompareWithPublished
+from transforms.sessions.facts import AggregateSessions, fact_schema
+from transforms.sessions.fate import SettleSessions
+from transforms.sessions.owners import MatchUsers
+from transforms.sessions.rows import MakeSessionRows
+from transforms.users.social_events import UniqueSocialEvents
+from transforms.users.users import UniqueUsers
 
 
 def build(
@@ -50,7 +52,7 @@ def build(
     n, blocks = run.partitions, Blocks(run.session_blocks, shuffles, run.scan.rows // run.session_blocks)
 
     events = p | "Read events" >> warehouse.read_events(run.plan)
-    decoded = events | "Decode events" >> DecodeEvents(metrics, excluded, run.plan.scope, blocks)
+    decoded = events | "Decode events" >> DecodeEvents(metrics, excluded, run.plan.window, blocks)
     fresh = decoded.slices | "Aggregate sessions" >> AggregateSessions(metrics, facts, blocks)
 
     published = {
@@ -78,7 +80,7 @@ def build(
         p | "Read PostHog sessions" >> warehouse.read_input(acquisition),
         (decoded.late, unsettled) | "All unsettled" >> beam.Flatten(),
     ) | "Settle sessions" >> SettleSessions(
-        run.plan.scope, excluded, (facts, sessions.bare, acquisition.bare), blocks.number
+        run.plan.window, excluded, (facts, sessions.bare, acquisition.bare), blocks.number
     )
     made = (
         settled.rows,
@@ -86,12 +88,12 @@ def build(
         created.rows,
         published[persons],
     ) | "Make session rows" >> MakeSessionRows(
-        metrics, run.stamp, (facts, sessions.bare, users.bare, persons.bare), n, keep_persons=run.keeps_persons
+        metrics, run.loaded_by, (facts, sessions.bare, users.bare, persons.bare), n, keep_persons=run.keeps_persons
     )
 
     people = made.also["people"] | "Aggregate persons" >> AggregatePersons(metrics, sessions.bare, persons.content, n)
     people = (people, made.also["other_persons"]) | "Compare persons" >> CompareWithPublished(
-        persons.name, persons.bare, run.stamp, n
+        persons.name, persons.bare, run.loaded_by, n
     )
     listed = {
         "distinct_id": decoded.left_out,
@@ -102,7 +104,7 @@ def build(
         decoded.rejected,
         published[rejected],
         unique_users.also["identities"],
-    ) | "Settle rejected events" >> SettleRejected(rejected.bare, run.stamp, n, excluded)
+    ) | "Settle rejected events" >> SettleRejected(rejected.bare, run.loaded_by, n, excluded)
     written = {
         sessions: made.rows,
         persons: (people.rows, made.also["kept_persons"]) | "All persons" >> beam.Flatten(),

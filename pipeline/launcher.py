@@ -26,17 +26,16 @@ from pipeline.errors import RunError, UsageError, cause_of
 from pipeline.excluded import digest, load_excluded
 from pipeline.graph import build
 from pipeline.marks import marks
-from pipeline.options import BIGQUERY, Settings, settings_of
+from pipeline.options import BIGQUERY, DEFAULT_WAREHOUSE, Settings, settings_of
 from pipeline.plan import make_plan
 from pipeline.progress import Progress
-from pipeline.sample import write_sample
 from pipeline.staged_ids import stage_ids
 from pipeline.summary import plan_text, summary_text
 from pipeline.warehouse.base import REMEDY, Inventory, Run, Warehouse
 from pipeline.warehouse.local import LocalWarehouse
 from pipeline.workers import local_runner, local_workers
-from transforms.elements import collecting_less
-from transforms.metrics import Metrics, MetricsError, load_metrics
+from transforms.machinery.steps import collecting_less
+from transforms.metrics.definitions import Metrics, MetricsError, load_metrics
 
 #: By default glibc's malloc keeps what a thread frees in a heap of that thread, and a worker process has many threads:
 #: all together would hold an eighth more memory. The processes inherit the variable.
@@ -180,9 +179,19 @@ def _open(settings: Settings) -> Warehouse:
         return BigQueryWarehouse(datasets, settings.read_method, settings.temp_location)
     root = Path(settings.warehouse)
     if settings.is_default_warehouse and not (root / settings.posthog_dataset).exists():
-        print(f"No warehouse at {root}: writing a sample of about 50,000 events there first.")
-        write_sample(root)
+        _write_sample(root)
     return LocalWarehouse(root, settings.posthog_dataset, settings.firebase_dataset, settings.aggregated_dataset)
+
+
+def _write_sample(root: Path) -> None:
+    """The sample generator stands beside the package in the repository; it is not installed with it."""
+    try:
+        from sample import write_sample
+    except ImportError as error:
+        told = f"no warehouse at {DEFAULT_WAREHOUSE}, and the sample generator is not installed; give --warehouse DIR"
+        raise UsageError(told) from error
+    print(f"No warehouse at {root}: writing a sample of about 50,000 events there first.")
+    write_sample(root)
 
 
 def _execute(

@@ -8,12 +8,13 @@ from datetime import datetime
 from typing import Any
 
 from pipeline.errors import RunError
-from pipeline.plan import LastRun, from_micros, next_watermark
+from pipeline.plan import LastRun, next_watermark
 from pipeline.warehouse.base import Run
-from transforms.changes import CHANGES
-from transforms.counts import Count
-from transforms.unsettled import Unsettled
-from transforms.watermark import Latest
+from transforms.incremental.unsettled import Unsettled
+from transforms.incremental.watermark import Latest
+from transforms.machinery.counts import Count
+from transforms.machinery.times import from_micros
+from transforms.published.changes import CHANGES
 
 #: A row of the ledger, by column.
 Row = Mapping[str, Any]
@@ -46,15 +47,15 @@ def ledger_row(
     """
     known = dict(counts)
     filtered, rejected = _under(known, "filtered."), _under(known, "rejected.")
-    scope = run.plan.scope
-    unsettled = unsettled.with_others(run.plan.unsettled.not_listed(scope))
+    window = run.plan.window
+    unsettled = unsettled.with_others(run.plan.unsettled.not_listed(window))
     row: dict[str, Any] = {
         "run_id": run.run_id,
         "previous_run_id": run.plan.previous.run_id if run.plan.previous else None,
         "mode": run.plan.mode,
-        "scan_start": _moment(scope.scan_start),
-        "scan_end": _moment(scope.scan_end),
-        "new_after": _moment(scope.new_from),
+        "scan_start": _moment(window.scan_start),
+        "scan_end": _moment(window.scan_end),
+        "new_after": _moment(window.new_from),
         "watermark": next_watermark(run.plan, latest, run.started_at),
         "rows_read": known.get("read", 0),
         "rows_kept": known.get("kept", 0),

@@ -15,8 +15,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from transforms.excluded import Excluded
-from transforms.phones import phone_forms
+from transforms.ids.excluded import Excluded
+from transforms.ids.phones import phone_forms
 
 NO_MARKS = "{}"
 #: (user id, phone number) of a user.

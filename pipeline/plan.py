@@ -16,9 +16,10 @@ from typing import Any, Literal
 
 from pipeline.errors import RunError
 from pipeline.marks import NO_MARKS, accounts_changed, together
-from transforms.scope import MAX_SESSION, Scope
-from transforms.unsettled import Unsettled
-from transforms.watermark import watermark
+from transforms.incremental.unsettled import Unsettled
+from transforms.incremental.watermark import watermark
+from transforms.incremental.window import MAX_SESSION, Window
+from transforms.machinery.times import from_micros, micros
 
 Mode = Literal["full", "incremental", "backfill", "sample"]
 _MAX_SESSION = timedelta(microseconds=MAX_SESSION)
@@ -86,7 +87,7 @@ class Plan:
     """What a run reads and why."""
 
     mode: Mode
-    scope: Scope
+    window: Window
     reason: str
     previous: LastRun | None
     limit: int | None = None
@@ -104,14 +105,14 @@ class Plan:
     @property
     def unsettled(self) -> Unsettled:
         """Sessions that the last run knew to be incomplete, and this one must not take for whole."""
-        return Unsettled() if self.scope.is_full or self.previous is None else self.previous.unsettled
+        return Unsettled() if self.window.is_full or self.previous is None else self.previous.unsettled
 
     def keeps_persons(self, code_version: str) -> bool:
         """Whether published persons whose sessions are all as they were need not be aggregated again.
 
         Rows that another version made may have to change although nothing arrived.
         """
-        return not self.scope.is_full and self.previous is not None and self.previous.code_version == code_version
+        return not self.window.is_full and self.previous is not None and self.previous.code_version == code_version
 
     def excluded_digest(self, digest: str) -> str:
         """What the ledger says about excluded users after this run, whose list has this digest.
@@ -125,7 +126,7 @@ class Plan:
     def excluded_marks(self, marks: str) -> str:
         """The same for `pipeline.marks`; an id that was taken off is remembered until a full load brings back what it
         has hidden."""
-        if self.scope.is_full or self.previous is None:
+        if self.window.is_full or self.previous is None:
             return marks
         before = self.previous.excluded_marks
         return together(marks, before) if self.mode == "backfill" else together(before, marks)
@@ -159,7 +160,7 @@ def make_plan(
       RunError: the published tables were made with other metric definitions, or with a list of excluded users, and
         this run has none.
     """
-    everything = Scope(clock=micros(now))
+    everything = Window(clock=micros(now))
     if request.limit is not None:
         return Plan("sample", everything, f"--limit {request.limit}: a sample", previous, request.limit)
     if previous is not None and excluded_digest is None and previous.excluded_digest not in ("", NOBODY):
@@ -188,28 +189,29 @@ def make_plan(
     if reach_back_to is not None:  # a session that waits for a backfill may be one of them
         known = previous.unsettled.rows().column("timestamp").cast("int64").to_pylist()
         start = min(start, micros(reach_back_to), *known)
-    scope = Scope(start, new_from=micros(new_from), undated_from=micros(undated_from), clock=micros(now))
+    window = Window(start, new_from=micros(new_from), undated_from=micros(undated_from), clock=micros(now))
     reason = f"what arrived from {new_from:%Y-%m-%d %H:%M} UTC on, in whole sessions"
-    return Plan("incremental", scope, reason, previous)
+    return Plan("incremental", window, reason, previous)
 
 
 def _backfill(
     days: tuple[datetime, datetime], clock: int, previous: LastRun | None, latest_end: datetime | None
-) -> Scope:
+) -> Window:
     """Reads the sessions of these days whole, as far as is known how long they are.
 
     Of a session that waits for a backfill it is not known, so then everything is read from these days on.
     """
     first, beyond = days
     end = micros(max(beyond + _MAX_SESSION, latest_end or beyond))
-    scope = Scope(micros(first - _MAX_SESSION), end + 1, days=(micros(first), micros(beyond)), clock=clock)
-    if previous is not None and previous.unsettled.reach(scope):
-        return dataclasses.replace(scope, scan_end=None)
-    return scope
+    window = Window(micros(first - _MAX_SESSION), end + 1, days=(micros(first), micros(beyond)), clock=clock)
+    if previous is not None and previous.unsettled.reach(window):
+        return dataclasses.replace(window, scan_end=None)
+    return window
 
 
 def next_watermark(plan: Plan, arrivals: Sequence[int], started_at: datetime) -> datetime | None:
-    """The watermark after a run: what `transforms.watermark` makes of the arrivals; never back, never ahead of the run.
+    """The watermark after a run: what `transforms.incremental.watermark` makes of the arrivals; never back, never ahead
+    of the run.
 
     A backfill reads only some days, so it says nothing about what else arrived: the watermark stays.
 
@@ -237,16 +239,6 @@ def session_blocks_for(events: int, total: int) -> int:
     shuffle, and a block is looked at range by range anyway.
     """
     return min(2_048, max(events // 500_000, partitions_for(total)))
-
-
-def micros(moment: datetime) -> int:
-    """Microseconds since the epoch."""
-    return (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
-
-
-def from_micros(value: int) -> datetime:
-    """The moment that `micros` was given."""
-    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=value)
 
 
 def _midnight(day: date) -> datetime:

@@ -15,10 +15,10 @@ from apache_beam.pvalue import AsList, AsSingleton, PCollection
 from pipeline.ledger import check_filtered, check_rejected, ledger_row
 from pipeline.tables import Table
 from pipeline.warehouse.base import Run, Staged, Warehouse
-from transforms.changes import CHANGES
-from transforms.counts import NAMESPACE, Count, SumCounts
-from transforms.unsettled import ListUnsettled, Unsettled
-from transforms.watermark import Latest, merge_latest
+from transforms.incremental.unsettled import ListUnsettled, Unsettled
+from transforms.incremental.watermark import Latest, merge_latest
+from transforms.machinery.counts import NAMESPACE, Count, SumCounts
+from transforms.published.changes import CHANGES
 
 _LOG = logging.getLogger("pipeline")
 
@@ -41,7 +41,7 @@ def add_publishing(
       written: rows of every table with their change.
       counts: numbers of all steps.
       arrivals: the greatest arrivals of parts of the rows, µs.
-      unsettled: sessions that only a backfill can settle, as `transforms.unsettled.as_text`.
+      unsettled: sessions that only a backfill can settle, as `transforms.incremental.unsettled.as_text`.
     """
     staged = [written[table] | f"Stage {table.name}" >> warehouse.stage(run, table) for table in run.tables]
     latest = arrivals | "Latest arrivals" >> beam.CombineGlobally(merge_latest).without_defaults()

@@ -9,12 +9,12 @@ from apache_beam.metrics.metric import MetricsFilter
 from apache_beam.runners.runner import PipelineResult
 
 from pipeline.marks import taken_off
-from pipeline.plan import from_micros
 from pipeline.warehouse.base import Inventory, Run
 from pipeline.warehouse.columns import LOST, UNREADABLE
-from transforms.changes import CHANGES
-from transforms.counts import NAMESPACE
-from transforms.excluded import LISTED, MATCHED
+from transforms.ids.excluded import LISTED, MATCHED
+from transforms.machinery.counts import NAMESPACE
+from transforms.machinery.times import from_micros
+from transforms.published.changes import CHANGES
 
 #: Days that a line names.
 _DAYS_TOLD = 7
@@ -25,7 +25,7 @@ def plan_text(run: Run, inventory: Inventory, where: str) -> str:
     plan, scan = run.plan, run.scan
     lines = [
         f"Run {run.run_id}: {plan.mode} ({plan.reason})",
-        f"  events    {_span(plan.scope.scan_start, plan.scope.scan_end)}",
+        f"  events    {_span(plan.window.scan_start, plan.window.scan_end)}",
         f"  reads     {scan.rows:,} of {scan.rows_total:,} rows, {_bytes(scan.bytes)} of "
         f"{_bytes(scan.bytes_total)}" + (f", {scan.files} of {scan.files_total} files" if scan.files_total else ""),
         f"  writes    {where}",
@@ -36,7 +36,7 @@ def plan_text(run: Run, inventory: Inventory, where: str) -> str:
         numbers = inventory.last_run.unsettled.numbers
         days = ", ".join(sorted(numbers)[:_DAYS_TOLD]) + (" …" if len(numbers) > _DAYS_TOLD else "")
         lines.append(f"  waiting   {sum(numbers.values()):,} sessions for a backfill of {days}")
-    if plan.previous and not plan.scope.is_full:
+    if plan.previous and not plan.window.is_full:
         off = taken_off(plan.previous.excluded_marks, run.excluded_marks)
         if off:
             lines.append(

@@ -11,9 +11,9 @@ from typing import Literal
 
 import pyarrow as pa
 
-from transforms.changes import LOADED_AT, RUN_ID, without_run_columns
-from transforms.kinds.kind import Column, RollUp
-from transforms.metrics import Metrics, MetricsError
+from transforms.metrics.definitions import Metrics, MetricsError
+from transforms.metrics.kinds.kind import Column, RollUp
+from transforms.published.changes import LOADED_AT, RUN_ID, without_run_columns
 
 TEXT, INTEGER, FLOAT, BOOLEAN = pa.string(), pa.int64(), pa.float64(), pa.bool_()
 TIMESTAMP = pa.timestamp("us", "UTC")

@@ -19,10 +19,10 @@ from pipeline import tables
 from pipeline.launcher import main
 from tests.bigquery.place import Place
 from tests.same import assert_same, plain
-from transforms.columns import Columns
-from transforms.events import layout
-from transforms.metrics import Metrics, load_metrics, parse_metrics
-from transforms.sessions import SessionCombineFn, fact_schema
+from transforms.events.decoder import layout
+from transforms.machinery.columns import Columns
+from transforms.metrics.definitions import Metrics, load_metrics, parse_metrics
+from transforms.sessions.facts import SessionCombineFn, fact_schema
 
 METRICS = load_metrics()
 WAVES_METRICS = Path(__file__).with_name("waves_metrics.toml")

@@ -10,7 +10,7 @@ from hypothesis import settings
 
 from tests import builders
 from tests.bigquery.emulators import Emulators, running
-from transforms.events import EventDecoder
+from transforms.events.decoder import EventDecoder
 
 #: A red run must be red again, so what is looked at is the same every time; `make test-random` looks elsewhere.
 settings.register_profile("repeatable", derandomize=True, deadline=None)

@@ -22,21 +22,22 @@ from pipeline.plan import LastRun, Plan, Request, make_plan
 from pipeline.warehouse.base import Run, Scan
 from tests.builders import events_batch, facts_of_slices, slices_of
 from tests.same import RUN_COLUMNS
-from transforms.changes import Stamp, compare, with_change
-from transforms.choose import excluded_ids
-from transforms.elements import as_batch
-from transforms.enrich import session_rows
-from transforms.events import EventDecoder
-from transforms.excluded import Excluded
-from transforms.identity import MATCHES, SESSION_IDS, distinct_ids, match_users, session_ids
-from transforms.metrics import Metrics
-from transforms.persons import moved_schema, person_rows
-from transforms.sessions import fact_schema
-from transforms.settle import settle
-from transforms.social import keyed_events, of_kept_users, unique_events
-from transforms.unsettled import unsettled_of
-from transforms.users import clean_users, unique_by_phone, unique_by_user_id, unique_documents
-from transforms.watermark import Latest
+from transforms.events.decoder import EventDecoder
+from transforms.events.distinct_ids import SESSION_IDS, distinct_ids, session_ids
+from transforms.ids.excluded import Excluded
+from transforms.incremental.unsettled import unsettled_of
+from transforms.incremental.watermark import Latest
+from transforms.machinery.record_batches import as_batch
+from transforms.metrics.definitions import Metrics
+from transforms.persons.rows import moved_schema, person_rows
+from transforms.published.changes import LoadedBy, compare, with_change
+from transforms.sessions.concluded import excluded_ids
+from transforms.sessions.facts import fact_schema
+from transforms.sessions.fate import settle
+from transforms.sessions.owners import MATCHES, match_users
+from transforms.sessions.rows import session_rows
+from transforms.users.social_events import keyed_events, of_kept_users, unique_events
+from transforms.users.users import clean_users, unique_by_phone, unique_by_user_id, unique_documents
 
 Rows = Sequence[dict[str, Any]]
 
@@ -92,7 +93,7 @@ class Model:
         )
         self.counts = {}
         run_id = f"run-{len(self.ledger)}"
-        stamp = Stamp(run_id, self.clock)
+        loaded_by = LoadedBy(run_id, self.clock)
         texts: list[str] = []
         sessions, persons = tables.sessions(self.metrics), tables.persons(self.metrics)
         before = {table: self._table(table) for table in (sessions, persons)}
@@ -100,7 +101,7 @@ class Model:
         facts, left_out, late, arrivals = self._facts(limited, plan)
         unique, named = self._unique(users)
         settled = self._settle(facts, before[sessions], left_out, named["identities"], acquisition, late, plan, texts)
-        make = session_rows(self.metrics, sessions.bare, stamp, keep_persons=plan.keeps_persons(self.code_version))
+        make = session_rows(self.metrics, sessions.bare, loaded_by, keep_persons=plan.keeps_persons(self.code_version))
         created = pa.Table.from_pylist(list(social), schema=tables.FIREBASE_EVENTS.bare)
         keyed = self._collect(keyed_events(created))
         owned = {"events": self._collect(unique_events({"events": keyed})), "aliases": named["aliases"]}
@@ -113,7 +114,7 @@ class Model:
             also=also,
         )
         people = {"rows": self._persons(also["people"]), "published": also["other_persons"]}
-        changed = self._collect(compare("persons", persons.bare, stamp)(people))
+        changed = self._collect(compare("persons", persons.bare, loaded_by)(people))
         if plan.mode == "sample":
             return plan
         unsettled = unsettled_of(texts, Counter(text.partition(" ")[0] for text in texts))
@@ -169,7 +170,7 @@ class Model:
         return max((row["end_timestamp"] for row in rows if first <= row["start_timestamp"] < beyond), default=None)
 
     def _facts(self, events: Rows, plan: Plan) -> tuple[pa.Table, pa.Table, pa.RecordBatch, Latest]:
-        decoded = EventDecoder(self.metrics, self.excluded, plan.scope).decode(events_batch(events))
+        decoded = EventDecoder(self.metrics, self.excluded, plan.window).decode(events_batch(events))
         self._count(decoded.counts.items())
         schema = fact_schema(self.metrics, tables.sessions(self.metrics).bare)
         left_out = [session_ids(decoded.left_out)] if decoded.left_out else []
@@ -207,7 +208,7 @@ class Model:
             "unsettled": pa.Table.from_batches([late, plan.unsettled.rows()]),
         }
         sessions = tables.sessions(self.metrics).bare
-        return self._collect(settle(plan.scope, self.excluded, facts.schema, sessions)(given), texts=texts)
+        return self._collect(settle(plan.window, self.excluded, facts.schema, sessions)(given), texts=texts)
 
     def _persons(self, rows: pa.Table) -> pa.Table:
         moved = moved_schema(self.metrics, tables.sessions(self.metrics).bare)

@@ -25,8 +25,10 @@ def test_every_option_is_in_the_table_and_nothing_else() -> None:
 
 def test_every_module_is_in_the_tree() -> None:
     tree = README.split("## Where things are")[1].split("## Options")[0]
-    for package in ("pipeline", "pipeline/warehouse", "transforms"):
-        for module in (ROOT / package).glob("[a-z]*.py"):
+    for package in ("pipeline", "transforms"):
+        for module in (ROOT / package).rglob("[a-z]*.py"):
+            if "kinds" in module.parts:
+                continue  # its folder has one line
             assert module.name in tree, module
 
 

@@ -14,7 +14,7 @@ from packaging.markers import Marker
 
 ROOT = Path(__file__).parents[1]
 FILES = ("*.py", "*.toml", "*.in", "*.txt", "*.yaml", "*.json", "Makefile", "Dockerfile", ".ci/run")
-FOLDERS = ("pipeline", "transforms", "deploy", "docs", "benchmarks")
+FOLDERS = ("pipeline", "transforms", "sample", "deploy", "docs", "benchmarks")
 
 LOCKS = ("requirements.txt", "requirements-dev.txt", "requirements-emulators.txt", "requirements-peers.txt")
 #: A pin of a lock: package, version, for which Pythons and systems.

@@ -12,8 +12,8 @@ import apache_beam as beam
 from pipeline.marks import NO_MARKS
 from pipeline.plan import LastRun, Plan, partitions_for, session_blocks_for
 from pipeline.tables import Table
-from transforms.changes import Stamp
-from transforms.counts import Count
+from transforms.machinery.counts import Count
+from transforms.published.changes import LoadedBy
 
 DAMAGED = "the published tables are damaged"
 #: What helps when published tables are not as their run left them.
@@ -84,10 +84,10 @@ class Run:
     """See `pipeline.marks`."""
 
     @property
-    def stamp(self) -> Stamp:
+    def loaded_by(self) -> LoadedBy:
         """What it writes into the rows that it changes."""
-        kept = frozenset() if self.plan.scope.is_full else frozenset({"rejected_events"})
-        return Stamp(self.run_id, self.started_at, kept)
+        kept = frozenset() if self.plan.window.is_full else frozenset({"rejected_events"})
+        return LoadedBy(self.run_id, self.started_at, kept)
 
     @property
     def partitions(self) -> int:

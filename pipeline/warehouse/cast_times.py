@@ -17,9 +17,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.plan import micros
 from pipeline.tables import FLOAT, INTEGER, TIMESTAMP
 from pipeline.warehouse.cast_texts import text as as_text
+from transforms.machinery.times import micros
 
 #: Moments are clipped here: beyond all calendars, and a day can still be added.
 LIMIT = 2**62

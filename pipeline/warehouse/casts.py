@@ -5,9 +5,9 @@ floats of whole numbers with gaps, Firestore's dates come as text, numbers or `{
 which of them are read and how, for Parquet and for BigQuery alike (a BigQuery column counts as the Arrow type that the
 Storage Read API gives it).
 
-A value that a cast cannot read is null, never an error. Text is valid UTF-8 afterwards (see `transforms.texts`), so
-that nothing that is published is unreadable. Only casts that keep the kind of a value are made for a table
-whose every row counts (`needed`); a table that only adds facts is read as far as it can be.
+A value that a cast cannot read is null, never an error. Text is valid UTF-8 afterwards (see
+`transforms.machinery.texts`), so that nothing that is published is unreadable. Only casts that keep the kind of a value
+are made for a table whose every row counts (`needed`); a table that only adds facts is read as far as it can be.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ from pipeline.tables import OPTIONAL_INPUTS, TEXT, TIMESTAMP, Table
 from pipeline.warehouse.base import Problem
 from pipeline.warehouse.batches import LONG
 from pipeline.warehouse.casts import cast_for
-from transforms.counts import NAMESPACE
+from transforms.machinery.counts import NAMESPACE
 
 #: Beginning of the names of counts: columns that are null because of their type, and single values.
 UNREADABLE, LOST = "unreadable.", "unreadable_values."
@@ -68,7 +68,7 @@ class Columns:
         for field in schema:
             source = self.sources.get(field.name)
             column = pa.nulls(batch.num_rows, field.type) if source is None else batch.column(source)
-            # long text that is as it should be stays unchecked: see transforms.texts
+            # long text that is as it should be stays unchecked: see transforms.machinery.texts
             if column.type != field.type or not needed or (column.type == TEXT and field.name not in LONG):
                 convert = cast_for(column.type, field.type, needed=needed)
                 if convert is None:

@@ -28,12 +28,12 @@ from pipeline.warehouse.parquet import ReadParquet, problems_in, read_shard, row
 from pipeline.warehouse.published import ReadPublished, damage, read_columns
 from pipeline.warehouse.row_groups import RowGroup, row_groups
 from pipeline.warehouse.snapshots import Snapshots
-from transforms.changes import CHANGE, CHANGES
-from transforms.choose import excluded_ids
-from transforms.counts import Count
-from transforms.elements import at_bundle_end
-from transforms.excluded import Excluded
-from transforms.guard import guarded
+from transforms.ids.excluded import Excluded
+from transforms.machinery.counts import Count
+from transforms.machinery.guard import guarded
+from transforms.machinery.steps import at_bundle_end
+from transforms.published.changes import CHANGE, CHANGES
+from transforms.sessions.concluded import excluded_ids
 
 #: Everything that a snapshot can hold; what a run does not write is carried over.
 _OUTPUTS = frozenset({"sessions", "persons", "rejected_events", "runs", "sessions_sample", "persons_sample"})
@@ -106,7 +106,7 @@ class LocalWarehouse:
     def read_published(self, run: Run, table: Table) -> beam.PTransform:
         """See `base.Warehouse`."""
         files = self._published_files(run.published_name(table))
-        return ReadPublished(files, table, self._label(table), anew=run.plan.scope.is_full)
+        return ReadPublished(files, table, self._label(table), anew=run.plan.window.is_full)
 
     def begin(self, run: Run) -> None:
         """See `base.Warehouse`."""
@@ -230,7 +230,7 @@ class LocalWarehouse:
         return self._groups
 
     def _needed(self, plan: Plan) -> list[RowGroup]:
-        return [group for group in self._all_groups() if group.needed(plan.scope)]
+        return [group for group in self._all_groups() if group.needed(plan.window)]
 
 
 @guarded("staging of rows")

@@ -17,7 +17,7 @@ from pipeline.tables import Table
 from pipeline.warehouse.base import Problem
 from pipeline.warehouse.batches import BATCH_BYTES, BATCH_ROWS, LONG, ahead, cut, rebatch
 from pipeline.warehouse.columns import Columns, Found, Lost, bind, count_lost
-from transforms.elements import flat_map
+from transforms.machinery.steps import flat_map
 
 #: Rows that one element of the read step stands for.
 SHARD_ROWS = 262_144

@@ -23,7 +23,7 @@ from pipeline.warehouse.folders import files_of
 from pipeline.warehouse.ledger_files import LedgerFile
 from pipeline.warehouse.parquet import Shard, read_shard, table_shards
 from pipeline.warehouse.snapshots import Snapshots
-from transforms.elements import flat_map
+from transforms.machinery.steps import flat_map
 
 
 def damage(snapshots: Snapshots, ledger: Sequence[LedgerFile], last: Row | None) -> str | None:

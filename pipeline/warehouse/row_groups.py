@@ -1,6 +1,6 @@
 """Which row groups of the events a run must read, from the statistics in the footers of its Parquet files.
 
-The rule is `Scope.wanted`, asked of ranges. Statistics skip nulls, so a group that may hold a null has rows beside its
+The rule is `Window.wanted`, asked of ranges. Statistics skip nulls, so a group that may hold a null has rows beside its
 range; and not every one of them is a datetime of Python's, so they are taken as the integers that they are.
 """
 
@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from pipeline.tables import EVENTS
 from pipeline.warehouse.parquet import columns_of, open_file
-from transforms.scope import ARRIVAL_TIME, EVENT_TIME, NO_VALUES, UNKNOWN, Range, Scope, may_hold
+from transforms.incremental.window import ARRIVAL_TIME, EVENT_TIME, NO_VALUES, UNKNOWN, Range, Window, may_hold
 
 #: Units of Parquet's timestamps → how many make a µs, or how many µs one makes.
 _UNITS = {"milliseconds": (1_000, 1), "microseconds": (1, 1), "nanoseconds": (1, 1_000)}
@@ -33,9 +33,9 @@ class RowGroup:
     times: Range = UNKNOWN
     arrivals: Range = UNKNOWN
 
-    def needed(self, scope: Scope) -> bool:
-        """Whether it can hold a row that a run of this scope must see."""
-        return scope.is_full or may_hold(scope.wanted, {EVENT_TIME: self.times, ARRIVAL_TIME: self.arrivals})
+    def needed(self, window: Window) -> bool:
+        """Whether it can hold a row that a run of this window must see."""
+        return window.is_full or may_hold(window.wanted, {EVENT_TIME: self.times, ARRIVAL_TIME: self.arrivals})
 
 
 def row_groups(files: Sequence[Path], label: str) -> list[RowGroup]:

@@ -21,7 +21,7 @@ from tests import builders
 from tests.bigquery.emulators import BUCKET, Emulators
 from tests.bigquery.test_publish import Service, no_waiting
 from tests.builders import event, run, write_events
-from transforms.unsettled import Unsettled
+from transforms.incremental.unsettled import Unsettled
 
 __all__ = ["no_waiting"]
 

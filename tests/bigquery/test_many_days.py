@@ -15,7 +15,7 @@ from pipeline.warehouse.bigquery.stage import ROWS
 from pipeline.warehouse.bigquery.warehouse import BigQueryWarehouse, Datasets, staging_name
 from tests.bigquery.test_publish import COUNTS, NEW, NOW, TABLES, Service, _name, no_waiting
 from tests.builders import METRICS
-from transforms.unsettled import Unsettled
+from transforms.incremental.unsettled import Unsettled
 
 __all__ = ["no_waiting"]
 

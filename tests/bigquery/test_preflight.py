@@ -20,7 +20,7 @@ from pipeline.warehouse.bigquery.inputs import Datasets
 from pipeline.warehouse.bigquery.preflight import check_bucket, check_streams
 from pipeline.warehouse.bigquery.read import Source
 from pipeline.warehouse.columns import Columns
-from transforms.scope import EVERYTHING
+from transforms.incremental.window import EVERYTHING
 
 
 class Bucket:

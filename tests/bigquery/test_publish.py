@@ -23,8 +23,8 @@ from pipeline.warehouse.bigquery.stage import ROWS
 from pipeline.warehouse.bigquery.warehouse import BigQueryWarehouse, staging_name
 from tests.bigquery.fake import FakeBigQuery, Killed
 from tests.builders import METRICS
-from transforms.scope import EVERYTHING
-from transforms.unsettled import Unsettled
+from transforms.incremental.unsettled import Unsettled
+from transforms.incremental.window import EVERYTHING
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 LAST = LastRun("run-1", NOW, METRICS.digest, "")

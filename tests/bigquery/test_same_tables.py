@@ -17,8 +17,8 @@ from google.cloud.bigquery import SchemaField, Table
 
 from pipeline import tables
 from pipeline.launcher import main
-from pipeline.sample import write_sample
 from pipeline.warehouse.bigquery.schema import fields_of
+from sample import write_sample
 from tests.bigquery.emulators import PROJECT, Emulators
 from tests.builders import METRICS, event, ledger, run, write_events
 

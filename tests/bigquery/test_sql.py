@@ -16,21 +16,21 @@ from hypothesis import strategies as st
 from sqlglot import expressions as exp
 
 from pipeline import tables
-from pipeline.plan import micros
 from pipeline.warehouse.bigquery import sql
 from tests.builders import METRICS
-from transforms.scope import EVERYTHING, Scope
+from transforms.incremental.window import EVERYTHING, Window
+from transforms.machinery.times import micros
 
 GOLDEN = Path(__file__).with_name("golden")
 DAY = datetime(2026, 1, 31, 2, 3, 4, 5, tzinfo=UTC)
 START = micros(DAY - timedelta(days=4))
-INCREMENTAL = Scope(scan_start=START, new_from=micros(DAY), undated_from=micros(DAY - timedelta(days=2)))
+INCREMENTAL = Window(scan_start=START, new_from=micros(DAY), undated_from=micros(DAY - timedelta(days=2)))
 TIMES = ("timestamp", "bq_ingested_timestamp")
-SCOPES = {
+WINDOWS = {
     "full": EVERYTHING,
     "incremental": INCREMENTAL,
     "without_late": INCREMENTAL,
-    "backfill": Scope(scan_start=START, scan_end=micros(DAY), days=(START, micros(DAY))),
+    "backfill": Window(scan_start=START, scan_end=micros(DAY), days=(START, micros(DAY))),
 }
 EVENTS, RUNS = "`project-x.posthog_etl.events`", "`project-x.out.runs`"
 
@@ -52,8 +52,8 @@ def statements() -> dict[str, str]:
     samples = sql.Fence("`project-x.out.run_fence_sample`", "", "run-2")
     sample = {"`project-x.out.sessions_sample`": (TABLES[0], "`project-x.out._staging_sessions`", 3)}
     selects = {
-        f"read_{name}": sql.select(EVENTS, ["uuid", "timestamp"], sql.window(scope, TIMES, late=name == "incremental"))
-        for name, scope in SCOPES.items()
+        f"read_{name}": sql.select(EVENTS, ["uuid", "timestamp"], sql.window(window, TIMES, late=name == "incremental"))
+        for name, window in WINDOWS.items()
     }
     without = sql.window(INCREMENTAL, TIMES[:1], late=True)
     return selects | {

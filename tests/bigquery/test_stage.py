@@ -11,7 +11,7 @@ from apache_beam.io.gcp.bigquery_tools import RowAsDictJsonCoder
 from pipeline import tables
 from pipeline.warehouse.bigquery.stage import json_rows, only_changes
 from tests.builders import METRICS
-from transforms.changes import CHANGES, with_change
+from transforms.published.changes import CHANGES, with_change
 
 SCHEMA = with_change(tables.REJECTED_EVENTS.bare)
 

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pipeline.sample import write_sample
+from sample import write_sample
 from tests.builders import assert_adds_up, ledger, run
 
 _FUTURE = pa.scalar(datetime(2030, 1, 1, tzinfo=UTC), pa.timestamp("us", "UTC"))

@@ -123,5 +123,6 @@ def test_the_image_that_is_tested_is_the_one_that_is_pushed() -> None:
     assert "sessions:$SHORT_SHA" in tested
     for restriction in ("--network=none", "--read-only", "--user=65534:65534"):
         assert restriction in tested
-    assert tested.endswith("< deploy/smoke_test.sh")
+    assert "tar --create sample deploy/smoke_test.sh |" in tested
+    assert tested.endswith("PYTHONPATH=$$PWD bash deploy/smoke_test.sh'")
     assert 'docker tag "sessions:$TAG"' in (ROOT / "deploy/release.sh").read_text()

@@ -13,8 +13,8 @@ from deploy import costs, template
 from tests.deploy.cloud import HAS_GCLOUD, NO_GCLOUD, SETTINGS, commands_in, complaints, run
 from tests.deploy.dockerfile import ROOT
 from tests.deploy.test_bodies import ALERTS
-from transforms.changes import CHANGES
-from transforms.events import FILTERED, REJECTED
+from transforms.events.decoder import FILTERED, REJECTED
+from transforms.published.changes import CHANGES
 
 DEPLOY = (ROOT / "docs/deploy.md").read_text()
 OPERATE = (ROOT / "docs/operate.md").read_text()
@@ -42,7 +42,7 @@ def names(cells: list[str]) -> list[str]:
 def counters_in_the_code() -> tuple[set[str], set[str]]:
     """Counters and distributions that the graph makes, from its source; `*` stands for what is filled in."""
     counters, distributions = set(), set()
-    for path in (ROOT / "transforms").glob("*.py"):
+    for path in (ROOT / "transforms").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Yield) and isinstance(node.value, ast.Tuple):
                 counters.add(_pattern(node.value.elts[0]))

@@ -53,7 +53,7 @@ def archives(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """The source archive, and the wheel that was built from it."""
     source, dist = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("dist")
     for path in ROOT.iterdir():  # all of the repository that a careless MANIFEST.in could take in
-        if path.is_dir() and path.name in ("pipeline", "transforms", "tests", "benchmarks", "deploy", "docs"):
+        if path.is_dir() and path.name in ("pipeline", "transforms", "sample", "tests", "benchmarks", "deploy", "docs"):
             shutil.copytree(path, source / path.name, ignore=shutil.ignore_patterns("__pycache__"))
         elif path.is_file():
             shutil.copy(path, source)
@@ -93,7 +93,15 @@ def test_the_installed_package_answers_from_another_folder(image: Path, tmp_path
     done = subprocess.run([python, main, "--help"], cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "--full_load" in done.stdout
-    where = "import pipeline, transforms.metrics as m; print(pipeline.__file__, m.PACKAGED, m.load_metrics().digest)"
+    done = subprocess.run([python, main], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (2, "")
+    [line] = done.stderr.splitlines()
+    assert "no warehouse at ./warehouse" in line
+    assert "--warehouse" in line
+    where = (
+        "import pipeline, transforms.metrics.definitions as m;"
+        "print(pipeline.__file__, m.PACKAGED, m.load_metrics().digest)"
+    )
     found = subprocess.run([python, "-c", where], cwd=tmp_path, env=environment, capture_output=True, text=True)
     module, metrics, digest = found.stdout.split()
     for path in (module, metrics):
@@ -104,6 +112,7 @@ def test_the_installed_package_answers_from_another_folder(image: Path, tmp_path
 def smoke_test(image: Path, temporary: Path) -> subprocess.CompletedProcess[str]:
     """What Cloud Build runs inside the image."""
     environment = _environment(image / "opt/venv/bin") | VARIABLES | {"ROOT": str(image), "TMPDIR": str(temporary)}
+    environment["PYTHONPATH"] = str(temporary / "generator")  # comes with the script, is no part of the image
     environment["PATH"] = _environment(image / "opt/venv/bin")["PATH"]
     command = ["bash", ROOT / "deploy/smoke_test.sh"]
     return subprocess.run(command, cwd=temporary, env=environment, capture_output=True, text=True, check=False)
@@ -111,6 +120,7 @@ def smoke_test(image: Path, temporary: Path) -> subprocess.CompletedProcess[str]
 
 @pytest.mark.slow
 def test_the_smoke_test_misses_what_is_missing_and_runs_the_pipeline_twice(image: Path, tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "sample", tmp_path / "generator/sample")
     missing = smoke_test(image, tmp_path)
     assert (missing.returncode, missing.stderr) == (1, "missing in the image: /opt/apache/beam/boot\n")
     for program in ("opt/apache/beam/boot", "opt/google/dataflow/python_template_launcher"):  # other stages bring these

@@ -21,7 +21,7 @@ PROCESSES = ("--direct_num_workers", "2", "--direct_running_mode", "multi_proces
 THREADS = ("--direct_num_workers", "2", "--direct_running_mode", "multi_threading")
 _SITE = f"""
 import os, pathlib, time
-from transforms.events import EventDecoder
+from transforms.events.decoder import EventDecoder
 
 def decode(self, *args):
     pathlib.Path(os.environ["HELD"], str(os.getpid())).touch()

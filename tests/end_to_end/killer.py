@@ -14,8 +14,8 @@ from typing import Any
 _SNAPSHOTS = "pipeline.warehouse.snapshots:Snapshots."
 POINTS = {
     "after the staging folder is made": (f"{_SNAPSHOTS}begin", "after"),
-    "while events are decoded": ("transforms.events:EventDecoder.decode", "after"),
-    "while sessions are combined": ("transforms.sessions:SessionCombineFn.extract_output", "after"),
+    "while events are decoded": ("transforms.events.decoder:EventDecoder.decode", "after"),
+    "while sessions are combined": ("transforms.sessions.facts:SessionCombineFn.extract_output", "after"),
     "while a table is written": ("pipeline.warehouse.local:_WriteParquet.process", "after"),
     "before publishing": ("pipeline.publish:publish_run", "before"),
     "after the other tables are carried over": (f"{_SNAPSHOTS}carry_over", "after"),

@@ -10,10 +10,10 @@ import pyarrow as pa
 import pytest
 
 from pipeline import tables
-from pipeline.sample import EXCLUDED_IDS, write_sample
+from sample import EXCLUDED_IDS, write_sample
 from tests.builders import METRICS, WAVES_METRICS, assert_adds_up, ledger, published, run
 from tests.end_to_end.oracle import WAVES, Expected, differences, expected
-from transforms.metrics import load_metrics
+from transforms.metrics.definitions import load_metrics
 
 SHARED_WAVES = Path(__file__).parents[1] / "data" / "waves"
 

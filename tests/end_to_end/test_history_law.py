@@ -17,7 +17,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from pipeline.plan import Request
 from tests.builders import SMALL_METRICS, at, event
 from tests.pure import Model
-from transforms.watermark import SUPPORT
+from transforms.incremental.watermark import SUPPORT
 
 HOUR = 3_600
 DAY = 24 * HOUR

@@ -20,7 +20,7 @@ from tests.builders import (
     write_events,
     write_table,
 )
-from transforms.watermark import SUPPORT
+from transforms.incremental.watermark import SUPPORT
 
 pytestmark = pytest.mark.usefixtures("place")
 

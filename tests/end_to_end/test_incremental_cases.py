@@ -11,7 +11,7 @@ import pytest
 
 from pipeline import launcher
 from tests.builders import at, event, has_published, ledger, published, run, tables_of, write_events
-from transforms.watermark import SUPPORT
+from transforms.incremental.watermark import SUPPORT
 
 HOUR = 3_600
 DAY = 24 * HOUR

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from pipeline.plan import Request
 from tests.builders import SMALL_METRICS, at, event
 from tests.pure import Model
-from transforms import choose as choose_module
-from transforms.watermark import SUPPORT
+from transforms.incremental.watermark import SUPPORT
+from transforms.sessions import concluded as choose_module
 
 HOUR = 3_600
 DAYS = 30
@@ -105,8 +105,8 @@ def test_any_split_over_runs_equals_one_full_load(seed: int) -> None:
 @pytest.mark.parametrize(
     ("name", "broken"),
     [
-        ("_in_window", lambda scope, known, news, some: (known.start > 2**62, known.start > 2**62)),
-        ("_in_window", lambda scope, known, news, some: (known.start < 2**62, known.start > 2**62)),
+        ("_in_window", lambda window, known, news, some: (known.start > 2**62, known.start > 2**62)),
+        ("_in_window", lambda window, known, news, some: (known.start < 2**62, known.start > 2**62)),
     ],
 )
 def test_a_broken_rule_breaks_the_law(name: str, broken: Any, monkeypatch: pytest.MonkeyPatch) -> None:

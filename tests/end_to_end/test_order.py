@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 from apache_beam.metrics.metric import MetricsFilter
 
-from pipeline.sample import write_sample
+from sample import write_sample
 from tests.builders import run, tables_of
 
 EVENTS = "posthog_etl/events"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,8 @@ from typing import Any
 import pytest
 
 from pipeline.launcher import main
-from pipeline.sample import write_sample
 from pipeline.warehouse.snapshots import Snapshots
+from sample import write_sample
 from tests.builders import (
     WAVES_METRICS,
     assert_adds_up,
@@ -26,7 +27,7 @@ from tests.builders import (
 )
 from tests.end_to_end import killer
 from tests.end_to_end.processes import run_apart
-from transforms.metrics import PACKAGED as PACKAGED_METRICS
+from transforms.metrics.definitions import PACKAGED as PACKAGED_METRICS
 
 
 def command(warehouse: Path, *options: str) -> list[str]:
@@ -234,7 +235,7 @@ def test_ctrl_c_in_a_program_that_calls_the_pipeline(
         raise KeyboardInterrupt
 
     warehouse = copy_of(base, tmp_path)
-    monkeypatch.setattr("transforms.events.EventDecoder.decode", interrupted)
+    monkeypatch.setattr("transforms.events.decoder.EventDecoder.decode", interrupted)
     assert run(warehouse) == 130
     assert capfd.readouterr().err == "pipeline: interrupted; nothing is published\n"
     assert tables_of(warehouse) == tables_of(base)
@@ -289,10 +290,23 @@ def test_the_default_warehouse_is_a_sample(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("pipeline.launcher.write_sample", lambda root: write_sample(root, events=1_000))
+    monkeypatch.setattr("sample.write_sample", lambda root: write_sample(root, events=1_000))
     assert main([]) == 0
     out = capfd.readouterr().out
     assert "writing a sample" in out
     assert "Done in" in out
     assert main([]) == 0
     assert "incremental" in capfd.readouterr().out
+
+
+def test_without_the_generator_a_warehouse_is_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(sys.modules, "sample", None)  # an installed package has none beside it
+    assert main([]) == 2
+    out, err = capfd.readouterr()
+    [line] = err.splitlines()
+    assert "--warehouse DIR" in line
+    assert out == ""
+    assert list(tmp_path.iterdir()) == []

@@ -14,11 +14,11 @@ import pytest
 import pipeline
 import transforms
 from tests.builders import event, has_published, run, write_events
-from transforms import guard
+from transforms.machinery import guard
 
 SECRET = "Jane <jane@example.com>"
 #: They see numbers about a run and names of jobs, never a row.
-WITHOUT_ROWS = {"transforms.counts._Publish"}
+WITHOUT_ROWS = {"transforms.machinery.counts._Publish"}
 
 
 def steps() -> dict[str, type]:
@@ -39,7 +39,7 @@ def steps() -> dict[str, type]:
 
 def test_every_step_is_guarded() -> None:
     found = steps()
-    assert {"transforms.sessions.DecodeBatch", "transforms.persons.PersonCombineFn"} <= set(found)
+    assert {"transforms.events.decode.DecodeBatch", "transforms.persons.rows.PersonCombineFn"} <= set(found)
     assert set(found) >= WITHOUT_ROWS
     bare = {
         f"{name}.{method}"
@@ -53,12 +53,12 @@ def test_every_step_is_guarded() -> None:
 @pytest.mark.parametrize(
     ("where", "step"),
     [
-        ("transforms.events.EventDecoder.decode", "Decode events"),
-        ("transforms.sessions.resolve", "combining of rows"),
-        ("transforms.persons.person_rows", "combining of rows"),
-        ("transforms.join.unpack_rows", "joining of rows"),
-        ("transforms.join.cut", "gathering of rows"),
-        ("transforms.identity.phone_forms", "fresh_ids"),
+        ("transforms.events.decoder.EventDecoder.decode", "Decode events"),
+        ("transforms.sessions.facts.resolve", "combining of rows"),
+        ("transforms.persons.rows.person_rows", "combining of rows"),
+        ("transforms.machinery.join.unpack_rows", "joining of rows"),
+        ("transforms.machinery.join.cut", "gathering of rows"),
+        ("transforms.events.distinct_ids.phone_forms", "fresh_ids"),
         ("pipeline.warehouse.local.pq.ParquetWriter", "staging of rows"),
     ],
 )

@@ -19,9 +19,9 @@ from pipeline.plan import LastRun, Plan
 from pipeline.warehouse.base import Run, Scan, Staged
 from pipeline.warehouse.local import LocalWarehouse
 from tests.builders import METRICS
-from transforms.counts import Count
-from transforms.scope import EVERYTHING
-from transforms.unsettled import Unsettled
+from transforms.incremental.unsettled import Unsettled
+from transforms.incremental.window import EVERYTHING
+from transforms.machinery.counts import Count
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 SESSIONS = tables.outputs(METRICS)[0]

@@ -13,22 +13,12 @@ import pytest
 from pipeline.errors import RunError
 from pipeline.excluded import digest
 from pipeline.ledger import check_filtered, check_rejected, filtered_ratio, latest_run, ledger_row
-from pipeline.plan import (
-    NOBODY,
-    SEVERAL_LISTS,
-    LastRun,
-    Plan,
-    Request,
-    from_micros,
-    make_plan,
-    micros,
-    next_watermark,
-    partitions_for,
-)
+from pipeline.plan import NOBODY, SEVERAL_LISTS, LastRun, Plan, Request, make_plan, next_watermark, partitions_for
 from pipeline.warehouse.base import Run, Scan
 from tests.builders import assert_adds_up
-from transforms.scope import Scope
-from transforms.unsettled import Unsettled, unsettled_of
+from transforms.incremental.unsettled import Unsettled, unsettled_of
+from transforms.incremental.window import Window
+from transforms.machinery.times import from_micros, micros
 
 MARK = datetime(2026, 1, 10, 12, tzinfo=UTC)
 NOW = MARK + timedelta(days=1)
@@ -44,25 +34,25 @@ def plan(request: Request, last: LastRun | None = LAST) -> Plan:
 def test_incremental_window() -> None:
     found = plan(Request())
     assert found.mode == "incremental"
-    assert found.scope.new_from == micros(MARK - timedelta(hours=24))
-    assert found.scope.scan_start == micros(MARK - timedelta(hours=24 + 72 + 24))
+    assert found.window.new_from == micros(MARK - timedelta(hours=24))
+    assert found.window.scan_start == micros(MARK - timedelta(hours=24 + 72 + 24))
 
 
 def test_without_arrival_everything_within_the_lateness_is_news() -> None:
-    assert plan(Request()).scope.undated_from == micros(MARK - timedelta(days=3))
-    longer_overlap = plan(Request(overlap=timedelta(days=5))).scope
+    assert plan(Request()).window.undated_from == micros(MARK - timedelta(days=3))
+    longer_overlap = plan(Request(overlap=timedelta(days=5))).window
     assert longer_overlap.undated_from == longer_overlap.new_from == micros(MARK - timedelta(days=5))
 
 
 def test_full_first_backfill_sample() -> None:
-    assert plan(Request(full_load=True)).scope == Scope(clock=micros(NOW))
+    assert plan(Request(full_load=True)).window == Window(clock=micros(NOW))
     first = plan(Request(), None)
     assert (first.mode, first.reason) == ("full", "first run: nothing is published yet")
     found = plan(Request(start_date=date(2026, 1, 5), end_date=date(2026, 1, 6)))
     day = 86_400_000_000
-    assert found.scope.days is not None
-    assert found.scope.scan_start == found.scope.days[0] - day
-    assert found.scope.scan_end == found.scope.days[1] + day + 1
+    assert found.window.days is not None
+    assert found.window.scan_start == found.window.days[0] - day
+    assert found.window.scan_end == found.window.days[1] + day + 1
     assert plan(Request(limit=7)).suffix == "_sample"
 
 
@@ -72,7 +62,7 @@ def test_full_first_backfill_sample() -> None:
 )
 def test_every_run_knows_its_clock(request_: Request, last: LastRun | None) -> None:
     """Arrivals after it say nothing, whatever the mode: a backfill must not reject what a full load keeps."""
-    assert make_plan(request_, last, now=NOW, metrics_digest="digest").scope.clock == micros(NOW)
+    assert make_plan(request_, last, now=NOW, metrics_digest="digest").window.clock == micros(NOW)
 
 
 def test_other_metrics_need_a_full_load() -> None:
@@ -177,7 +167,7 @@ def test_persons_of_another_version_are_made_anew() -> None:
 
 def test_a_backfill_reads_its_sessions_to_their_ends() -> None:
     def end(last: LastRun = LAST, latest_end: datetime | None = None) -> int | None:
-        return make_plan(BACKFILL, last, now=NOW, metrics_digest="digest", latest_end=latest_end).scope.scan_end
+        return make_plan(BACKFILL, last, now=NOW, metrics_digest="digest", latest_end=latest_end).window.scan_end
 
     assert end() == micros(FIRST + 3 * DAY) + 1
     assert end(latest_end=FIRST + DAY) == end()
@@ -196,7 +186,7 @@ def test_a_backfill_does_not_end_what_a_changed_list_means() -> None:
 def test_a_changed_list_reaches_back_to_the_sessions_that_it_concerns_and_to_those_that_wait() -> None:
     def start(last: LastRun, reach_back_to: datetime | None) -> int | None:
         found = make_plan(Request(), last, now=NOW, metrics_digest="digest", reach_back_to=reach_back_to)
-        return found.scope.scan_start
+        return found.window.scan_start
 
     assert start(LAST, MARK - 30 * DAY) == micros(MARK - 30 * DAY)
     assert start(LAST, MARK) == start(LAST, None) == micros(MARK - 5 * DAY)

@@ -14,8 +14,8 @@ from pipeline.plan import Plan
 from pipeline.publish import publish_run
 from pipeline.warehouse.base import Run, Scan
 from tests.builders import METRICS
-from transforms.scope import EVERYTHING
-from transforms.unsettled import Unsettled
+from transforms.incremental.unsettled import Unsettled
+from transforms.incremental.window import EVERYTHING
 
 RUN = Run(
     run_id="run-2",

@@ -13,7 +13,7 @@ from apache_beam.internal import pickler
 from pipeline import staged_ids
 from pipeline.errors import RunError
 from pipeline.staged_ids import stage_ids
-from transforms.excluded import Excluded
+from transforms.ids.excluded import Excluded
 
 IDS = frozenset(f"+1201555{number:04}" for number in range(100, 200))
 

@@ -12,7 +12,7 @@ from pipeline import launcher, summary
 from pipeline.progress import progress_text
 from pipeline.summary import counters
 from tests.builders import event, ledger, run, write_events
-from transforms.events import FILTERED, REJECTED
+from transforms.events.decoder import FILTERED, REJECTED
 
 
 def test_counters_are_those_of_the_ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

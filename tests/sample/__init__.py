@@ -1,1 +1,1 @@
-"""Tests of `pipeline.sample`: how it writes, and what it contains."""
+"""Tests of `sample`: how it writes, and what it contains."""

@@ -9,7 +9,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from pipeline.sample import write_sample
+from sample import write_sample
 
 Sql = duckdb.DuckDBPyConnection
 

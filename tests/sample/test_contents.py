@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.sample import EXCLUDED_IDS
-from pipeline.sample.timeline import NAMES, SCREENS
+from sample import EXCLUDED_IDS
+from sample.timeline import NAMES, SCREENS
 from tests.sample.conftest import Sql, rows
 
 # --- what a sample contains: (expected, query), the value between the two numbers

@@ -13,11 +13,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.sample import EVENTS_SCHEMA, Plan, event_batches, write_sample
-from pipeline.sample.__main__ import main
-from pipeline.sample.dice import Dice, uuids
-from pipeline.sample.people import PHONES, distinct_id, phone, user_id
-from pipeline.sample.timeline import arrivals, slots
+from sample import EVENTS_SCHEMA, Plan, event_batches, write_sample
+from sample.__main__ import main
+from sample.dice import Dice, uuids
+from sample.people import PHONES, distinct_id, phone, user_id
+from sample.timeline import arrivals, slots
 from tests.sample.conftest import Sql, rows
 
 PHONE = re.compile(r"\+1[2-9]\d\d55501\d\d")

@@ -1,1 +1,1 @@
-"""Tests of `transforms`, one module a module."""
+"""Tests of `transforms`, a folder a room, a module a module."""

@@ -10,8 +10,8 @@ from typing import Any
 import pyarrow as pa
 
 from pipeline import tables
-from transforms.social import keyed_events, of_kept_users, unique_events
-from transforms.users import clean_users, unique_by_phone, unique_by_user_id, unique_documents
+from transforms.users.social_events import keyed_events, of_kept_users, unique_events
+from transforms.users.users import clean_users, unique_by_phone, unique_by_user_id, unique_documents
 
 Rows = Sequence[Mapping[str, Any]]
 

@@ -19,8 +19,8 @@ from google.cloud import bigquery_storage
 from pipeline.warehouse.batches import BATCH_BYTES, BATCH_ROWS, LONG, rebatch
 from pipeline.warehouse.bigquery.client import told
 from pipeline.warehouse.columns import Columns, count_lost
-from transforms.elements import at_bundle_end
-from transforms.guard import guarded
+from transforms.machinery.guard import guarded
+from transforms.machinery.steps import at_bundle_end
 
 METHODS = ("DIRECT_READ", "EXPORT", "ARROW")
 #: Streams of an `ARROW` read; the service gives fewer for a small table.

@@ -13,7 +13,7 @@ import pyarrow as pa
 from pipeline.errors import RunError
 from pipeline.tables import Table, description
 from pipeline.warehouse.columns import Columns, Found, bind
-from transforms.changes import CHANGE
+from transforms.published.changes import CHANGE
 
 Field = dict[str, Any]
 

@@ -18,9 +18,9 @@ import pyarrow as pa
 
 from pipeline import tables
 from pipeline.tables import Table
-from transforms.changes import CHANGE
-from transforms.scope import EVENT_TIME, Comparison, Scope
-from transforms.sessions import MAX_DISTINCT_IDS
+from transforms.incremental.window import EVENT_TIME, Comparison, Window
+from transforms.published.changes import CHANGE
+from transforms.sessions.facts import MAX_DISTINCT_IDS
 
 #: Beginnings of the messages with which the transaction stops itself.
 FENCE, DUPLICATES, COUNTS = "another run was published meanwhile", "repeated keys in", "rows missing in"
@@ -62,25 +62,25 @@ def literal(value: Any, kind: pa.DataType) -> str:
     return str(int(value))
 
 
-def window(scope: Scope, columns: Collection[str], *, late: bool) -> str | None:
-    """The rows of the events table that a scope must see (`Scope.wanted`), as a condition; None for all of them.
+def window(window: Window, columns: Collection[str], *, late: bool) -> str | None:
+    """The rows of the events table that a window must see (`Window.wanted`), as a condition; None for all of them.
 
     The conditions on `timestamp` prune day partitions. With `late`, rows that arrived since the last run but happened
     before the window are read as well (they are listed, never dropped in silence), which no partition can prune: see
     `count_late`.
 
     Args:
-      scope: of the run.
+      window: of the run.
       columns: those that the table has.
       late: whether there are late rows.
     """
-    if scope.is_full:
+    if window.is_full:
         return None
     by_time: dict[
         str, list[str]
     ] = {}  # what is common goes before the parenthesis, where BigQuery prunes by it for sure
-    for alternative in scope.wanted:
-        if alternative != scope.late or late:
+    for alternative in window.wanted:
+        if alternative != window.late or late:
             time, others = (
                 _all([one for one in alternative if (one.column == EVENT_TIME) is of_time], columns)
                 for of_time in (True, False)
@@ -90,9 +90,9 @@ def window(scope: Scope, columns: Collection[str], *, late: bool) -> str | None:
     return " OR ".join(f"({time} AND ({' OR '.join(others)}))" for time, others in by_time.items())
 
 
-def count_late(events: str, scope: Scope, columns: Collection[str]) -> str | None:
+def count_late(events: str, window: Window, columns: Collection[str]) -> str | None:
     """How many rows are news but happened before the window, from two columns; None where that cannot be."""
-    condition = _all(scope.late, columns) if scope.late else None
+    condition = _all(window.late, columns) if window.late else None
     return f"SELECT COUNT(*) AS number FROM {events} WHERE {condition}" if condition else None
 
 

@@ -14,8 +14,8 @@ from apache_beam.io.gcp.bigquery import BigQueryDisposition, WriteToBigQuery
 from pipeline.tables import Table
 from pipeline.warehouse.base import Staged
 from pipeline.warehouse.bigquery.schema import staging_fields
-from transforms.changes import CHANGE
-from transforms.elements import flat_map
+from transforms.machinery.steps import flat_map
+from transforms.published.changes import CHANGE
 
 #: Where a `Staged` piece says that it is a number of rows, not a load job.
 ROWS = "rows"

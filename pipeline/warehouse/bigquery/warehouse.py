@@ -30,8 +30,8 @@ from pipeline.warehouse.bigquery.read import ReadTable, Source
 from pipeline.warehouse.bigquery.schema import check_input, fields_of, missing_fields, staging_fields
 from pipeline.warehouse.bigquery.stage import ROWS, StageChanges
 from pipeline.warehouse.columns import Columns
-from transforms.changes import CHANGES
-from transforms.counts import Count
+from transforms.machinery.counts import Count
+from transforms.published.changes import CHANGES
 
 _LOG = logging.getLogger(__name__)
 #: A killed run leaves staging tables; they are gone after this.
@@ -94,9 +94,9 @@ class BigQueryWarehouse:
         assert info is not None, "inventory() has seen it"
         name = self._name(tables.EVENTS, tables.EVENTS.name)
         columns = self._columns[self._label(tables.EVENTS)]
-        late = sql.count_late(name, plan.scope, columns.sources)
+        late = sql.count_late(name, plan.window, columns.sources)
         self._late = late is not None and self._client.number(late) > 0
-        condition = sql.window(plan.scope, columns.sources, late=self._late)
+        condition = sql.window(plan.window, columns.sources, late=self._late)
         rows = self._client.number(sql.count_of(name)) if needs_copy(info) else info.rows
         return Scan(
             rows=rows if plan.limit is None else min(plan.limit, rows),
@@ -264,7 +264,7 @@ class BigQueryWarehouse:
         copy = self._copies.get(self._label(tables.EVENTS))
         if copy:
             return self._copy(copy, columns, plan.limit)
-        condition = sql.window(plan.scope, columns.sources, late=self._late)
+        condition = sql.window(plan.window, columns.sources, late=self._late)
         return self._source(tables.EVENTS, tables.EVENTS.name, columns, condition, plan.limit)
 
     def _copy(self, name: str, columns: Columns, limit: int | None = None) -> Source:
@@ -291,7 +291,7 @@ class BigQueryWarehouse:
                 continue
             label, is_events = self._label(table), table is tables.EVENTS
             columns = self._columns[label]
-            condition = sql.window(run.plan.scope, columns.sources, late=self._late) if is_events else None
+            condition = sql.window(run.plan.window, columns.sources, late=self._late) if is_events else None
             query = sql.select(self._name(table, table.name), columns.names, condition)
             copy = f"_staging_{table.source}_{table.name}_{_plain(run.run_id)}"
             target = self._client.name(self._at.aggregated, copy)

@@ -14,49 +14,49 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from pipeline import tables
-from pipeline.plan import micros
 from pipeline.warehouse.columns import Columns
 from pipeline.warehouse.parquet import columns_of, open_file
 from pipeline.warehouse.row_groups import RowGroup, row_groups
 from tests.builders import START, at, event
-from transforms.scope import NO_VALUES, Range, Scope
+from transforms.incremental.window import NO_VALUES, Range, Window
+from transforms.machinery.times import micros
 
 DAY = 86_400_000_000
 NOW = micros(START)
 TEXTS = {"uuid": "u", "event": "e", "properties": "{}", "distinct_id": "d"}
-WINDOW = Scope(scan_start=NOW - 5 * DAY, new_from=NOW, undated_from=NOW - 3 * DAY)
+WINDOW = Window(scan_start=NOW - 5 * DAY, new_from=NOW, undated_from=NOW - 3 * DAY)
 
 
 def group(times: Range, arrivals: Range) -> RowGroup:
     return RowGroup("part-0.parquet", 0, 1, 1, times, arrivals)
 
 
-def concerned(scope: Scope, rows: list[tuple[int | None, int | None]]) -> bool:
-    """Whether any of these (time, arrival) concerns a run, as `transforms.events` asks it."""
+def concerned(window: Window, rows: list[tuple[int | None, int | None]]) -> bool:
+    """Whether any of these (time, arrival) concerns a run, as `transforms.events.decoder` asks it."""
     columns = [
         (np.array([time or 0 for time in times], np.int64), np.array([time is None for time in times], bool))
         for times in zip(*rows, strict=True)
     ]
-    return bool(scope.concerns(*columns).any())
+    return bool(window.concerns(*columns).any())
 
 
 moments = st.integers(NOW - 10 * DAY, NOW + 3 * DAY) | st.integers(-(2**61), 2**61)
-scopes = st.one_of(
-    st.builds(lambda start, after: Scope(start, None, start + after, start), moments, st.integers(0, 9 * DAY)),
-    st.builds(lambda start, days: Scope(start, start + days * DAY, days=(start, start)), moments, st.integers(1, 9)),
-    st.just(Scope()),
+windows = st.one_of(
+    st.builds(lambda start, after: Window(start, None, start + after, start), moments, st.integers(0, 9 * DAY)),
+    st.builds(lambda start, days: Window(start, start + days * DAY, days=(start, start)), moments, st.integers(1, 9)),
+    st.just(Window()),
 )
 rows_of_group = st.lists(st.tuples(st.none() | moments, st.none() | moments), min_size=1, max_size=6)
 
 
 @settings(deadline=None)  # it writes files
-@given(scopes, rows_of_group, st.sampled_from(["us", "ns", "ms"]), st.booleans(), st.booleans())
+@given(windows, rows_of_group, st.sampled_from(["us", "ns", "ms"]), st.booleans(), st.booleans())
 @example(WINDOW, [(NOW - 30 * DAY, NOW - 30 * DAY), (NOW, None)], "us", True, True)
 @example(WINDOW, [(NOW - 30 * DAY, None), (None, None)], "us", True, True)
-@example(Scope(NOW, NOW + DAY, days=(NOW, NOW)), [(NOW + 1, NOW - 9 * DAY)], "us", True, True)
+@example(Window(NOW, NOW + DAY, days=(NOW, NOW)), [(NOW + 1, NOW - 9 * DAY)], "us", True, True)
 def test_pruning_keeps_what_the_rule_of_rows_keeps(
     tmp_path_factory: pytest.TempPathFactory,
-    scope: Scope,
+    window: Window,
     rows: list[tuple[int | None, int | None]],
     unit: str,
     statistics: bool,
@@ -81,8 +81,8 @@ def test_pruning_keeps_what_the_rule_of_rows_keeps(
     read = columns(path).conform(pa.table(content).to_batches()[0])
     times = [read.column(name).cast(pa.int64()).to_pylist() for name in ("timestamp", "bq_ingested_timestamp")]
     [found] = row_groups([path], "in.events")
-    if concerned(scope, list(zip(*times, strict=True))):
-        assert found.needed(scope)
+    if concerned(window, list(zip(*times, strict=True))):
+        assert found.needed(window)
 
 
 def columns(path: Path) -> Columns:
@@ -121,10 +121,10 @@ def test_without_arrivals_only_a_row_without_time_can_be_news_of_before_the_wind
 
 
 def test_a_backfill_reads_its_days_whenever_they_arrived_later() -> None:
-    scope = Scope(NOW - 30 * DAY, NOW - 29 * DAY, days=(NOW - 30 * DAY, NOW - 29 * DAY))
-    assert group(OLD, NEW).needed(scope)
-    assert not group(NEW, NEW).needed(scope)
-    assert not group(NO_VALUES, NEW).needed(scope)
+    window = Window(NOW - 30 * DAY, NOW - 29 * DAY, days=(NOW - 30 * DAY, NOW - 29 * DAY))
+    assert group(OLD, NEW).needed(window)
+    assert not group(NEW, NEW).needed(window)
+    assert not group(NO_VALUES, NEW).needed(window)
 
 
 @pytest.mark.parametrize("zone", ["UTC", None])

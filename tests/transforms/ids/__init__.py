@@ -1,0 +1,1 @@
+"""Tests of `transforms.ids`, one module a module."""

@@ -1,0 +1,50 @@
+"""What equals an excluded id."""
+
+from __future__ import annotations
+
+import pickle
+
+import pyarrow as pa
+import pytest
+
+from transforms.ids.excluded import Excluded
+
+LIST = Excluded(["+12015550100", "staff", "001 201 555 0101", "u-1"])
+
+
+@pytest.mark.parametrize(
+    ("text", "listed"),
+    [
+        ("+12015550100", "+12015550100"),
+        ("+1 (201) 555-0100", "+12015550100"),
+        ("12015550101", "001 201 555 0101"),
+        ("001 201 555 0101", "001 201 555 0101"),
+        ("staff", "staff"),
+        ("u-1", "u-1"),
+    ],
+)
+def test_ids_and_phone_numbers_in_any_form(text: str, listed: str) -> None:
+    assert LIST.among([text, "x"]) == [True, False]
+    assert LIST.listed(pa.array(["x", text, text])) == {listed}
+
+
+def test_others_and_nulls_are_not() -> None:
+    texts = pa.array(["Staff", "u-10", "+12015550102", None, ""])
+    assert not LIST.mask(texts).any()
+    assert not LIST.mask(pa.chunked_array([texts, texts])).any()
+    assert LIST.listed(texts) == set()
+
+
+def test_an_empty_list_has_nobody() -> None:
+    assert not Excluded()
+    assert not Excluded().mask(pa.array(["", "x"])).any()
+    assert Excluded().mask(pa.array([], pa.string())).tolist() == []
+
+
+def test_two_forms_of_one_number_are_both_listed() -> None:
+    both = Excluded(["+12015550100", "0012015550100"])
+    assert both.listed(pa.array(["12015550100"])) == {"+12015550100", "0012015550100"}
+
+
+def test_it_goes_to_workers() -> None:
+    assert pickle.loads(pickle.dumps(LIST)).among(["staff"]) == [True]

@@ -1,0 +1,1 @@
+"""Tests of `transforms.incremental`, one module a module."""

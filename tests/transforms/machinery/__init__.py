@@ -1,0 +1,1 @@
+"""Tests of `transforms.machinery`, one module a module."""

@@ -1,0 +1,1 @@
+"""Tests of `transforms.metrics`, one module a module."""

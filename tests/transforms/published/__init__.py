@@ -1,0 +1,1 @@
+"""Tests of `transforms.published`, one module a module."""

@@ -1,0 +1,1 @@
+"""Tests of `transforms.sessions`, one module a module."""

@@ -1,0 +1,1 @@
+"""Tests of `transforms.users`, one module a module."""

@@ -1,0 +1,228 @@
+"""Event properties (JSON text) → typed columns of the declared properties, nothing else.
+
+The JSON of an event is 1 to 2 KB with about 40 keys, of which the metrics need about ten. A typed msgspec
+decoder skips the rest without making Python objects. It is strict, so a row that it refuses (a number sent
+as text, a lone surrogate, NaN) goes through `json` once more, property by property, under the same rules.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import operator
+import re
+import sys
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from transforms.machinery.columns import TextColumn, dictionary
+from transforms.machinery.texts import string_buffers
+from transforms.metrics.definitions import PropertyType
+
+#: Longer property texts are cut here, in characters, so that an accumulator stays bounded.
+MAX_TEXT = 1_024
+#: JSON may be nested so deep, here and in every worker; each level takes two characters at least.
+MAX_DEPTH = 1_000
+#: So deep may the two parsers recurse, whatever called them: above `MAX_DEPTH`, far below what a thread's stack holds.
+_RECURSION = 10_000
+#: Rows decoded at once: their objects are read again while they still are in the processor's cache.
+_CHUNK = 1_024
+#: Numbers of this magnitude and above are null: beyond it integers no longer survive every format.
+_MAX_NUMBER = 2.0**63
+_SURROGATE = re.compile("[\ud800-\udfff]")
+#: A bracket, or a whole string (closed or not), whose brackets do not count.
+_BRACKETS = re.compile(rb'[\[\]{}]|"[^"\\]*(?:\\.[^"\\]*)*"?', re.DOTALL)
+_REPLACEMENT = "�"
+
+
+@dataclass(frozen=True)
+class PropertyColumns:
+    """The declared properties of n rows."""
+
+    valid: npt.NDArray[np.bool_]
+    """False where the text was no JSON object."""
+    required: pa.StringArray
+    """The property that a row cannot do without, as it is."""
+    texts: dict[str, TextColumn]
+    """The others; cleaned, null where empty."""
+    numbers: dict[str, npt.NDArray[np.float64]]
+    """NaN for null."""
+    present: dict[str, npt.NDArray[np.bool_]]
+    """For every declared property, whether the row has a usable value."""
+    not_text: npt.NDArray[np.bool_]
+    """Rows whose session id is there but no text (a property the row cannot do without)."""
+    nulled: Counter[str]
+    """Property → values that were set to null: wrong type, not finite, or out of range."""
+
+
+class PropertyDecoder:
+    """Decodes the properties named in `types`; `required` is the text property told apart in `not_text`."""
+
+    def __init__(self, types: Mapping[str, PropertyType], required: str) -> None:
+        sys.setrecursionlimit(max(sys.getrecursionlimit(), _RECURSION))
+        self._types = dict(types)
+        self._required = required
+        self._slots = {name: f"p{i}" for i, name in enumerate(self._types)}
+        annotations = {
+            "text": (str | bool | int | float | None, None),
+            "number": (float | None, None),
+            "present": (msgspec.Raw, msgspec.Raw(b"")),
+        }
+        self._struct = msgspec.defstruct(
+            "Properties",
+            [
+                (self._slots[name], *(annotations[kind] if name != required else (str | None, None)))
+                for name, kind in self._types.items()
+            ],
+            rename={slot: name for name, slot in self._slots.items()},
+            gc=False,
+        )
+        self._decode = msgspec.json.Decoder(self._struct).decode
+        self._empty = self._struct()
+        self._getters = [operator.attrgetter(slot) for slot in self._slots.values()]
+
+    def decode(self, texts: pa.Array) -> PropertyColumns:
+        """The columns of a string or large_string array of JSON texts (null is not valid)."""
+        nulled: Counter[str] = Counter()
+        chunks = [self._chunk(texts.slice(i, _CHUNK), nulled) for i in range(0, max(len(texts), 1), _CHUNK)]
+        valid, not_text, *columns = zip(*chunks, strict=True)
+        found: dict[str, TextColumn] = {}
+        numbers: dict[str, npt.NDArray[np.float64]] = {}
+        present: dict[str, npt.NDArray[np.bool_]] = {}
+        for (name, kind), column in zip(self._types.items(), columns, strict=True):
+            if name == self._required:
+                required = pa.concat_arrays(column)
+            elif kind == "text":
+                found[name] = dictionary(pa.concat_arrays(column), clean_texts)
+                present[name] = found[name].codes >= 0
+            elif kind == "number":
+                number = np.concatenate(column)
+                with np.errstate(invalid="ignore"):
+                    out_of_range = np.abs(number) >= _MAX_NUMBER
+                if out_of_range.any():
+                    nulled[name] += int(out_of_range.sum())
+                    number[out_of_range] = np.nan
+                numbers[name] = number
+                present[name] = ~np.isnan(number)
+            else:
+                present[name] = np.concatenate(column)
+        whole = np.concatenate(valid), required, found, numbers, present, np.concatenate(not_text)
+        return PropertyColumns(*whole, nulled)
+
+    def _chunk(self, texts: pa.Array, nulled: Counter[str]) -> list[Any]:
+        """Some rows: valid, not_text, then an array a property."""
+        rows, *found = self._rows(texts, nulled)
+        for kind, getter in zip(self._types.values(), self._getters, strict=True):
+            column = list(map(getter, rows))
+            if kind == "text":
+                found.append(_text_array(column))
+            elif kind == "number":
+                found.append(np.array(column, dtype=np.float64))
+            else:
+                found.append(np.array([bytes(raw) not in (b"", b"null") for raw in column], bool))
+        return found
+
+    def _rows(self, texts: pa.Array, nulled: Counter[str]) -> list[Any]:
+        """The rows, which of them are valid, and which are `not_text`."""
+        count = len(texts)
+        valid = np.ones(count, bool)
+        not_text = np.zeros(count, bool)
+        offsets, content = string_buffers(texts)
+        data, ends = content.data, offsets.tolist()
+        decode = self._decode
+        rows = [self._empty] * count
+        begin = ends[0]
+        for i in range(count):
+            end = ends[i + 1]
+            if end - begin > 2 * MAX_DEPTH and _too_deep(bytes(data[begin:end])):
+                valid[i], begin = False, end
+                continue
+            try:
+                rows[i] = decode(data[begin:end])
+            except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+                rows[i], valid[i], not_text[i] = self._tolerant(bytes(data[begin:end]), nulled)
+            begin = end
+        return [rows, valid, not_text]
+
+    def _tolerant(self, text: bytes, nulled: Counter[str]) -> tuple[Any, bool, bool]:
+        """(row, whether it is a JSON object, whether the required text is there as something else)."""
+        try:
+            content = json.loads(text, parse_int=_number)
+        except (ValueError, RecursionError):
+            return self._empty, False, False
+        if not isinstance(content, dict):
+            return self._empty, False, False
+        fields: dict[str, Any] = {}
+        not_text = False
+        for name, kind in self._types.items():
+            value = content.get(name)
+            if value is None:
+                continue
+            is_number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+            if kind == "present":
+                fields[self._slots[name]] = msgspec.Raw(b"1")
+            elif kind == "text" and isinstance(value, str):
+                fields[self._slots[name]] = _SURROGATE.sub(_REPLACEMENT, value)
+            elif kind == "text" and name != self._required and (is_number or isinstance(value, bool)):
+                fields[self._slots[name]] = value
+            elif kind == "number" and is_number:
+                fields[self._slots[name]] = float(value)
+            else:
+                nulled[name] += 1
+                not_text = not_text or name == self._required
+        return self._struct(**fields), True, not_text
+
+
+def _too_deep(text: bytes) -> bool:
+    """Whether JSON is nested deeper than `MAX_DEPTH`; only texts with as many brackets are walked."""
+    if text.count(b"[") + text.count(b"{") <= MAX_DEPTH:
+        return False
+    depth = deepest = 0
+    for bracket in _BRACKETS.finditer(text):
+        depth += {b"[": 1, b"{": 1, b"]": -1, b"}": -1}.get(bracket[0], 0)
+        deepest = max(deepest, depth)
+    return deepest > MAX_DEPTH
+
+
+def _number(digits: str) -> int | float:
+    """An integer as msgspec has it: beyond 64 bits a float (Python would refuse more than 4,300 digits)."""
+    value = float(digits)
+    return int(digits) if abs(value) < 2.0**63 else value
+
+
+def _text_array(values: list[Any]) -> pa.StringArray:
+    """Texts as they are, numbers and booleans as their JSON text."""
+    try:
+        return pa.array(values, pa.string())
+    except (pa.ArrowTypeError, pa.ArrowInvalid, TypeError):
+        return pa.array([_json_text(value) for value in values], pa.string())
+
+
+def _json_text(value: Any) -> str | None:
+    return value if value is None or isinstance(value, str) else msgspec.json.encode(value).decode()
+
+
+def clean_texts(texts: pa.StringArray) -> pa.StringArray:
+    """NUL → U+FFFD, at most `MAX_TEXT` characters, empty → null; nearly always there is nothing to clean."""
+    offsets, data = string_buffers(texts)
+    sizes = np.diff(offsets)
+    if not len(sizes) or (sizes.min() > 0 and sizes.max() <= MAX_TEXT and data[offsets[0] : offsets[-1]].min() > 0):
+        return texts
+    return pa.array([clean_text(value) or None for value in texts.to_pylist()], pa.string())
+
+
+def clean_text(text: str) -> str:
+    """NUL → U+FFFD, at most `MAX_TEXT` characters."""
+    return text.replace("\0", _REPLACEMENT)[:MAX_TEXT]
+
+
+def values_of(codes: npt.NDArray[np.int32], values: Sequence[Any], dtype: Any) -> npt.NDArray[Any]:
+    """`values[code]` for every code; a zero of `dtype` where the code is −1."""
+    return np.array([*values, 0], dtype)[codes]

@@ -1,0 +1,120 @@
+"""Whose data is left out: the list of excluded ids, and what equals one of them.
+
+An id of the list is a distinct id, a user id or a phone number. It excludes the *person*: every event with that
+distinct id, every session that settles to that user, whatever other ids it has (`transforms.sessions.fate`), and their
+dead letters (`transforms.events.rejected_events`). Phone numbers are compared in their normal form
+(`transforms.ids.phones`).
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import apache_beam as beam
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+from apache_beam.pvalue import PCollection
+
+from transforms.ids.phones import phone_forms
+from transforms.machinery.counts import Count
+from transforms.machinery.steps import flat_map
+
+#: RE2 refuses patterns above some size.
+_IDS_A_PATTERN = 200
+
+#: Counts of a run: excluded ids, and those that some event, published session or user of the run has.
+LISTED, MATCHED = "excluded.ids", "excluded.matched"
+
+
+class Excluded:
+    """A list of excluded ids; picklable, and false when it is empty."""
+
+    def __init__(self, ids: Iterable[str] = ()) -> None:
+        self.ids = ids if isinstance(ids, frozenset) else frozenset(ids)
+        """As they were given, blanks around them aside."""
+        given = sorted(self.ids)
+        forms = phone_forms(pa.array(given, pa.string())).to_pylist()
+        self._listed: dict[str, set[str]] = {}
+        for key, listed in (*zip(given, given, strict=True), *zip(forms, given, strict=True)):
+            self._listed.setdefault(key, set()).add(listed)
+        keys = sorted(self._listed)
+        self._keys = pa.array(keys, pa.string())
+        starts = range(0, len(keys), _IDS_A_PATTERN)
+        self._patterns = ["|".join(map(re.escape, keys[i : i + _IDS_A_PATTERN])) for i in starts]
+
+    def __reduce__(self) -> Any:
+        """Only the ids travel to workers, in their own way (`pipeline.staged_ids`); the rest follows from them."""
+        return _excluded_of, (self.ids,)
+
+    def __bool__(self) -> bool:
+        return bool(self.ids)
+
+    def mask(self, texts: pa.Array | pa.ChunkedArray) -> npt.NDArray[np.bool_]:
+        """Which texts of a string column are excluded ids, as they are or as phone numbers; null is not."""
+        if not self.ids or not len(texts):
+            return np.zeros(len(texts), bool)
+        if isinstance(texts, pa.ChunkedArray):
+            texts = texts.combine_chunks()
+        found = pc.or_(pc.is_in(texts, self._keys), pc.is_in(phone_forms(texts), self._keys))
+        return np.asarray(found)
+
+    def are_words_in(self, texts: pa.ChunkedArray) -> npt.NDArray[np.bool_]:
+        """Which texts hold an excluded id, in one of its two forms, as a whole word; null does not."""
+        found = np.zeros(len(texts), bool)
+        if len(texts):
+            for words in self._patterns:
+                hits = pc.match_substring_regex(texts, rf"(?:^|[^\w+\-])(?:{words})(?:$|[^\w\-])")
+                found |= np.asarray(hits.fill_null(False))
+        return found
+
+    def among(self, values: Sequence[str]) -> list[bool]:
+        """`mask` of each value of a dictionary."""
+        return self.mask(pa.array(values, pa.string())).tolist()
+
+    def listed(self, texts: pa.Array | pa.ChunkedArray) -> set[str]:
+        """The ids of the list that these texts equal."""
+        found = pc.unique(texts.filter(pa.array(self.mask(texts))))
+        keys = {*found.to_pylist(), *phone_forms(found).to_pylist()}
+        return set().union(*(self._listed.get(key, ()) for key in keys))
+
+
+def listed_in(batch: pa.RecordBatch, column: str, excluded: Excluded) -> Iterator[str]:
+    """The excluded ids that a column of texts, or of lists of texts, has."""
+    texts = batch.column(column)
+    yield from excluded.listed(pc.list_flatten(texts) if pa.types.is_list(texts.type) else texts)
+
+
+class CountExcluded(beam.PTransform):
+    """{column with ids: PCollection[pa.RecordBatch]} → PCollection[Count]: ids of the list, and those that occur."""
+
+    def __init__(self, excluded: frozenset[str]) -> None:
+        super().__init__()
+        self._excluded = Excluded(excluded)
+
+    def expand(self, sources: Mapping[str, PCollection[pa.RecordBatch]]) -> PCollection[Count]:
+        """A tiny shuffle by id; nothing for an empty list."""
+        begin = next(iter(sources.values())).pipeline
+        number = len(self._excluded.ids)
+        read = begin | "Ids" >> beam.Create([(LISTED, number)] if number else []).with_output_types(Count)
+        if not number:
+            return read
+        found = [
+            batches | f"Listed {column}" >> flat_map(listed_in, column, self._excluded, gives=str)
+            for column, batches in sources.items()
+        ]
+        unique = found | "All" >> beam.Flatten() | "Distinct" >> beam.Distinct().with_output_types(str)
+        return (read, unique | "Count each" >> flat_map(_one_matched, takes=str, gives=Count)) | beam.Flatten()
+
+
+def _one_matched(_: str) -> Iterator[Count]:
+    yield MATCHED, 1
+
+
+@functools.lru_cache(maxsize=4)
+def _excluded_of(ids: frozenset[str]) -> Excluded:
+    return Excluded(ids)

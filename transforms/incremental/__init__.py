@@ -1,0 +1,1 @@
+"""What a run reads of the events, how far they have come, and which sessions wait for more."""

@@ -1,0 +1,137 @@
+"""Sessions that a run knows to be incomplete: which they are, and the days whose backfill settles them.
+
+The ledger is the memory: what a run could not settle is given to the next one, so that a session of which a part lies
+before the window is not taken for whole a night later. `MAX_LISTED` ids are remembered, the days of all.
+"""
+
+from __future__ import annotations
+
+import heapq
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+
+import apache_beam as beam
+import pyarrow as pa
+
+from transforms.incremental.window import Window
+from transforms.machinery.guard import guarded
+
+#: Names of sessions that the ledger lists; their number and their days are complete.
+MAX_LISTED = 1_000
+#: A session and the time of its earliest event that is known.
+UNSETTLED = pa.schema([("session_id", pa.string()), ("timestamp", pa.timestamp("us", "UTC"))])
+_EPOCH = date(1970, 1, 1)
+_DAY = 24 * 3600 * 1_000_000
+
+
+@dataclass(frozen=True)
+class Unsettled:
+    """What the ledger says of them."""
+
+    sessions: Sequence[str] = ()
+    """The first `MAX_LISTED` ids, by day."""
+    session_days: Sequence[str] = ()
+    """The day (UTC, ISO) of each, whose backfill settles it."""
+    days: str = "{}"
+    """JSON: day → sessions, all of them."""
+
+    @property
+    def numbers(self) -> dict[str, int]:
+        """`days`, read."""
+        numbers: dict[str, int] = json.loads(self.days)
+        return numbers
+
+    @property
+    def total(self) -> int:
+        """How many there are."""
+        return sum(self.numbers.values())
+
+    def rows(self) -> pa.RecordBatch:
+        """`UNSETTLED` rows of those that are listed; of their time no more than the day is known."""
+        times = [datetime.fromisoformat(day).replace(tzinfo=UTC) for day in self.session_days]
+        return pa.RecordBatch.from_arrays(
+            [pa.array(self.sessions, pa.string()), pa.array(times, UNSETTLED.field("timestamp").type)], schema=UNSETTLED
+        )
+
+    def reach(self, window: Window) -> bool:
+        """Whether one belongs to the days of a backfill."""
+        return any(_covers(window, day) for day in self.numbers)
+
+    def not_listed(self, window: Window) -> dict[str, int]:
+        """Day → those without a name, of days that a run of this window does not settle."""
+        if window.is_full:
+            return {}
+        left = Counter(self.numbers)
+        left.subtract(self.session_days)
+        return {day: number for day, number in left.items() if number > 0 and not _covers(window, day)}
+
+    def with_others(self, others: Mapping[str, int]) -> Unsettled:
+        """These and so many without a name, by day."""
+        numbers = Counter(self.numbers) + Counter(others)
+        return Unsettled(self.sessions, self.session_days, json.dumps(numbers, sort_keys=True))
+
+
+def _covers(window: Window, day: str) -> bool:
+    """Whether a run reads sessions of this day whole."""
+    begin = (date.fromisoformat(day) - _EPOCH).days * _DAY
+    if window.days is not None:
+        return window.days[0] <= begin < window.days[1]
+    return window.scan_start is None or begin >= window.scan_start
+
+
+def as_text(session_id: str, micros: int) -> str:
+    """A session that is not settled, as `ListUnsettled` takes it: its day, a space, its id."""
+    return f"{_EPOCH + timedelta(days=micros // _DAY)} {session_id}"
+
+
+def unsettled_of(texts: Iterable[str], numbers: Mapping[str, int]) -> Unsettled:
+    """The first of some texts (`as_text`), and day → sessions."""
+    parts = [text.split(" ", 1) for text in heapq.nsmallest(MAX_LISTED, texts)]
+    days, ids = zip(*parts, strict=True) if parts else ((), ())
+    return Unsettled(ids, days, json.dumps(numbers, sort_keys=True))
+
+
+_Part = tuple[Counter[str], list[str]]
+
+
+@guarded("listing of sessions")
+@beam.typehints.with_input_types(str)
+@beam.typehints.with_output_types(Unsettled)
+class ListUnsettled(beam.CombineFn):
+    """`as_text` of each session once → `Unsettled`; an accumulator holds the numbers by day and the first texts."""
+
+    def create_accumulator(self) -> _Part:
+        """Nothing."""
+        return Counter(), []
+
+    def add_input(self, part: _Part, text: str) -> _Part:
+        """One session more."""
+        numbers, texts = part
+        numbers[text.partition(" ")[0]] += 1
+        texts.append(text)
+        return (numbers, texts) if len(texts) < 2 * MAX_LISTED else self.compact(part)
+
+    def merge_accumulators(self, parts: Iterable[_Part]) -> _Part:
+        """All of them."""
+        numbers, texts = Counter[str](), list[str]()
+        for some, more in parts:
+            numbers += some
+            texts += more
+        return self.compact((numbers, texts))
+
+    def compact(self, part: _Part) -> _Part:
+        """Only texts that can be listed."""
+        return part[0], heapq.nsmallest(MAX_LISTED, part[1])
+
+    def extract_output(self, part: _Part) -> Unsettled:
+        """The list."""
+        return unsettled_of(part[1], part[0])
+
+
+def late_rows(sessions: Sequence[str], times: Sequence[int]) -> pa.RecordBatch:
+    """`UNSETTLED` rows of these sessions and times (µs)."""
+    stamps = pa.array(times, pa.int64()).cast(UNSETTLED.field("timestamp").type)
+    return pa.RecordBatch.from_arrays([pa.array(sessions, pa.string()), stamps], schema=UNSETTLED)

@@ -1,0 +1,173 @@
+"""Joins of record batches by block of keys: no side input, so nothing but a block has to fit in memory.
+
+Every input is dealt by its key column into the same blocks (`transforms.machinery.blocks`); one call per block sees the
+rows of all inputs with those keys. Batches go through the shuffle, not rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, TypeAlias
+
+import apache_beam as beam
+import pyarrow as pa
+from apache_beam.pvalue import PCollection, TaggedOutput
+
+from transforms.machinery.blocks import Gather, Ints, cut, pack_rows, text_blocks, unpack_rows
+from transforms.machinery.counts import Count
+from transforms.machinery.guard import guarded
+from transforms.machinery.record_batches import as_batch
+from transforms.machinery.steps import split
+
+#: What a function on tables may yield: rows, rows for another output, numbers for the ledger, ids for the ledger.
+Result: TypeAlias = pa.Table | tuple[str, pa.Table] | Count | str
+#: Tables of one partition by input name → results.
+JoinFunction: TypeAlias = Callable[[dict[str, pa.Table]], Iterable[Result]]
+
+
+@dataclass(frozen=True)
+class Side:
+    """One input of a join."""
+
+    key: str
+    schema: pa.Schema
+    blocks: Callable[[pa.Array, int], Ints] = text_blocks
+    """The block of each key, −1 for a row that has none."""
+
+
+@guarded("dealing of rows")
+@beam.typehints.with_input_types(pa.RecordBatch)
+@beam.typehints.with_output_types(tuple[str, bytes])
+class _Deal(Gather[pa.RecordBatch]):
+    """Record batches → (block, packed rows)."""
+
+    def __init__(self, side: Side, blocks: int) -> None:
+        super().__init__(blocks)
+        self._side = side
+
+    def process(self, batch: pa.RecordBatch) -> Iterator[Any]:
+        """Hold a batch until there are rows enough."""
+        yield from self.hold(batch, batch.num_rows, batch.nbytes)
+
+    def cut(self, held: list[pa.RecordBatch]) -> Iterator[tuple[str, bytes]]:
+        """The rows of each block."""
+        batch = held[0] if len(held) == 1 else pa.concat_batches(held)
+        return cut(batch, self._side.blocks(batch.column(self._side.key), self._blocks))
+
+
+@guarded("dealing of rows")
+def _pack_dealt(dealt: tuple[str, pa.RecordBatch]) -> tuple[str, bytes]:
+    return dealt[0], pack_rows(dealt[1])
+
+
+class Outcome(NamedTuple):
+    """What a step on record batches gives."""
+
+    rows: PCollection[pa.RecordBatch]
+    counts: PCollection[Count]
+    """Numbers for the ledger."""
+    texts: PCollection[str]
+    """Ids for the ledger (only `transforms.sessions.fate` gives any)."""
+    also: dict[str, PCollection[pa.RecordBatch]]
+    """Rows of other kinds, by the names that the step was given."""
+
+
+class _Dispatching(beam.DoFn):
+    """Sends what a join function yields to the outputs of an `Outcome`."""
+
+    COUNTS, TEXTS = "counts", "texts"
+
+    def send(self, results: Iterable[Result]) -> Iterator[pa.RecordBatch | TaggedOutput]:
+        for result in results:
+            if isinstance(result, pa.Table):
+                if result.num_rows:
+                    yield as_batch(result)
+            elif isinstance(result, str):
+                yield TaggedOutput(self.TEXTS, result)
+            elif not isinstance(result[1], pa.Table):
+                yield TaggedOutput(self.COUNTS, result)
+            elif result[1].num_rows:
+                yield TaggedOutput(result[0], as_batch(result[1]))
+
+
+def _outcome(source: PCollection[Any], dofn: _Dispatching, also: Sequence[str] = ()) -> Outcome:
+    types = {"rows": pa.RecordBatch, "counts": Count, "texts": str} | dict.fromkeys(also, pa.RecordBatch)
+    outputs = split(source, dofn, **types)
+    return Outcome(outputs["rows"], outputs["counts"], outputs["texts"], {name: outputs[name] for name in also})
+
+
+@guarded("joining of rows")
+@beam.typehints.with_input_types(tuple[str, dict[str, Iterable[bytes]]])
+class _CallPerBlock(_Dispatching):
+    def __init__(self, function: JoinFunction, sides: Mapping[str, Side], parts: Mapping[str, str]) -> None:
+        self._function, self._sides, self._parts = function, dict(sides), dict(parts)
+
+    def process(self, element: tuple[str, dict[str, Iterable[bytes]]]) -> Iterator[pa.RecordBatch | TaggedOutput]:
+        _, packed = element
+        batches: dict[str, list[pa.RecordBatch]] = {name: [] for name in self._sides}
+        for part, name in self._parts.items():
+            batches[name] += [unpack_rows(rows, self._sides[name].schema) for rows in packed[part]]
+        tables = {
+            name: pa.Table.from_batches(found, self._sides[name].schema).combine_chunks()
+            for name, found in batches.items()
+        }
+        yield from self.send(self._function(tables))
+
+
+@guarded("cleaning of rows")
+@beam.typehints.with_input_types(pa.RecordBatch)
+class _CallPerBatch(_Dispatching):
+    def __init__(self, function: Callable[[pa.Table], Iterable[Result]]) -> None:
+        self._function = function
+
+    def process(self, batch: pa.RecordBatch) -> Iterator[pa.RecordBatch | TaggedOutput]:
+        yield from self.send(self._function(pa.Table.from_batches([batch])))
+
+
+class JoinByKey(beam.PTransform):
+    """{name: PCollection[pa.RecordBatch]} → `Outcome` of `function`, called once a block of keys.
+
+    `sides` gives each input's key column (a string) and schema. Rows with a null key are left out, and a
+    block without rows on any side is never called. An input that is dealt already, by the same blocks, is a tuple of
+    PCollection[(block, pa.RecordBatch)]. `also` names the other outputs that `function` has.
+    """
+
+    def __init__(
+        self, function: JoinFunction, sides: Mapping[str, Side], blocks: int, also: Sequence[str] = ()
+    ) -> None:
+        super().__init__()
+        self._function, self._sides, self._blocks = function, dict(sides), blocks
+        self._also = tuple(also)
+
+    def expand(self, inputs: Mapping[str, Any]) -> Outcome:
+        """One shuffle of batches."""
+        keyed, parts = {}, {}
+        for name, given in inputs.items():
+            for i, rows in enumerate(given if isinstance(given, tuple) else (given,)):
+                part = f"{name} {i}" if i else name
+                keyed[part] = rows | (
+                    f"Pack {part}" >> beam.Map(_pack_dealt).with_output_types(tuple[str, bytes])
+                    if isinstance(given, tuple)
+                    else f"Deal {part}" >> beam.ParDo(_Deal(self._sides[name], self._blocks))
+                )
+                parts[part] = name
+        grouped = keyed | "Group blocks" >> beam.CoGroupByKey()
+        return _outcome(grouped, _CallPerBlock(self._function, self._sides, parts), self._also)
+
+
+class EachBatch(beam.PTransform):
+    """PCollection[pa.RecordBatch] → `Outcome` of `function`, called with every batch as a table."""
+
+    def __init__(self, function: Callable[[pa.Table], Iterable[Result]]) -> None:
+        super().__init__()
+        self._function = function
+
+    def expand(self, batches: PCollection[pa.RecordBatch]) -> Outcome:
+        """One pass, no shuffle."""
+        return _outcome(batches, _CallPerBatch(self._function))
+
+
+def all_counts(*outcomes: Outcome) -> tuple[PCollection[Count], ...]:
+    """The counts of several steps, to be flattened."""
+    return tuple(outcome.counts for outcome in outcomes)

@@ -1,0 +1,1 @@
+"""Rows of sessions → rows of persons."""

@@ -1,0 +1,1 @@
+"""New rows against published rows: what a run inserts, updates, deletes and leaves alone."""

@@ -1,0 +1,137 @@
+"""New rows against published rows: what a run inserts, updates, deletes and leaves alone.
+
+A row whose content is what is published keeps its `_loaded_at` and `_run_id`, so that a run with nothing new
+changes nothing, and readers can ask what changed since yesterday.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import apache_beam as beam
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+from apache_beam.pvalue import PCollection
+
+from transforms.machinery.counts import Count
+from transforms.machinery.join import JoinByKey, Outcome, Result, Side
+from transforms.machinery.keys import first_of_each
+
+#: Column that says what happened to a row: one of `CHANGES`.
+CHANGE = "_change"
+CHANGES = ("inserted", "updated", "deleted", "unchanged")
+LOADED_AT, RUN_ID = "_loaded_at", "_run_id"
+
+
+@dataclass(frozen=True)
+class LoadedBy:
+    """What a run writes into the rows that it changes."""
+
+    run_id: str
+    loaded_at: datetime
+    append_only: frozenset[str] = frozenset()
+    """Tables of which published rows stay although this run did not come across them."""
+
+
+def with_change(schema: pa.Schema) -> pa.Schema:
+    """A table's schema plus `CHANGE`."""
+    return schema.append(pa.field(CHANGE, pa.string()))
+
+
+def compare(table: str, schema: pa.Schema, loaded_by: LoadedBy) -> Callable[[dict[str, pa.Table]], Iterator[Result]]:
+    """The join function of `rows` (no run columns) and `published` (with them) by their first column.
+
+    Gives rows of `with_change(schema)`, deleted ones included, and counts `<table>.<change>`. Of rows with
+    one key the first stays (only rejected rows can repeat).
+    """
+    key = schema.names[0]
+    content = [name for name in schema.names if name not in (LOADED_AT, RUN_ID)]
+    target = with_change(schema)
+
+    def changes(tables: dict[str, pa.Table]) -> Iterator[Result]:
+        rows, published = first_of_each(tables["rows"], key), tables["published"]
+        position = pc.index_in(rows.column(key), value_set=published.column(key).combine_chunks())
+        known = np.asarray(pc.is_valid(position))
+        before = published.take(position)
+        same = known.copy()
+        for name in content:
+            same &= equal(rows.column(name), before.column(name))
+        change = np.where(same, "unchanged", np.where(known, "updated", "inserted"))
+        columns = {name: rows.column(name) for name in content}
+        columns |= run_columns(change, before.column(LOADED_AT), before.column(RUN_ID), loaded_by)
+        yield pa.table([columns[name] for name in target.names], schema=target)
+        yield from change_counts(table, change)
+        gone = published.filter(pc.invert(pc.is_in(published.column(key), rows.column(key).combine_chunks())))
+        what = "unchanged" if table in loaded_by.append_only else "deleted"
+        yield from as_they_were(table, gone, what)
+
+    return changes
+
+
+def run_columns(
+    change: npt.NDArray[np.str_], loaded_at: pa.ChunkedArray, run_id: pa.ChunkedArray, loaded_by: LoadedBy
+) -> dict[str, Any]:
+    """`LOADED_AT`, `RUN_ID` and `CHANGE` of rows: the published ones (given) where a row is not written anew."""
+    kept = pa.array(np.isin(change, ("unchanged", "deleted")))
+    return {
+        LOADED_AT: pc.if_else(kept, loaded_at, pa.scalar(loaded_by.loaded_at, loaded_at.type)),
+        RUN_ID: pc.if_else(kept, run_id, pa.scalar(loaded_by.run_id)),
+        CHANGE: pa.array(change, pa.string()),
+    }
+
+
+def change_counts(table: str, change: npt.NDArray[np.str_]) -> Iterator[Count]:
+    """`<table>.<change>` → rows."""
+    for name, number in zip(*np.unique(change, return_counts=True), strict=True):
+        yield f"{table}.{name}", int(number)
+
+
+def as_they_were(table: str, published: pa.Table, change: str) -> Iterator[Result]:
+    """Published rows that all get one change, and their count."""
+    yield published.append_column(CHANGE, pa.array([change] * published.num_rows, pa.string()))
+    if published.num_rows:
+        yield f"{table}.{change}", published.num_rows
+
+
+class CompareWithPublished(beam.PTransform):
+    """(rows, published) → `Outcome` of rows with their change (`with_change(schema)`); see `compare`.
+
+    `schema` is the whole table's; `rows` lack the run columns; both PCollection[pa.RecordBatch].
+    """
+
+    def __init__(self, table: str, schema: pa.Schema, loaded_by: LoadedBy, partitions: int) -> None:
+        super().__init__()
+        self._function = compare(table, schema, loaded_by)
+        key = schema.names[0]
+        self._sides = {
+            "rows": Side(key, without_run_columns(schema)),
+            "published": Side(key, schema),
+        }
+        self._partitions = partitions
+
+    def expand(self, inputs: tuple[PCollection[pa.RecordBatch], ...]) -> Outcome:
+        """One shuffle by the table's key."""
+        sides = dict(zip(self._sides, inputs, strict=True))
+        return sides | "Join by key" >> JoinByKey(self._function, self._sides, self._partitions)
+
+
+def without_run_columns(schema: pa.Schema) -> pa.Schema:
+    """A table's schema without `LOADED_AT` and `RUN_ID`."""
+    return pa.schema([field for field in schema if field.name not in (LOADED_AT, RUN_ID)])
+
+
+def equal(left: pa.ChunkedArray, right: pa.ChunkedArray) -> npt.NDArray[np.bool_]:
+    """Element-wise equality in which null equals null; lists of texts compare as lists."""
+    if pa.types.is_list(left.type):
+        # NUL never occurs in a text (transforms.events.properties), so joined texts are equal only if lists are
+        lengths = pc.equal(pc.list_value_length(left), pc.list_value_length(right))
+        joined = pc.equal(pc.binary_join(left, "\0"), pc.binary_join(right, "\0"))
+        same = pc.and_(lengths, joined)
+    else:
+        same = pc.equal(left, right)
+    return np.asarray(same.fill_null(False)) | (np.asarray(pc.is_null(left)) & np.asarray(pc.is_null(right)))

@@ -1,0 +1,173 @@
+"""Of which sessions a run concludes something: whose fresh facts count, which rows stay, which wait for a backfill.
+
+A full load concludes everything. Other runs conclude only what they have read whole:
+
+* An incremental run has read every event from the beginning of its window on. A session counts as read whole when
+  nothing of it is known from before: neither its published row begins there, nor one of its events, new or of a run
+  before, was left out because it lies there. Such a session is made from this run's facts, touched or not, which also
+  brings in what came later than the overlap. Of any other session the published row stays, or it stays unpublished; it
+  is listed when one of its events is new, and as long as it waits. Where people are excluded, not having a row may mean
+  that the session is theirs, and the event that says so may lie before the window: of a session that begins within
+  `MAX_SESSION` of the window's beginning and has no row nothing is concluded.
+* A backfill concludes the sessions that start in its days, now or as published or as listed. `pipeline.plan` makes it
+  read the published ones to their ends. One that begins before what is read belongs to other days; one that turns out
+  to reach beyond it is listed, and then the next backfill of its day reads on.
+
+Being excluded needs no events: a row of which all distinct ids are excluded goes in every run. A row of which only some
+are stays until a run reads it whole.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from transforms.ids.excluded import Excluded
+from transforms.incremental.window import MAX_SESSION, Window
+from transforms.machinery.times import column_micros
+from transforms.sessions.facts import ARRIVAL, MAX_DISTINCT_IDS
+
+_Bools = npt.NDArray[np.bool_]
+_Ints = npt.NDArray[np.int64]
+#: Later and earlier than any time.
+_NEVER, _EVER = 2**62, -(2**62)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Masks and, of the sessions that wait, when they begin."""
+
+    use: _Bools
+    """Of the facts: they count."""
+    stale: _Bools
+    """Of the facts: news, or a session that waits, and not read whole."""
+    surprising: _Bools
+    """Of the facts: they count, and neither an arrival nor anything else says why they should be new."""
+    stay: _Bools
+    """Of the published rows: their facts stay."""
+    waiting: dict[str, int]
+    """Session → the earliest time known of it, µs: a backfill of that day settles it."""
+
+
+def choose(window: Window, excluded: Excluded, facts: pa.Table, published: pa.Table, unsettled: pa.Table) -> Choice:
+    """What a run that is no full load concludes.
+
+    Args:
+      window: of the run.
+      excluded: who is left out.
+      facts: of this run's events, one row a session.
+      published: rows of the sessions table.
+      unsettled: `transforms.incremental.unsettled.UNSETTLED` rows of the same sessions: of late events, and of the last
+      run.
+    """
+    ids, keys = facts.column("session_id"), published.column("session_id").combine_chunks()
+    position = np.asarray(pc.index_in(ids, value_set=keys).fill_null(-1))
+    found = np.isin(np.arange(published.num_rows), position)
+    begins, ends = column_micros(published.column("start_timestamp")), column_micros(published.column("end_timestamp"))
+    waits = unsettled.group_by("session_id").aggregate([("timestamp", "min")])
+    row = np.asarray(pc.index_in(waits.column("session_id"), value_set=keys).fill_null(-1))
+    # the published row may begin earlier than what was left out
+    waits_begin = np.minimum(column_micros(waits.column("timestamp_min")), np.append(begins, _NEVER)[row])
+    known = _Known(
+        start=column_micros(facts.column("start_timestamp")),
+        before=np.append(begins, _NEVER)[position],
+        until=np.append(ends, _EVER)[position],
+        waits=_times_of(waits, waits_begin, ids),
+    )
+    news = np.zeros(facts.num_rows, bool)
+    if window.new_from is not None:
+        news = column_micros(facts.column(ARRIVAL)) >= window.new_from
+    use, stale = _in_days(window, known) if window.days else _in_window(window, known, news, bool(excluded))
+
+    row_waits = _times_of(waits, waits_begin, published.column("session_id"))
+    some, every = excluded_ids(published.column("distinct_ids"), excluded)
+    absent = ~found & _read_whole(window, begins, ends, row_waits)
+    replaced = np.isin(np.arange(published.num_rows), position[use]) | (some & absent)
+    if window.days:  # what starts in these days and was not found again is gone
+        replaced |= absent & _within(window.days, begins)
+
+    resolved = _read_whole(window, waits_begin, waits_begin, waits_begin)
+    if window.days:
+        resolved &= _within(window.days, waits_begin)
+    waiting = dict(zip(waits.column("session_id").to_pylist(), waits_begin.tolist(), strict=True))
+    for session_id in waits.column("session_id").filter(pa.array(resolved)).to_pylist():
+        del waiting[session_id]
+    earliest = np.minimum(np.minimum(known.start, known.before), known.waits)
+    for session_id, time in zip(ids.filter(pa.array(stale)).to_pylist(), earliest[stale].tolist(), strict=True):
+        waiting[session_id] = time
+    for session_id in ids.filter(pa.array(use)).to_pylist() if waiting else ():
+        waiting.pop(session_id, None)
+    surprising = np.zeros(len(use), bool)
+    if window.new_from is not None:
+        surprising = use & ~news & (known.waits == _NEVER) & ~np.append(some, False)[position]
+    return Choice(use, stale, surprising, ~replaced & ~every, waiting)
+
+
+@dataclass(frozen=True)
+class _Known:
+    """Of each session of the facts, µs."""
+
+    start: _Ints
+    before: _Ints
+    """Start of its published row."""
+    until: _Ints
+    """End of its published row."""
+    waits: _Ints
+    """Earliest time of an event that was left out."""
+
+
+def _in_window(window: Window, known: _Known, news: _Bools, some_are_left_out: bool) -> tuple[_Bools, _Bools]:
+    """(use the fresh facts, stale) for an incremental run."""
+    whole = _read_whole(window, known.before, known.until, known.waits)
+    if some_are_left_out and window.scan_start is not None:
+        whole &= (known.before != _NEVER) | (known.start >= window.scan_start + MAX_SESSION)
+    return whole, ~whole & (news | (known.waits != _NEVER))
+
+
+def _in_days(window: Window, known: _Known) -> tuple[_Bools, _Bools]:
+    """(use the fresh facts, stale) for a backfill."""
+    assert window.days is not None
+    here = np.logical_or.reduce([_within(window.days, times) for times in (known.start, known.before, known.waits)])
+    whole = _read_whole(window, known.before, known.until, known.waits)
+    of_other_days = (known.waits == _NEVER) & (known.before < (window.scan_start or _EVER))
+    return here & whole, here & ~whole & ~of_other_days
+
+
+def _read_whole(window: Window, begins: _Ints, ends: _Ints, waits: _Ints) -> _Bools:
+    """Whether all that is known of sessions lies in what the run reads; of one that waits the end is not known."""
+    whole = np.minimum(begins, waits) >= (window.scan_start or _EVER)
+    if window.scan_end is not None:
+        whole &= (ends < window.scan_end) & (waits == _NEVER)
+    return whole
+
+
+def _within(days: tuple[int, int], times: _Ints) -> _Bools:
+    return (times >= days[0]) & (times < days[1])
+
+
+def _times_of(waits: pa.Table, times: _Ints, ids: pa.ChunkedArray) -> _Ints:
+    """Of each session the time of its row of `waits`, else `_NEVER`."""
+    if not waits.num_rows:
+        return np.full(len(ids), _NEVER)
+    position = pc.index_in(ids, value_set=waits.column("session_id").combine_chunks())
+    return np.append(times, _NEVER)[np.asarray(position.fill_null(-1))]
+
+
+def excluded_ids(lists: pa.ChunkedArray, excluded: Excluded) -> tuple[_Bools, _Bools]:
+    """(whether some of a session's distinct ids may be excluded, whether all are).
+
+    A list that is full may have been cut, and any id may be among those that are not there.
+    """
+    hits = np.zeros(len(lists), np.int64)
+    if not excluded:
+        return hits > 0, hits > 0
+    flat = lists.combine_chunks()
+    owner = np.asarray(pc.list_parent_indices(flat))[excluded.mask(pc.list_flatten(flat))]
+    np.add.at(hits, owner, 1)
+    sizes = np.asarray(pc.list_value_length(flat).fill_null(0))
+    cut = sizes >= MAX_DISTINCT_IDS
+    return (hits > 0) | cut, (hits == sizes) & (hits > 0) & ~cut

@@ -1,0 +1,167 @@
+"""Events → session facts: the first combine.
+
+Facts are the columns of `sessions` that follow from a session's events alone. They are also the pipeline's
+memory: an incremental run takes the facts of untouched sessions from the published table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import apache_beam as beam
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from apache_beam.metrics import Metrics as BeamMetrics
+from apache_beam.pvalue import PCollection
+
+from transforms.events.decoder import layout
+from transforms.events.event_sets import EventSet, prune, resolve
+from transforms.events.session_blocks import LEAST_BOUND, Blocks
+from transforms.machinery.blocks import block_of
+from transforms.machinery.columns import Columns, TextColumn
+from transforms.machinery.combine import SetCombineFn, Slice
+from transforms.machinery.counts import NAMESPACE
+from transforms.machinery.uuids import mix, uuid_texts
+from transforms.metrics.definitions import Metrics
+
+#: Facts that are not columns of `sessions`: input rows (for the ledger) and the greatest arrival (µs).
+ROWS, ARRIVAL = "_rows", "_arrival"
+#: The ids of a session that its row keeps: the smallest.
+MAX_DISTINCT_IDS = 1_000
+#: Rows of a block that are looked at together; a larger block goes hash range by hash range.
+_RANGE_ROWS = 1_000_000
+
+
+def fact_names(metrics: Metrics) -> list[str]:
+    """The columns of session facts that are columns of `sessions`."""
+    return [
+        "session_id",
+        "distinct_id",
+        "distinct_ids",
+        "start_timestamp",
+        "end_timestamp",
+        "event_count",
+        *(column.name for column in metrics.columns),
+        "is_oversized",
+    ]
+
+
+def fact_schema(metrics: Metrics, sessions: pa.Schema) -> pa.Schema:
+    """The Arrow schema of facts; `sessions` is the schema of the sessions table, whose types it shares."""
+    fields = [sessions.field(name) for name in fact_names(metrics)]
+    return pa.schema([*fields, pa.field(ROWS, pa.int64()), pa.field(ARRIVAL, pa.timestamp("us", "UTC"))])
+
+
+class SessionCombineFn(SetCombineFn):
+    """Slices of slim event rows of a block → the facts of its sessions, one row each."""
+
+    width = BeamMetrics.distribution(NAMESPACE, "session_merge_width")
+
+    def __init__(self, metrics: Metrics, schema: pa.Schema, bound: int = LEAST_BOUND) -> None:
+        super().__init__(bound)
+        self._metrics, self._schema, self._layout = metrics, schema, layout(metrics)
+
+    def prune(self, slices: Sequence[bytes]) -> Slice:
+        """See `event_sets.prune`."""
+        rows = prune(Columns.unpack(slices, self._layout), self._metrics.max_events_per_session)
+        [one] = rows.slices(np.array([0, len(rows)]), self._layout)
+        return one
+
+    def output(self, slices: Sequence[bytes]) -> pa.RecordBatch:
+        """See `facts_of`."""
+        if not slices:
+            return pa.RecordBatch.from_pylist([], schema=self._schema)
+        rows = Columns.unpack(slices, self._layout)
+        parts = [facts_of(resolve(part, self._metrics), self._schema) for part in _ranges(rows)]
+        return parts[0] if len(parts) == 1 else pa.concat_batches(parts)
+
+
+def facts_of(events: EventSet, schema: pa.Schema) -> pa.RecordBatch:
+    """The facts of the sessions of a set, with `schema`."""
+    rows, starts = events.rows, events.starts
+    values: dict[str, Any] = {
+        "session_id": _session_ids(rows, starts),
+        "distinct_id": rows.texts["distinct_id"].take(starts).texts(),
+        "distinct_ids": _distinct_ids(rows.texts["distinct_id"], starts, events.ends),
+        "start_timestamp": events.first_time,
+        "end_timestamp": events.last_time,
+        "event_count": events.ends - starts,
+        "is_oversized": events.oversized,
+        ROWS: events.input_rows,
+        ARRIVAL: events.arrival,
+    }
+    for entry in events.metrics.entries:
+        names = [column.name for column in entry.columns()]
+        values |= zip(names, entry.values(events), strict=True)
+    columns = [_array(values[field.name], field.type) for field in schema]
+    return pa.RecordBatch.from_arrays(columns, schema=schema)
+
+
+def _array(values: Any, kind: pa.DataType) -> pa.Array:
+    if isinstance(values, pa.Array):
+        return values
+    return pa.array(values).view(kind) if pa.types.is_timestamp(kind) else pa.array(values, kind)
+
+
+def _ranges(rows: Columns) -> Iterator[Columns]:
+    """The rows in parts of whole sessions, about `_RANGE_ROWS` each."""
+    number = -(-len(rows) // _RANGE_ROWS)
+    if number == 1:
+        yield rows
+        return
+    key = mix(rows.numbers["session_high"], rows.numbers["session_low"])
+    # the upper half tells the block, so the lower half tells ranges of one
+    part = block_of(key << np.uint64(32), number)
+    for i in range(number):
+        chosen = np.flatnonzero(part == i)
+        if len(chosen):
+            yield rows.take(chosen)
+
+
+def _session_ids(rows: Columns, starts: Any) -> pa.Array:
+    high, low = rows.numbers["session_high"][starts], rows.numbers["session_low"][starts]
+    other = rows.texts["session_id"].take(starts)
+    ids = uuid_texts(high, low)
+    return ids if (other.codes < 0).all() else pc.coalesce(other.texts(), ids)
+
+
+def _distinct_ids(column: TextColumn, starts: Any, ends: Any) -> pa.ListArray:
+    """The different ids of each session, ascending, at most `MAX_DISTINCT_IDS`; codes ascend like texts."""
+    codes = column.codes
+    least, most = np.minimum.reduceat(codes, starts), np.maximum.reduceat(codes, starts)
+    several = np.flatnonzero(least != most)
+    sizes = np.ones(len(starts), np.int64)
+    found: list[Any] = []
+    for session in several.tolist():
+        ids = np.unique(codes[starts[session] : ends[session]])[:MAX_DISTINCT_IDS]
+        sizes[session] = len(ids)
+        found.append(ids)
+    offsets = np.concatenate([[0], np.cumsum(sizes)])
+    every = np.empty(offsets[-1], np.int32)
+    every[offsets[:-1]] = least
+    for session, ids in zip(several.tolist(), found, strict=True):
+        every[offsets[session] : offsets[session + 1]] = ids
+    return pa.ListArray.from_arrays(pa.array(offsets.astype(np.int32)), column.values.take(pa.array(every)))
+
+
+class AggregateSessions(beam.PTransform):
+    """(block, slice) in several shuffles → (block, record batch of facts, one row a session), as many.
+
+    Each is a shuffle of its own: a runner in memory makes several copies of a shuffle while it hands it over, and frees
+    them before the next.
+    """
+
+    def __init__(self, metrics: Metrics, schema: pa.Schema, blocks: Blocks) -> None:
+        super().__init__()
+        self._combine = SessionCombineFn(metrics, schema, blocks.bound)
+
+    def expand(
+        self, shuffles: tuple[PCollection[tuple[str, Slice]], ...]
+    ) -> tuple[PCollection[tuple[str, pa.RecordBatch]], ...]:
+        """One shuffle by block of sessions, in parts."""
+        return tuple(
+            slices | f"Combine per session{name}" >> beam.CombinePerKey(self._combine)
+            for slices, name in zip(shuffles, ["", *(f" {i}" for i in range(1, len(shuffles)))], strict=True)
+        )

@@ -1,0 +1,144 @@
+"""Which person a session belongs to: distinct ids → user, resolved anew in every run.
+
+A session's user is the one whose phone number equals any of its distinct ids, else the one whose user id, or the id of
+an alias of theirs, does; of several at one level the smallest user id. Phone numbers are compared in their normal form.
+Without a user the session belongs to its first distinct id. Because the session keeps all its distinct ids, a user who
+signs up later gets older sessions as well, and one who is deleted upstream, or gave up a number, loses them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import apache_beam as beam
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from transforms.events.distinct_ids import SESSION_IDS, distinct_ids
+from transforms.ids.posthog_rules import canonical_session_column
+from transforms.machinery.join import JoinByKey, Outcome, Side
+from transforms.machinery.keys import first_of_each, rows_of_keys
+from transforms.machinery.steps import flat_map
+from transforms.users.users import IDENTITIES
+
+#: `match` and `excluded` as in `IDENTITIES`.
+MATCHES = pa.schema(
+    [("session_id", pa.string()), ("fresh", pa.bool_()), ("match", pa.string()), ("excluded", pa.bool_())]
+)
+#: The columns of PostHog's own sessions that fill ours.
+ACQUISITION = ("channel_type", "is_bounce")
+#: What `with_person` adds to session facts.
+PERSON = pa.schema([(name, pa.string()) for name in ("user_id", "person_id", "channel_type")]).append(
+    pa.field("is_bounce", pa.bool_())
+)
+
+
+def fresh_ids(dealt: tuple[str, pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """`distinct_ids` of a block of facts."""
+    return distinct_ids(dealt[1], True)
+
+
+def match_users(tables: dict[str, pa.Table]) -> Iterator[pa.Table]:
+    """`ids` (`SESSION_IDS`) and `identities` with the same keys → `MATCHES` of sessions with a user."""
+    ids = tables["ids"]
+    best = _smallest(tables["identities"], "key", "match")
+    found = rows_of_keys(best, "key", ids.column("distinct_id"), ["match", "excluded"])
+    columns = [ids.column("session_id"), ids.column("fresh"), *found.columns]
+    yield pa.table(columns, schema=MATCHES).filter(pc.is_valid(found.column("match")))
+
+
+class MatchUsers(beam.PTransform):
+    """(fresh facts, what was left out of them, published sessions, `IDENTITIES`) → `Outcome` of `MATCHES`.
+
+    `left out` are `SESSION_IDS` of events with an excluded distinct id: they are no part of the facts, but they tell
+    whose the session is. Facts are a tuple of PCollection[(block, pa.RecordBatch)], the others
+    PCollection[pa.RecordBatch].
+    """
+
+    def __init__(self, partitions: int) -> None:
+        super().__init__()
+        self._partitions = partitions
+
+    def expand(self, inputs: tuple[Any, ...]) -> Outcome:
+        """One shuffle by distinct id, of ids only."""
+        fresh, left_out, published, identities = inputs
+        ids = (
+            *(
+                facts | f"Fresh ids {i}" >> flat_map(fresh_ids, takes=tuple[str, pa.RecordBatch])
+                for i, facts in enumerate(fresh)
+            ),
+            left_out,
+            published | "Published ids" >> flat_map(distinct_ids, False),
+        ) | "All ids" >> beam.Flatten()
+        sides = {"ids": Side("distinct_id", SESSION_IDS), "identities": Side("key", IDENTITIES)}
+        return {"ids": ids, "identities": identities} | "Join by id" >> JoinByKey(match_users, sides, self._partitions)
+
+
+def have_excluded_user(sessions: pa.Table, matches: pa.Table) -> npt.NDArray[np.bool_]:
+    """Which sessions have an id of an excluded user among theirs; arguments as of `with_person`.
+
+    Any id, not the one that decides whose the session is: that depends on other users as well, and a session that has
+    left could not come back when they change.
+    """
+    out = matches.column("session_id").filter(matches.column("excluded"))
+    return np.asarray(pc.is_in(sessions.column("session_id"), out.combine_chunks()))
+
+
+def with_person(sessions: pa.Table, matches: pa.Table, acquisition: pa.Table) -> pa.Table:
+    """Session facts plus the columns of `PERSON`.
+
+    Args:
+      sessions: any columns, `session_id` and `distinct_id` among them.
+      matches: `MATCHES` of these sessions, of the kind (fresh or published) that they are.
+      acquisition: one row a session, as `latest_acquisition` gives.
+    """
+    keys = sessions.column("session_id")
+    best = _smallest(matches, "session_id", "match")
+    match = rows_of_keys(best, "session_id", keys, ["match"]).column("match")
+    user_id = pc.utf8_slice_codeunits(match, 1)
+    known = rows_of_keys(acquisition, "session_id", keys, list(ACQUISITION))
+    person_id = pc.coalesce(user_id, sessions.column("distinct_id"))
+    added = (user_id, person_id, *(known.column(name) for name in ACQUISITION))
+    for field, column in zip(PERSON, added, strict=True):
+        sessions = sessions.append_column(field, column)
+    return sessions
+
+
+def canonical_acquisition(sessions: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
+    """Rows of PostHog's sessions with their ids in the form of ours (`transforms.ids.posthog_rules`)."""
+    index = sessions.schema.get_field_index("session_id")
+    columns = list(sessions.columns)
+    columns[index] = canonical_session_column(columns[index])
+    yield pa.RecordBatch.from_arrays(columns, schema=sessions.schema)
+
+
+def latest_acquisition(sessions: pa.Table) -> pa.Table:
+    """One row a session id: the latest end, then the smallest channel type, then not bounced."""
+    order = pc.sort_indices(
+        sessions,
+        sort_keys=[
+            ("session_id", "ascending", "at_end"),
+            ("end_timestamp", "descending", "at_end"),
+            ("channel_type", "ascending", "at_end"),
+            ("is_bounce", "ascending", "at_end"),
+        ],
+    )
+    return first_of_each(sessions.take(order), "session_id")
+
+
+def differences(facts: pa.Table, acquisition: pa.Table) -> Iterator[tuple[str, int]]:
+    """How often PostHog's sessions, which go stale for late events, disagree with the events."""
+    known = rows_of_keys(acquisition, "session_id", facts.column("session_id"), acquisition.schema.names)
+    yield "posthog_sessions.matched", known.num_rows - known.column("session_id").null_count
+    for name in ("start_timestamp", "end_timestamp", "autocapture_count", "screen_count"):
+        if name in facts.schema.names:
+            ours, theirs = facts.column(name), known.column(name)
+            differs = np.asarray(pc.not_equal(ours, theirs).fill_null(False))
+            yield f"posthog_sessions.{name}_differs", int(differs.sum())
+
+
+def _smallest(table: pa.Table, key: str, value: str) -> pa.Table:
+    return first_of_each(table.sort_by([(key, "ascending"), (value, "ascending")]), key)

@@ -1,0 +1,1 @@
+"""Firebase documents → users, their aliases, and the social events that they created."""

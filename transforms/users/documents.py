@@ -1,0 +1,52 @@
+"""Rows of Firestore documents → one row a document.
+
+The exports of Firebase are append-on-edit in practice: a document that was edited three times has three rows. Two
+optional columns tell which rows are versions of one document, and which is the latest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from transforms.machinery.counts import Count
+from transforms.machinery.keys import first_of_each
+
+DOCUMENT_ID, EXPORTED_AT = "document_id", "etl_loaded_at"
+#: Join key of a table of documents: the document's id, or what stands for it in a row without one.
+DOCUMENT_KEY = "_document_key"
+
+
+def with_document_key(rows: pa.Table, otherwise: Sequence[str]) -> pa.Table:
+    """`rows` with `DOCUMENT_KEY`; the rows without a document id are one document where they agree in `otherwise`."""
+    by_id = pc.binary_join_element_wise("id", rows.column(DOCUMENT_ID), ":")
+    parts = [_as_text(rows.column(name)) for name in otherwise]
+    by_content = pc.binary_join_element_wise("row", *parts, ":", null_handling="replace")
+    return rows.append_column(DOCUMENT_KEY, pc.coalesce(by_id, by_content))
+
+
+def latest_of_each(rows: pa.Table, then: Sequence[str]) -> pa.Table:
+    """The latest version of each document, without `DOCUMENT_KEY`: the greatest `EXPORTED_AT` (null last), then the
+    smallest of the columns `then`, so that the order of rows says nothing."""
+    keys = [(DOCUMENT_KEY, "ascending", "at_end"), (EXPORTED_AT, "descending", "at_end")]
+    order = pc.sort_indices(rows, sort_keys=[*keys, *((name, "ascending", "at_end") for name in then)])
+    return first_of_each(rows.take(order), DOCUMENT_KEY).drop_columns([DOCUMENT_KEY])
+
+
+def repeat_counts(table: str, rows: pa.Table, latest: pa.Table) -> Iterator[Count]:
+    """How many rows were left out: `<table>.older_versions`, and `<table>.duplicates` where nothing tells versions."""
+    versions, left_out = _versions(rows) - _versions(latest), rows.num_rows - latest.num_rows
+    for name, number in (("older_versions", versions), ("duplicates", left_out - versions)):
+        if number:
+            yield f"{table}.{name}", number
+
+
+def _versions(rows: pa.Table) -> int:
+    told = pc.or_(pc.is_valid(rows.column(DOCUMENT_ID)), pc.is_valid(rows.column(EXPORTED_AT)))
+    return int(pc.sum(told).as_py() or 0)
+
+
+def _as_text(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    return column if pa.types.is_string(column.type) else column.cast(pa.int64()).cast(pa.string())

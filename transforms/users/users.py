@@ -1,0 +1,185 @@
+"""Firebase users → one row a user, and the ids by which a session finds its user.
+
+The export holds versions of a document, of which the latest counts (`transforms.users.documents`), and several users
+with one phone number: an account made anew, a number that changed hands without the old account giving it up. Of a
+`user_id`, and of the users with one phone number (in its normal form, `transforms.ids.phones`), the most complete row
+stays, then the smallest `user_id`. The ids of the others are *aliases* of the user that stays: they are one person, so
+their sessions and social events are that user's.
+
+Only the tables of this run count: a user who is not there anymore owns nothing, and a number that another user has now
+is that user's, for older sessions too. Blank texts and words that identify nobody (`transforms.ids.posthog_rules`) are
+null.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import apache_beam as beam
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from apache_beam.pvalue import PCollection
+
+from transforms.ids.excluded import Excluded
+from transforms.ids.phones import are_ambiguous, phone_forms
+from transforms.ids.posthog_rules import meaningless_column
+from transforms.machinery.join import EachBatch, JoinByKey, Outcome, Result, Side, all_counts
+from transforms.machinery.keys import first_of_each
+from transforms.users.documents import DOCUMENT_KEY, latest_of_each, repeat_counts, with_document_key
+
+#: The columns that sessions and persons take from a user, in table order; completeness counts them.
+PROFILE = (
+    "fullName",
+    "phoneNumber",
+    "username",
+    "email",
+    "contactAccessGranted",
+    "businessUser",
+    "createdAt",
+)
+#: Join key of the last deduplication: the phone number's normal form, or the user id where there is none.
+PHONE_KEY = "_phone_key"
+_PHONE = "phone:"
+
+IDENTITIES = pa.schema([("key", pa.string()), ("match", pa.string()), ("excluded", pa.bool_())])
+"""`key` is a phone number's normal form or a user id; `match` is "0" (phone) or "1" (user id), then the user that is
+kept: the smallest match of a session wins. `excluded`: the person is on the list of excluded ids."""
+ALIASES = pa.schema([("user_id", pa.string()), ("kept", pa.string())])
+"""The user ids that were dropped for a phone number, and the user that was kept for it."""
+
+
+def clean_users(users: pa.Table) -> Iterator[Result]:
+    """Rows of `firebase.users` with `DOCUMENT_KEY`; those without a user id are counted and left out."""
+    columns = {
+        name: _blank_to_null(users.column(name))
+        if pa.types.is_string(users.schema.field(name).type)
+        else users.column(name)
+        for name in users.schema.names
+    }
+    columns["phoneNumber"] = _nobody_to_null(pc.utf8_trim_whitespace(columns["phoneNumber"]))
+    columns["user_id"] = _nobody_to_null(columns["user_id"])
+    cleaned = pa.table(columns, schema=users.schema)
+    known = cleaned.filter(pc.is_valid(cleaned.column("user_id")))
+    if known.num_rows < users.num_rows:
+        yield "users.without_user_id", users.num_rows - known.num_rows
+    yield with_document_key(known, ["user_id"])
+
+
+def unique_documents(tables: dict[str, pa.Table]) -> Iterator[Result]:
+    """`users` rows of a partition of document keys → the latest version of each document."""
+    users = tables["users"]
+    ranked = users.append_column(_MISSING, _missing(users))
+    order = [_MISSING, "user_id", *(name for name in users.schema.names if name != DOCUMENT_KEY)]
+    latest = latest_of_each(ranked, order).drop_columns([_MISSING])
+    yield from repeat_counts("users", users, latest)
+    yield latest
+
+
+def unique_by_user_id(tables: dict[str, pa.Table]) -> Iterator[Result]:
+    """`users` rows of a partition of user ids → one a user id, with `PHONE_KEY`."""
+    users = tables["users"]
+    kept = first_of_each(_by_rank(users, "user_id"), "user_id")
+    if kept.num_rows < users.num_rows:
+        yield "users.duplicates", users.num_rows - kept.num_rows
+    phone = kept.column("phoneNumber").combine_chunks()
+    ambiguous = pc.sum(are_ambiguous(phone)).as_py()
+    if ambiguous:
+        yield "users.phone_ambiguous", ambiguous
+    by_phone = pc.binary_join_element_wise(_PHONE, phone_forms(phone), "")
+    by_user = pc.binary_join_element_wise("user:", kept.column("user_id"), "")
+    yield kept.append_column(PHONE_KEY, pc.coalesce(by_phone, by_user))
+
+
+def unique_by_phone(excluded: frozenset[str] = frozenset()) -> Callable[[dict[str, pa.Table]], Iterator[Result]]:
+    """The join function of `users` rows of a partition of phone keys → one a phone number; without one all stay.
+
+    Gives `aliases` (`ALIASES`) and `identities` (`IDENTITIES`) as well. Who shares a phone number with an excluded
+    user is excluded: they are one person.
+    """
+    listed = Excluded(excluded)
+
+    def unique(tables: dict[str, pa.Table]) -> Iterator[Result]:
+        users = _by_rank(tables["users"], PHONE_KEY)
+        codes = users.column(PHONE_KEY).combine_chunks().dictionary_encode().indices.to_numpy()
+        _, first, group = np.unique(codes, return_index=True, return_inverse=True)
+        kept = users.take(pa.array(first))
+        if kept.num_rows < users.num_rows:
+            yield "users.duplicates", users.num_rows - kept.num_rows
+        yield kept.drop_columns([PHONE_KEY])
+
+        ids, owner = users.column("user_id"), kept.column("user_id").take(pa.array(group))
+        dropped = pc.not_equal(ids, owner)
+        yield "aliases", pa.table([ids, owner], schema=ALIASES).filter(dropped)
+
+        key = users.column(PHONE_KEY)
+        phones = pc.if_else(pc.starts_with(key, _PHONE), pc.utf8_slice_codeunits(key, len(_PHONE)), None)
+        out = np.zeros(len(first), bool)
+        np.logical_or.at(out, group, listed.mask(ids) | listed.mask(phones))
+        marks = pa.array(out[group])
+        for level, keys in (("0", phones), ("1", ids)):
+            match = pc.binary_join_element_wise(level, owner, "")
+            known = pa.table([keys, match, marks], schema=IDENTITIES)
+            yield "identities", known.filter(pc.is_valid(keys))
+
+    return unique
+
+
+class UniqueUsers(beam.PTransform):
+    """Record batches of `firebase.users` (with `schema`) → `Outcome` of unique users with the same schema.
+
+    Its other outputs are `aliases` and `identities`; see `unique_by_phone`.
+    """
+
+    def __init__(self, schema: pa.Schema, partitions: int, excluded: frozenset[str] = frozenset()) -> None:
+        super().__init__()
+        self._schema, self._partitions, self._excluded = schema, partitions, excluded
+
+    def expand(self, users: PCollection[pa.RecordBatch]) -> Outcome:
+        """Three shuffles: by document, by user id, by phone number."""
+        n = self._partitions
+        with_document, with_phone = (self._schema.append(pa.field(k, pa.string())) for k in (DOCUMENT_KEY, PHONE_KEY))
+        clean = users | "Clean" >> EachBatch(clean_users)
+        documents = {"users": clean.rows} | "Unique by document" >> JoinByKey(
+            unique_documents, {"users": Side(DOCUMENT_KEY, with_document)}, n
+        )
+        by_id = {"users": documents.rows} | "Unique by user id" >> JoinByKey(
+            unique_by_user_id, {"users": Side("user_id", self._schema)}, n
+        )
+        unique = {"users": by_id.rows} | "Unique by phone" >> JoinByKey(
+            unique_by_phone(self._excluded), {"users": Side(PHONE_KEY, with_phone)}, n, also=("aliases", "identities")
+        )
+        counts = all_counts(clean, documents, by_id, unique) | "Counts" >> beam.Flatten()
+        return unique._replace(counts=counts)
+
+
+_MISSING = "_missing"
+
+
+def _missing(users: pa.Table) -> pa.ChunkedArray:
+    """How many columns of the profile are null."""
+    return sum_of([pc.is_null(users.column(name)).cast(pa.int8()) for name in PROFILE])
+
+
+def _by_rank(users: pa.Table, key: str) -> pa.Table:
+    """By key, the row with most of its profile first, then the smallest user id, then the smallest row."""
+    ranked = users.append_column(_MISSING, _missing(users))
+    names = (key, _MISSING, "user_id", *users.schema.names)
+    return users.take(pc.sort_indices(ranked, sort_keys=[(name, "ascending", "at_end") for name in names]))
+
+
+def sum_of(columns: list[pa.ChunkedArray]) -> pa.ChunkedArray:
+    """Element-wise sum of one or more numeric columns."""
+    total = columns[0]
+    for column in columns[1:]:
+        total = pc.add(total, column)
+    return total
+
+
+def _blank_to_null(texts: pa.ChunkedArray) -> pa.ChunkedArray:
+    blank = pc.equal(pc.utf8_trim_whitespace(texts), "")
+    return pc.if_else(blank, pa.scalar(None, texts.type), texts)
+
+
+def _nobody_to_null(texts: pa.ChunkedArray) -> pa.ChunkedArray:
+    return pc.if_else(meaningless_column(texts), pa.scalar(None, texts.type), texts)
