@@ -1,6 +1,6 @@
 -- sessions-freshness ${CONTENT}: fails when the tables are stale, so that the failure of this scheduled query raises the
 -- alert (alerts/stale_tables.json).
--- Every published run adds a row to runs, also on a day without news; its watermark is the latest arrival it has read.
+-- Every published run adds a row to runs, also on a day without news; its watermark is an arrival that ten rows have reached.
 SELECT
   CASE
     WHEN MAX(published_at) IS NULL THEN ERROR('stale: nothing was ever published')
