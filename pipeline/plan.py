@@ -189,7 +189,14 @@ def make_plan(
     if reach_back_to is not None:  # a session that waits for a backfill may be one of them
         known = previous.unsettled.rows().column("timestamp").cast("int64").to_pylist()
         start = min(start, micros(reach_back_to), *known)
-    window = Window(start, new_from=micros(new_from), undated_from=micros(undated_from), clock=micros(now))
+    some_have_no_row = excluded_digest not in (None, NOBODY) or previous.unsettled.has_unlisted
+    window = Window(
+        start,
+        new_from=micros(new_from),
+        undated_from=micros(undated_from),
+        whole_from=start + MAX_SESSION if some_have_no_row else None,
+        clock=micros(now),
+    )
     reason = f"what arrived from {new_from:%Y-%m-%d %H:%M} UTC on, in whole sessions"
     return Plan("incremental", window, reason, previous)
 

@@ -105,8 +105,8 @@ def test_any_split_over_runs_equals_one_full_load(seed: int) -> None:
 @pytest.mark.parametrize(
     ("name", "broken"),
     [
-        ("_in_window", lambda window, known, news, some: (known.start > 2**62, known.start > 2**62)),
-        ("_in_window", lambda window, known, news, some: (known.start < 2**62, known.start > 2**62)),
+        ("_in_window", lambda window, known, news: (known.start > 2**62, known.start > 2**62)),
+        ("_in_window", lambda window, known, news: (known.start < 2**62, known.start > 2**62)),
     ],
 )
 def test_a_broken_rule_breaks_the_law(name: str, broken: Any, monkeypatch: pytest.MonkeyPatch) -> None:

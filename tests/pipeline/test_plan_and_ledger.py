@@ -205,6 +205,17 @@ def test_what_waits_is_carried_on_but_not_by_a_full_load() -> None:
     assert (row["sessions_too_old"], row["too_old_days"]) == (2, '{"2026-01-06": 2}')
 
 
+def test_a_session_without_a_row_is_known_whole_unless_it_may_be_left_out_or_wait_unlisted() -> None:
+    def found(last: LastRun, digest: str | None = None) -> int | None:
+        return make_plan(Request(), last, now=NOW, metrics_digest="digest", excluded_digest=digest).window.whole_from
+
+    later = micros(MARK - timedelta(hours=24 + 72))
+    assert found(LAST) is None
+    assert found(LAST, NOBODY) is None
+    assert found(LAST, "of a list") == later
+    assert found(replace(LAST, too_old_days='{"2026-01-01": 1}')) == later
+
+
 def test_the_last_run_is_the_end_of_the_chain() -> None:
     def last(*chain: tuple[str, str | None]) -> str | None:
         found = latest_run([{"run_id": one, "previous_run_id": before} for one, before in chain])

@@ -49,6 +49,11 @@ class Unsettled:
         """How many there are."""
         return sum(self.numbers.values())
 
+    @property
+    def has_unlisted(self) -> bool:
+        """Whether there are more than are listed."""
+        return self.total > len(self.sessions)
+
     def rows(self) -> pa.RecordBatch:
         """`UNSETTLED` rows of those that are listed; of their time no more than the day is known."""
         times = [datetime.fromisoformat(day).replace(tzinfo=UTC) for day in self.session_days]

@@ -69,6 +69,8 @@ class Window:
     """Incremental: rows whose arrival is not known are new when they happened then or later; not after `new_from`."""
     days: tuple[int, int] | None = None
     """Backfill: recompute the sessions that start in [first, second)."""
+    whole_from: int | None = None
+    """Incremental: a session without a published row is known whole when it begins then or later; None: always."""
     clock: int | None = None
     """The run's own clock: later arrivals say nothing about how far the source has come."""
 

@@ -6,9 +6,10 @@ A full load concludes everything. Other runs conclude only what they have read w
   nothing of it is known from before: neither its published row begins there, nor one of its events, new or of a run
   before, was left out because it lies there. Such a session is made from this run's facts, touched or not, which also
   brings in what came later than the overlap. Of any other session the published row stays, or it stays unpublished; it
-  is listed when one of its events is new, and as long as it waits. Where people are excluded, not having a row may mean
-  that the session is theirs, and the event that says so may lie before the window: of a session that begins within
-  `MAX_SESSION` of the window's beginning and has no row nothing is concluded.
+  is listed when one of its events is new, and as long as it waits. Where people are excluded, or more sessions wait
+  than are listed, not having a row may mean that the session is one of those, and the event that says so may lie before
+  the window: of a session that begins in the window's first day (`Window.whole_from`) and has no row nothing is
+  concluded.
 * A backfill concludes the sessions that start in its days, now or as published or as listed. `pipeline.plan` makes it
   read the published ones to their ends. One that begins before what is read belongs to other days; one that turns out
   to reach beyond it is listed, and then the next backfill of its day reads on.
@@ -27,7 +28,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from transforms.ids.excluded import Excluded
-from transforms.incremental.window import MAX_SESSION, Window
+from transforms.incremental.window import Window
 from transforms.machinery.times import column_micros
 from transforms.sessions.facts import ARRIVAL, MAX_DISTINCT_IDS
 
@@ -81,7 +82,7 @@ def choose(window: Window, excluded: Excluded, facts: pa.Table, published: pa.Ta
     news = np.zeros(facts.num_rows, bool)
     if window.new_from is not None:
         news = column_micros(facts.column(ARRIVAL)) >= window.new_from
-    use, stale = _in_days(window, known) if window.days else _in_window(window, known, news, bool(excluded))
+    use, stale = _in_days(window, known) if window.days else _in_window(window, known, news)
 
     row_waits = _times_of(waits, waits_begin, published.column("session_id"))
     some, every = excluded_ids(published.column("distinct_ids"), excluded)
@@ -120,11 +121,11 @@ class _Known:
     """Earliest time of an event that was left out."""
 
 
-def _in_window(window: Window, known: _Known, news: _Bools, some_are_left_out: bool) -> tuple[_Bools, _Bools]:
+def _in_window(window: Window, known: _Known, news: _Bools) -> tuple[_Bools, _Bools]:
     """(use the fresh facts, stale) for an incremental run."""
     whole = _read_whole(window, known.before, known.until, known.waits)
-    if some_are_left_out and window.scan_start is not None:
-        whole &= (known.before != _NEVER) | (known.start >= window.scan_start + MAX_SESSION)
+    if window.whole_from is not None:
+        whole &= (known.before != _NEVER) | (known.start >= window.whole_from)
     return whole, ~whole & (news | (known.waits != _NEVER))
 
 
