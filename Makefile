@@ -1,15 +1,19 @@
 # One command each; all use a virtual environment in .venv, the emulators one in .venv-emulators, a peer of the
 # benchmarks one in .venv-peers.
-PYTHON ?= python3.11
+# the newest Python there is; a command of that name need not be one that can make environments
+PYTHON ?= $(shell for one in python3.13 python3.12 python3.11; do \
+	$$one -c "import ensurepip, venv" >/dev/null 2>&1 && echo $$one && break; done)
 VENV := .venv
 BIN := $(VENV)/bin
 EMULATORS := .venv-emulators
 PEERS := .venv-peers
 # two processes: more would start more emulators than 3 GB of memory hold
 IN_PARALLEL := -n 2 --dist worksteal
+new_venv = { test -n "$(PYTHON)" || { echo "Python 3.11, 3.12 or 3.13 with venv is needed (on Debian and Ubuntu: apt \
+install python3 python3-venv), or say which: make PYTHON=…" >&2; exit 1; }; $(PYTHON) -m venv $(1); }
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: run test test-fast test-random test-cloud test-dataflow check format bench bench-quick template lock clean
+.PHONY: run test test-fast test-random test-python test-cloud test-dataflow check format bench bench-quick template lock clean
 
 run: $(VENV)/run  ## the main job on the sample warehouse
 	$(BIN)/python -m pipeline --runner DirectRunner
@@ -22,6 +26,9 @@ test-fast: $(VENV)/dev  ## laws, units, SQL and docs, in less than a minute
 
 test-random: $(VENV)/dev  ## the laws on random data, which differs every time (the other tests repeat theirs)
 	$(BIN)/python -m pytest $(IN_PARALLEL) -m "not slow" --hypothesis-profile random
+
+test-python: ## the main job and the fast tests in a fresh Debian 13, with its Python; needs root and debootstrap
+	tests/debian/run.sh .debian
 
 test-cloud: $(VENV)/dev  ## one small run on the real BigQuery: make test-cloud PROJECT=… BUCKET=…
 	TEST_CLOUD=yes PROJECT=$(PROJECT) BUCKET=$(BUCKET) $(BIN)/python -m pytest -rs tests/cloud
@@ -58,7 +65,7 @@ clean:  ## remove what make and the default run have made
 	rm -rf $(VENV) $(EMULATORS) $(PEERS) warehouse .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 $(VENV)/run: requirements.txt
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	test -x $(BIN)/python || $(call new_venv,$(VENV))
 	$(BIN)/pip install --quiet --require-hashes --no-deps --requirement requirements.txt
 	touch $@
 
@@ -67,12 +74,12 @@ $(VENV)/dev: $(VENV)/run requirements-dev.txt
 	touch $@
 
 $(EMULATORS)/ready: requirements-emulators.txt tests/bigquery/prepare_emulators.py
-	test -x $(EMULATORS)/bin/python || $(PYTHON) -m venv $(EMULATORS)
+	test -x $(EMULATORS)/bin/python || $(call new_venv,$(EMULATORS))
 	$(EMULATORS)/bin/pip install --quiet --require-hashes --no-deps --requirement requirements-emulators.txt
 	$(EMULATORS)/bin/python tests/bigquery/prepare_emulators.py
 	touch $@
 
 $(PEERS)/ready: requirements-peers.txt
-	test -x $(PEERS)/bin/python || $(PYTHON) -m venv $(PEERS)
+	test -x $(PEERS)/bin/python || $(call new_venv,$(PEERS))
 	$(PEERS)/bin/pip install --quiet --require-hashes --no-deps --requirement requirements-peers.txt
 	touch $@

@@ -20,7 +20,7 @@ setup(
     name="posthog-session-pipeline",
     version=VERSION,
     description="Product events and users → one row per session and one per person, on Apache Beam",
-    python_requires=">=3.11,<3.12",
+    python_requires=">=3.11,<3.14",
     packages=find_packages(include=["pipeline*", "transforms*"]),
     package_data={"transforms.metrics": ["metrics.toml"]},
     install_requires=DEPENDENCIES,

@@ -19,6 +19,10 @@ FOLDERS = ("pipeline", "transforms", "sample", "deploy", "docs", "benchmarks")
 LOCKS = ("requirements.txt", "requirements-dev.txt", "requirements-emulators.txt", "requirements-peers.txt")
 #: A pin of a lock: package, version, for which Pythons and systems.
 PIN = re.compile(r"^([a-z0-9._-]+)==(\S+)(?: ; ([^\\\n]+?))?(?= \\$|$)", re.MULTILINE)
+#: The Pythons that `make` takes; the image has the first.
+SUPPORTED = ("3.11", "3.12", "3.13")
+#: Files that tell people which Pythons will do.
+RANGES = ("Makefile", "README.md")
 #: Ways in which a Beam version is written.
 BEAM = (
     r"apache[-_]beam(?:\[\w+\])?==(\d+(?:\.\d+)+)",
@@ -64,22 +68,23 @@ def test_one_beam() -> None:
             assert apache_beam.__version__.startswith(match), f"{name} says Beam {match}"
 
 
-def test_one_python() -> None:
-    running = f"{sys.version_info.major}.{sys.version_info.minor}"
+def test_the_image_has_the_oldest_python_that_is_supported_and_nothing_names_another() -> None:
+    """Code, types and locks are for the image's Python; newer ones up to `SUPPORTED` run the same code."""
     versions = found(PYTHON)
-    for name in (
-        "Makefile",
-        "Dockerfile",
-        "cloudbuild.yaml",
-        "setup.py",
-        "pyproject.toml",
-        "README.md",
-        "requirements.txt",
-    ):
+    for name in ("Dockerfile", "cloudbuild.yaml", "setup.py", "pyproject.toml", "requirements.txt"):
         assert name in versions
     for name, matches in versions.items():
-        for match in matches:
-            assert match in (running, running.replace(".", "")), f"{name} says Python {match}"
+        for match in matches - set(SUPPORTED if name in RANGES else ()):
+            assert match in (SUPPORTED[0], SUPPORTED[0].replace(".", "")), f"{name} says Python {match}"
+
+
+def test_every_supported_python_is_named_where_people_look() -> None:
+    assert f"{sys.version_info.major}.{sys.version_info.minor}" in SUPPORTED
+    assert f'python_requires=">={SUPPORTED[0]},<3.{len(SUPPORTED) + 11}"' in (ROOT / "setup.py").read_text()
+    makefile = (ROOT / "Makefile").read_text()
+    assert " ".join(f"python{version}" for version in reversed(SUPPORTED)) in makefile
+    for text in (makefile, (ROOT / "README.md").read_text()):
+        assert f"Python {SUPPORTED[0]}, {SUPPORTED[1]} or {SUPPORTED[2]}" in text
 
 
 def test_the_image_and_the_build_use_one_patch_version() -> None:
@@ -116,7 +121,7 @@ def test_every_pin_has_its_hashes_and_no_address(lock: str) -> None:
 
 
 @pytest.mark.parametrize("lock", LOCKS)
-@pytest.mark.parametrize("python", ["3.11", "3.12", "3.13"])
+@pytest.mark.parametrize("python", SUPPORTED)
 def test_a_lock_has_one_version_of_a_package_for_each_python(lock: str, python: str) -> None:
     environment = {"python_version": python, "python_full_version": f"{python}.0"}
     seen: dict[str, str] = {}
