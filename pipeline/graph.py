@@ -46,7 +46,9 @@ def build(
 
     The session shuffle is made in so many `shuffles`, which bounds the memory of a runner that holds them in memory.
     """
-    sessions, persons, rejected = tables.outputs(metrics)
+    sessions, persons, rejected = (
+        output.under(metrics) for output in (tables.SESSIONS, tables.PERSONS, tables.REJECTED_EVENTS)
+    )
     facts = fact_schema(metrics, sessions.bare)
     users, acquisition, social = tables.USERS, tables.POSTHOG_SESSIONS, tables.FIREBASE_EVENTS
     n, blocks = run.partitions, Blocks(run.session_blocks, shuffles, run.scan.rows // run.session_blocks)
@@ -57,7 +59,7 @@ def build(
 
     published = {
         table: p | f"Read published {table.name}" >> warehouse.read_published(run, table)
-        for table in (sessions, persons, rejected)
+        for table in tables.outputs(metrics)
     }
     unique_users = (
         p | "Read users" >> warehouse.read_input(users) | "Deduplicate users" >> UniqueUsers(users.bare, n, excluded)
@@ -93,7 +95,7 @@ def build(
 
     people = made.also["people"] | "Aggregate persons" >> AggregatePersons(metrics, sessions.bare, persons.content, n)
     people = (people, made.also["other_persons"]) | "Compare persons" >> CompareWithPublished(
-        persons.name, persons.bare, run.loaded_by, n
+        persons.target, run.loaded_by, n
     )
     listed = {
         "distinct_id": decoded.left_out,
@@ -104,11 +106,8 @@ def build(
         decoded.rejected,
         published[rejected],
         unique_users.also["identities"],
-    ) | "Settle rejected events" >> SettleRejected(rejected.bare, run.loaded_by, n, excluded)
-    written = {
-        sessions: made.rows,
-        persons: (people.rows, made.also["kept_persons"]) | "All persons" >> beam.Flatten(),
-        rejected: dead.rows,
-    }
-    counts = [*(step.counts for step in (decoded, settled, unique_users, created, made, people, dead)), listed]
+    ) | "Settle rejected events" >> SettleRejected(rejected.target, run.loaded_by, n, excluded)
+    all_persons = (people.rows, made.also["kept_persons"]) | "All persons" >> beam.Flatten()
+    written = {sessions: made, persons: people._replace(rows=all_persons), rejected: dead}
+    counts = [*(step.counts for step in (decoded, settled, unique_users, created)), listed]
     add_publishing(p, run, warehouse, written, counts, decoded.arrivals, settled.texts)

@@ -152,7 +152,7 @@ def _plan(settings: Settings, warehouse: Warehouse, metrics: Metrics, excluded: 
         code_version=__version__,
         options=settings.given,
         input_counts=inventory.counts,
-        tables=tables.outputs(metrics)[: 2 if plan.mode == "sample" else 3],
+        tables=tables.outputs(metrics, sample=plan.mode == "sample"),
         keeps_persons=plan.keeps_persons(__version__),
     )
     print(plan_text(run, inventory, warehouse.where_to_look(plan)))

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from pipeline import tables
 from pipeline.errors import RunError
 from pipeline.plan import LastRun, next_watermark
 from pipeline.warehouse.base import Run
@@ -14,13 +15,10 @@ from transforms.incremental.unsettled import Unsettled
 from transforms.incremental.watermark import Latest
 from transforms.machinery.counts import Count
 from transforms.machinery.times import from_micros
-from transforms.published.changes import CHANGES
+from transforms.published.changes import CHANGES, STAYS, count_name
 
 #: A row of the ledger, by column.
 Row = Mapping[str, Any]
-#: Tables that later runs are built upon.
-MEMORY = ("sessions", "persons", "rejected_events")
-_STAYS = tuple(change for change in CHANGES if change != "deleted")
 _OWN_COLUMNS = ("read", "kept", "duplicates", "sessions.too_old")
 _OUTSIDE = "outside_scan"
 
@@ -79,12 +77,13 @@ def ledger_row(
         "code_version": run.code_version,
         "options": json.dumps(dict(run.options), sort_keys=True),
     }
+    with_columns = [output for output in tables.OUTPUTS if output.in_ledger]
     changes = {
-        f"{table}_{change}": known.get(f"{table}.{change}", 0)
-        for table in ("sessions", "persons")
-        for change in CHANGES
+        output.ledger_columns[change]: number
+        for output in with_columns
+        for change, number in output.changes(known).items()
     }
-    told = {name.replace("_", ".", 1) for name in changes} | set(_OWN_COLUMNS)
+    told = {*_OWN_COLUMNS, *(count_name(output.name, change) for output in with_columns for change in CHANGES)}
     others = {
         name: number
         for name, number in known.items()
@@ -141,11 +140,16 @@ def latest_run(rows: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
 
 
 def rows_after(row: Row) -> dict[str, int]:
-    """The rows of each table of `MEMORY` after a run, from its row of the ledger."""
+    """The rows of each output after a run, from its row of the ledger: none of a table that it did not know yet."""
     notes = json.loads(row["notes"])
-    return {
-        name: sum(row.get(f"{name}_{change}", notes.get(f"{name}.{change}", 0)) for change in _STAYS) for name in MEMORY
-    }
+    rows = {}
+    for output in tables.OUTPUTS:
+        changes = output.changes(notes)
+        changes |= {
+            change: row[column] for change, column in output.ledger_columns.items() if row.get(column) is not None
+        }
+        rows[output.name] = sum(changes[change] for change in STAYS)
+    return rows
 
 
 def _check_sum(row: Mapping[str, Any]) -> None:

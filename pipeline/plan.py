@@ -21,6 +21,8 @@ from transforms.incremental.watermark import watermark
 from transforms.incremental.window import MAX_SESSION, Window
 from transforms.machinery.times import from_micros, micros
 
+#: What the names of a sample's tables end with.
+SAMPLE_SUFFIX = "_sample"
 Mode = Literal["full", "incremental", "backfill", "sample"]
 _MAX_SESSION = timedelta(microseconds=MAX_SESSION)
 #: PostHog stamps the arrival when it takes rows out of its own store, and may try for hours to load them after that,
@@ -100,7 +102,7 @@ class Plan:
     @property
     def suffix(self) -> str:
         """What is appended to the names of the tables it writes."""
-        return "_sample" if self.mode == "sample" else ""
+        return SAMPLE_SUFFIX if self.mode == "sample" else ""
 
     @property
     def unsettled(self) -> Unsettled:

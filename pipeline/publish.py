@@ -8,17 +8,17 @@ from datetime import UTC, datetime
 from typing import Any
 
 import apache_beam as beam
-import pyarrow as pa
 from apache_beam.metrics import Metrics as BeamMetrics
 from apache_beam.pvalue import AsList, AsSingleton, PCollection
 
+from pipeline import tables
 from pipeline.ledger import check_filtered, check_rejected, ledger_row
-from pipeline.tables import Table
+from pipeline.tables import OutputTable
 from pipeline.warehouse.base import Run, Staged, Warehouse
 from transforms.incremental.unsettled import ListUnsettled, Unsettled
 from transforms.incremental.watermark import Latest, merge_latest
 from transforms.machinery.counts import NAMESPACE, Count, SumCounts
-from transforms.published.changes import CHANGES
+from transforms.machinery.join import Outcome
 
 _LOG = logging.getLogger("pipeline")
 
@@ -27,7 +27,7 @@ def add_publishing(
     p: beam.Pipeline,
     run: Run,
     warehouse: Warehouse,
-    written: Mapping[Table, PCollection[pa.RecordBatch]],
+    written: Mapping[OutputTable, Outcome],
     counts: Sequence[PCollection[Count]],
     arrivals: PCollection[Latest],
     unsettled: PCollection[str],
@@ -38,15 +38,15 @@ def add_publishing(
       p: the pipeline.
       run: the run as planned.
       warehouse: where to.
-      written: rows of every table with their change.
-      counts: numbers of all steps.
+      written: rows of every table with their change, and their counts.
+      counts: numbers of the other steps.
       arrivals: the greatest arrivals of parts of the rows, µs.
       unsettled: sessions that only a backfill can settle, as `transforms.incremental.unsettled.as_text`.
     """
-    staged = [written[table] | f"Stage {table.name}" >> warehouse.stage(run, table) for table in run.tables]
+    staged = [written[table].rows | f"Stage {table.name}" >> warehouse.stage(run, table) for table in run.tables]
     latest = arrivals | "Latest arrivals" >> beam.CombineGlobally(merge_latest).without_defaults()
     inputs = p | "Problems of the inputs" >> beam.Create(run.input_counts).with_output_types(Count)
-    every = [*counts, inputs] | "All counts" >> beam.Flatten()
+    every = [*counts, *(table.counts for table in written.values()), inputs] | "All counts" >> beam.Flatten()
     _ = (
         p
         | "Start publishing" >> beam.Create([run])
@@ -98,6 +98,8 @@ def published_text(row: Mapping[str, Any]) -> str:
     """One line of numbers about a ledger row."""
     rows = ("read", "kept", "duplicate", "filtered", "rejected")
     parts = [", ".join(f"{name} {row[f'rows_{name}']:,}" for name in rows)]
-    for table in ("sessions", "persons"):
-        parts.append(f"{table} " + ", ".join(f"{change} {row[f'{table}_{change}']:,}" for change in CHANGES))
+    for output in tables.OUTPUTS:
+        if output.in_ledger:
+            told = ", ".join(f"{change} {row[column]:,}" for change, column in output.ledger_columns.items())
+            parts.append(f"{output.name} {told}")
     return f"published run {row['run_id']} ({row['mode']}): rows {'; '.join(parts)}"

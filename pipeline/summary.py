@@ -14,7 +14,7 @@ from pipeline.warehouse.columns import LOST, UNREADABLE
 from transforms.ids.excluded import LISTED, MATCHED
 from transforms.machinery.counts import NAMESPACE
 from transforms.machinery.times import from_micros
-from transforms.published.changes import CHANGES
+from transforms.published.changes import STAYS
 
 #: Days that a line names.
 _DAYS_TOLD = 7
@@ -75,12 +75,11 @@ def summary_text(run: Run, result: PipelineResult, where: str) -> str:
     ]
     if set(counts) & {name for name in counts if name.startswith("nulled.")}:
         lines += _group("nulled", counts, note="values set to null in kept or filtered rows")
-    for table in ("sessions", "persons"):
-        parts = [
-            f"{counts.get(f'{table}.{change}', 0):,} {change}" for change in CHANGES if counts.get(f"{table}.{change}")
-        ]
-        total = sum(counts.get(f"{table}.{change}", 0) for change in CHANGES if change != "deleted")
-        lines.append(f"  {table:<9} {total:,} ({', '.join(parts) or 'nothing to change'})")
+    for output in (table.output for table in run.tables if table.output.in_ledger):
+        changes = output.changes(counts)
+        parts = [f"{number:,} {change}" for change, number in changes.items() if number]
+        total = sum(changes[change] for change in STAYS)
+        lines.append(f"  {output.name:<9} {total:,} ({', '.join(parts) or 'nothing to change'})")
     for name, number in sorted(counts.items()):
         if name.startswith(UNREADABLE):
             lines.append(f"  note      column {name.removeprefix(UNREADABLE)} cannot be read: it is null")

@@ -6,6 +6,7 @@ event-derived columns of `sessions` and `persons` come from the metrics file.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -13,10 +14,10 @@ import pyarrow as pa
 
 from transforms.metrics.definitions import Metrics, MetricsError
 from transforms.metrics.kinds.kind import Column, RollUp
-from transforms.published.changes import LOADED_AT, RUN_ID, without_run_columns
+from transforms.published.changes import CHANGES, LOADED_AT, RUN_ID, Target, count_name, without_run_columns
 
 TEXT, INTEGER, FLOAT, BOOLEAN = pa.string(), pa.int64(), pa.float64(), pa.bool_()
-TIMESTAMP = pa.timestamp("us", "UTC")
+TIMESTAMP, DATE = pa.timestamp("us", "UTC"), pa.date32()
 TEXTS = pa.list_(pa.string())
 
 
@@ -44,10 +45,59 @@ class Table:
         """The bare schema without the run columns."""
         return without_run_columns(self.bare)
 
+
+@dataclass(frozen=True)
+class Output:
+    """A table that runs make, and all that staging, publishing, the ledger and the docs have to know of it.
+
+    A new table is one of these in `OUTPUTS`, a transform, and two lines in `pipeline.graph`.
+    """
+
+    name: str
+    description: str
+    columns: Callable[[Metrics], Sequence[pa.Field]]
+    """Its columns under some metrics, without the run columns."""
+    key: tuple[str, ...]
+    """Columns that are never null and unique together; the first is text, and says which rows are compared together."""
+    partition_by: str | None = None
+    """The time or date by whose days BigQuery partitions it."""
+    cluster_by: tuple[str, ...] = ()
+    append_only: bool = False
+    """Published rows stay although a run does not come across them, unless it reads everything."""
+    in_samples: bool = False
+    """Whether `--limit` makes a sample of it."""
+    in_ledger: bool = False
+    """Whether its changes are columns of the ledger, and lines of the log and the summary, or are among the notes."""
+
+    def under(self, metrics: Metrics) -> OutputTable:
+        """The table that these metrics give.
+
+        Raises:
+          MetricsError: a metric has the name of another column.
+        """
+        fields = [*self.columns(metrics), *_RUN_COLUMNS]
+        return OutputTable("aggregated", self.name, _unique(self.name, fields), self)
+
     @property
-    def key(self) -> str:
-        """The first column: unique in the tables that this pipeline writes."""
-        return str(self.schema.names[0])
+    def ledger_columns(self) -> dict[str, str]:
+        """Change → the column of the ledger that tells of it."""
+        return {change: f"{self.name}_{change}" for change in CHANGES} if self.in_ledger else {}
+
+    def changes(self, counts: Mapping[str, int]) -> dict[str, int]:
+        """Change → rows, from the counts of a run."""
+        return {change: counts.get(count_name(self.name, change), 0) for change in CHANGES}
+
+
+@dataclass(frozen=True, eq=False)
+class OutputTable(Table):
+    """An output under the metrics of a run."""
+
+    output: Output
+
+    @property
+    def target(self) -> Target:
+        """What comparing new rows with published ones has to know of it."""
+        return Target(self.name, self.bare, self.output.key)
 
 
 def _column(name: str, kind: pa.DataType, description: str, *, required: bool = False) -> pa.Field:
@@ -183,38 +233,58 @@ _PERSON_TAIL = [
 ]
 
 
-def sessions(metrics: Metrics) -> Table:
-    """`posthog_aggregated.sessions` under these metrics.
+_REJECTED_EVENTS = [
+    _column("row_key", TEXT, "SHA-256 of the original row and the reason.", required=True),
+    _column("reason", TEXT, "Why the row could not be used.", required=True),
+    _column("uuid", TEXT, "The event id, when there was one."),
+    _column("timestamp", TIMESTAMP, "When it happened, as given."),
+    _column("bq_ingested_timestamp", TIMESTAMP, "When it arrived, as given."),
+    _column("row", TEXT, "JSON of the original row, long texts cut.", required=True),
+]
 
-    Raises:
-      MetricsError: a metric has the name of another column.
-    """
-    metric_columns = [_derived(column) for column in metrics.columns]
-    return _unique("sessions", [*_SESSION_HEAD, *metric_columns, *_SESSION_TAIL, *_RUN_COLUMNS])
+
+def _session_columns(metrics: Metrics) -> list[pa.Field]:
+    return [*_SESSION_HEAD, *(_derived(column) for column in metrics.columns), *_SESSION_TAIL]
 
 
-def persons(metrics: Metrics) -> Table:
-    """`posthog_aggregated.persons` under these metrics; raises `MetricsError` like `sessions`."""
+def _person_columns(metrics: Metrics) -> list[pa.Field]:
     numbers = [_derived(column) for column in metrics.rollups if column.required]
     values = [_derived(column) for column in metrics.rollups if not column.required]
-    return _unique("persons", [*_PERSON_HEAD, *numbers, *_PERSON_TAIL, *values, *_RUN_COLUMNS])
+    return [*_PERSON_HEAD, *numbers, *_PERSON_TAIL, *values]
 
 
-REJECTED_EVENTS = Table(
-    "aggregated",
-    "rejected_events",
-    pa.schema(
-        [
-            _column("row_key", TEXT, "SHA-256 of the original row and the reason.", required=True),
-            _column("reason", TEXT, "Why the row could not be used.", required=True),
-            _column("uuid", TEXT, "The event id, when there was one."),
-            _column("timestamp", TIMESTAMP, "When it happened, as given."),
-            _column("bq_ingested_timestamp", TIMESTAMP, "When it arrived, as given."),
-            _column("row", TEXT, "JSON of the original row, long texts cut.", required=True),
-            *_RUN_COLUMNS,
-        ]
-    ),
+def _rejected_columns(_: Metrics) -> list[pa.Field]:
+    return _REJECTED_EVENTS
+
+
+SESSIONS = Output(
+    "sessions",
+    "One row a session: what its events say, whose it is, and the owner's profile.",
+    _session_columns,
+    key=("session_id",),
+    partition_by="start_timestamp",
+    cluster_by=("person_id",),
+    in_samples=True,
+    in_ledger=True,
 )
+PERSONS = Output(
+    "persons",
+    "One row a person: all sessions of a user or of a distinct id.",
+    _person_columns,
+    key=("person_id",),
+    cluster_by=("person_id",),
+    in_samples=True,
+    in_ledger=True,
+)
+REJECTED_EVENTS = Output(
+    "rejected_events",
+    "Event rows that could not be understood, with the reason.",
+    _rejected_columns,
+    key=("row_key",),
+    append_only=True,
+)
+#: In the order in which they are told.
+OUTPUTS = (SESSIONS, PERSONS, REJECTED_EVENTS)
 RUNS = Table(
     "aggregated",
     "runs",
@@ -235,9 +305,9 @@ RUNS = Table(
             _column("filtered", TEXT, "JSON: rows left out by reason.", required=True),
             _column("rejected", TEXT, "JSON: rows rejected by reason.", required=True),
             *[
-                _column(f"{table}_{change}", INTEGER, f"Rows of {table} {change}.", required=True)
-                for table in ("sessions", "persons")
-                for change in ("inserted", "updated", "deleted", "unchanged")
+                _column(name, INTEGER, f"Rows of {output.name} {change}.", required=True)
+                for output in OUTPUTS
+                for change, name in output.ledger_columns.items()
             ],
             _column("sessions_too_old", INTEGER, "Sessions only a backfill settles.", required=True),
             _column("too_old_sessions", TEXTS, "The first 1,000 of them, by day."),
@@ -259,19 +329,19 @@ RUNS = Table(
 )
 
 
-def outputs(metrics: Metrics) -> tuple[Table, Table, Table]:
-    """The tables that every run recomputes: sessions, persons, rejected_events."""
-    return sessions(metrics), persons(metrics), REJECTED_EVENTS
+def outputs(metrics: Metrics, *, sample: bool = False) -> tuple[OutputTable, ...]:
+    """The tables that a run makes; raises `MetricsError` as `Output.under` does."""
+    return tuple(output.under(metrics) for output in OUTPUTS if output.in_samples or not sample)
 
 
 def _derived(column: Column | RollUp) -> pa.Field:
     return _column(column.name, column.type, column.description, required=column.required)
 
 
-def _unique(name: str, fields: list[pa.Field]) -> Table:
+def _unique(name: str, fields: list[pa.Field]) -> pa.Schema:
     seen: set[str] = set()
     for field in fields:
         if field.name.lower() in seen:
             raise MetricsError(f"metric {field.name!r}: {name} has a column of this name already; choose another name")
         seen.add(field.name.lower())
-    return Table("aggregated", name, pa.schema(fields))
+    return pa.schema(fields)

@@ -184,7 +184,7 @@ def slices_of(kept: Columns, metrics: Metrics) -> list[bytes]:
 
 def facts_of_slices(slices: Sequence[bytes], metrics: Metrics) -> pa.RecordBatch:
     """The facts of all sessions in some slices."""
-    schema = fact_schema(metrics, tables.sessions(metrics).bare)
+    schema = fact_schema(metrics, tables.SESSIONS.under(metrics).bare)
     return SessionCombineFn(metrics, schema).output(slices)
 
 

@@ -95,7 +95,7 @@ class Model:
         run_id = f"run-{len(self.ledger)}"
         loaded_by = LoadedBy(run_id, self.clock)
         texts: list[str] = []
-        sessions, persons = tables.sessions(self.metrics), tables.persons(self.metrics)
+        sessions, persons = tables.SESSIONS.under(self.metrics), tables.PERSONS.under(self.metrics)
         before = {table: self._table(table) for table in (sessions, persons)}
         limited = events if plan.limit is None else list(events)[: plan.limit]
         facts, left_out, late, arrivals = self._facts(limited, plan)
@@ -114,7 +114,7 @@ class Model:
             also=also,
         )
         people = {"rows": self._persons(also["people"]), "published": also["other_persons"]}
-        changed = self._collect(compare("persons", persons.bare, loaded_by)(people))
+        changed = self._collect(compare(persons.target, loaded_by)(people))
         if plan.mode == "sample":
             return plan
         unsettled = unsettled_of(texts, Counter(text.partition(" ")[0] for text in texts))
@@ -138,28 +138,28 @@ class Model:
         self.ledger.append(row)
         return plan
 
-    def _table(self, table: tables.Table) -> pa.Table:
+    def _table(self, table: tables.OutputTable) -> pa.Table:
         return pa.Table.from_pylist(list(self.published[table.name].values()), schema=table.bare)
 
-    def _merge(self, table: tables.Table, changed: pa.Table) -> None:
+    def _merge(self, table: tables.OutputTable, changed: pa.Table) -> None:
         """As the transaction does; and what is called unchanged or deleted was there, what is inserted was not."""
         assert changed.schema.names == with_change(table.bare).names
         rows, keys = self.published[table.name], set()
         for row in changed.to_pylist():
             change = row.pop("_change")
-            assert row[table.key] not in keys
-            keys.add(row[table.key])
-            assert (change == "inserted") != (row[table.key] in rows)
+            assert row[table.output.key[0]] not in keys
+            keys.add(row[table.output.key[0]])
+            assert (change == "inserted") != (row[table.output.key[0]] in rows)
             if change == "deleted":
-                del rows[row[table.key]]
+                del rows[row[table.output.key[0]]]
             elif change != "unchanged":
-                rows[row[table.key]] = row
+                rows[row[table.output.key[0]]] = row
         assert set(rows) <= keys
 
     def _reach_back(self) -> datetime | None:
         if self.last is None or self.last.excluded_digest == digest(self.excluded):
             return None
-        published = self._table(tables.sessions(self.metrics))
+        published = self._table(tables.SESSIONS.under(self.metrics))
         some, every = excluded_ids(published["distinct_ids"], Excluded(self.excluded))
         starts = published["start_timestamp"].filter(pa.array(some & ~every))
         return min(starts.to_pylist(), default=None)
@@ -172,7 +172,7 @@ class Model:
     def _facts(self, events: Rows, plan: Plan) -> tuple[pa.Table, pa.Table, pa.RecordBatch, Latest]:
         decoded = EventDecoder(self.metrics, self.excluded, plan.window).decode(events_batch(events))
         self._count(decoded.counts.items())
-        schema = fact_schema(self.metrics, tables.sessions(self.metrics).bare)
+        schema = fact_schema(self.metrics, tables.SESSIONS.under(self.metrics).bare)
         left_out = [session_ids(decoded.left_out)] if decoded.left_out else []
         facts = pa.Table.from_batches([facts_of_slices(slices_of(decoded.kept, self.metrics), self.metrics)], schema)
         return facts, pa.Table.from_batches(left_out, SESSION_IDS), decoded.late, decoded.latest
@@ -207,12 +207,12 @@ class Model:
             "acquisition": pa.Table.from_pylist(list(acquisition), schema=tables.POSTHOG_SESSIONS.bare),
             "unsettled": pa.Table.from_batches([late, plan.unsettled.rows()]),
         }
-        sessions = tables.sessions(self.metrics).bare
+        sessions = tables.SESSIONS.under(self.metrics).bare
         return self._collect(settle(plan.window, self.excluded, facts.schema, sessions)(given), texts=texts)
 
     def _persons(self, rows: pa.Table) -> pa.Table:
-        moved = moved_schema(self.metrics, tables.sessions(self.metrics).bare)
-        content = tables.persons(self.metrics).content
+        moved = moved_schema(self.metrics, tables.SESSIONS.under(self.metrics).bare)
+        content = tables.PERSONS.under(self.metrics).content
         made = person_rows(as_batch(rows.select(moved.names)), self.metrics, content)
         return pa.Table.from_batches([made], content)
 

@@ -16,10 +16,11 @@ _OF_THE_RUN = frozenset(
 
 
 def plain(table: pa.Table, *, run_columns: bool = False) -> pa.Table:
-    """A table sorted by its key (its first column), by default without the run columns; BigQuery tells of nulls
+    """A table sorted by its columns, the key first, by default without the run columns; BigQuery tells of nulls
     otherwise than Parquet, so columns are told apart by name and type only."""
     kept = [name for name in table.schema.names if run_columns or name not in RUN_COLUMNS]
-    found = table.select(kept).sort_by(kept[0]).combine_chunks()
+    order = [(name, "ascending") for name in kept if not pa.types.is_list(table.schema.field(name).type)]
+    found = table.select(kept).sort_by(order).combine_chunks()
     return found.cast(pa.schema([(field.name, field.type) for field in found.schema]))
 
 

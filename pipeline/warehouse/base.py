@@ -9,9 +9,11 @@ from typing import Any, Protocol
 
 import apache_beam as beam
 
+from pipeline import tables
+from pipeline.errors import RunError
 from pipeline.marks import NO_MARKS
 from pipeline.plan import LastRun, Plan, partitions_for, session_blocks_for
-from pipeline.tables import Table
+from pipeline.tables import OutputTable, Table
 from transforms.machinery.counts import Count
 from transforms.published.changes import LoadedBy
 
@@ -73,7 +75,7 @@ class Run:
     max_rejected_ratio: float
     code_version: str
     options: Mapping[str, str]
-    tables: tuple[Table, ...]
+    tables: tuple[OutputTable, ...]
     """The tables it recomputes."""
     input_counts: tuple[Count, ...] = ()
     """What the inputs lack, see `Inventory.counts`."""
@@ -86,8 +88,8 @@ class Run:
     @property
     def loaded_by(self) -> LoadedBy:
         """What it writes into the rows that it changes."""
-        kept = frozenset() if self.plan.window.is_full else frozenset({"rejected_events"})
-        return LoadedBy(self.run_id, self.started_at, kept)
+        stay = {table.name for table in self.tables if table.output.append_only and not self.plan.window.is_full}
+        return LoadedBy(self.run_id, self.started_at, frozenset(stay))
 
     @property
     def partitions(self) -> int:
@@ -106,6 +108,31 @@ class Run:
 
 #: (table name, where it is staged, rows): one piece of a staged table.
 Staged = tuple[str, str, int]
+
+
+def check_staged(run: Run, staged: Iterable[Staged], counts: Iterable[Count], changes: Sequence[str]) -> dict[str, int]:
+    """Table name → staged rows, which are those that the graph counted with these changes.
+
+    Raises:
+      RunError: they are not; nothing may be published.
+    """
+    rows = dict.fromkeys((table.name for table in run.tables), 0)
+    known = dict(counts)
+    for name, _, number in staged:
+        rows[name] += number
+    for table in run.tables:
+        counted = table.output.changes(known)
+        wanted = sum(counted[change] for change in changes)
+        if rows[table.name] != wanted:
+            raise RunError(f"{table.name}: {rows[table.name]} rows were staged, the graph counted {wanted}")
+    return rows
+
+
+def published_names(plan: Plan) -> list[str]:
+    """The tables that a run under this plan publishes; a sample has no row in the ledger."""
+    if plan.mode == "sample":
+        return [output.name + plan.suffix for output in tables.OUTPUTS if output.in_samples]
+    return [*(output.name for output in tables.OUTPUTS), tables.RUNS.name]
 
 
 class Warehouse(Protocol):
@@ -129,13 +156,13 @@ class Warehouse(Protocol):
     def read_input(self, table: Table) -> beam.PTransform:
         """PBegin → PCollection[pa.RecordBatch] with the table's schema; nothing when it does not exist."""
 
-    def read_published(self, run: Run, table: Table) -> beam.PTransform:
+    def read_published(self, run: Run, table: OutputTable) -> beam.PTransform:
         """PBegin → PCollection[pa.RecordBatch] of an output table as last published."""
 
     def begin(self, run: Run) -> None:
         """Make the staging area, once per run, before the graph runs."""
 
-    def stage(self, run: Run, table: Table) -> beam.PTransform:
+    def stage(self, run: Run, table: OutputTable) -> beam.PTransform:
         """PCollection[pa.RecordBatch] with `changes.with_change(schema)` → PCollection[Staged]."""
 
     def publish(self, run: Run, staged: Sequence[Staged], counts: Sequence[Count], ledger: dict[str, Any]) -> None:

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from pipeline.tables import BOOLEAN, FLOAT, INTEGER, TEXT, TEXTS, TIMESTAMP
+from pipeline.tables import BOOLEAN, DATE, FLOAT, INTEGER, TEXT, TEXTS, TIMESTAMP
 from pipeline.warehouse import cast_texts as texts
 from pipeline.warehouse import cast_times as times
 from pipeline.warehouse import cast_values as values
@@ -77,6 +77,7 @@ CASTS = (
     Cast(TIMESTAMP, _is_number, times.moments_of_numbers),
     Cast(TIMESTAMP, _is_text, times.moments_of_texts),
     Cast(TIMESTAMP, times.is_seconds_and_nanos, times.moments_of_structs),
+    Cast(DATE, pa.types.is_date32, values.same, needed=True),
     Cast(TEXTS, pa.types.is_list, values.text_lists, needed=True),
 )
 

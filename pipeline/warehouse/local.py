@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import uuid
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -19,9 +18,9 @@ from apache_beam.utils.windowed_value import WindowedValue
 from pipeline import tables
 from pipeline.errors import RunError
 from pipeline.ledger import latest_run
-from pipeline.plan import LastRun, Plan
-from pipeline.tables import Table
-from pipeline.warehouse.base import Inventory, Problem, Run, Scan, Staged
+from pipeline.plan import SAMPLE_SUFFIX, LastRun, Plan
+from pipeline.tables import OutputTable, Table
+from pipeline.warehouse.base import Inventory, Problem, Run, Scan, Staged, check_staged, published_names
 from pipeline.warehouse.folders import files_of, unread_text
 from pipeline.warehouse.ledger_files import all_rows, read_ledger, write_ledger
 from pipeline.warehouse.parquet import ReadParquet, problems_in, read_shard, rows_told, shards, table_shards
@@ -32,13 +31,9 @@ from transforms.ids.excluded import Excluded
 from transforms.machinery.counts import Count
 from transforms.machinery.guard import guarded
 from transforms.machinery.steps import at_bundle_end
-from transforms.published.changes import CHANGE, CHANGES
+from transforms.published.changes import CHANGE, STAYS
 from transforms.sessions.concluded import excluded_ids
 
-#: Everything that a snapshot can hold; what a run does not write is carried over.
-_OUTPUTS = frozenset({"sessions", "persons", "rejected_events", "runs", "sessions_sample", "persons_sample"})
-#: Rows that are written: the whole table but what is deleted.
-_STAYS = tuple(change for change in CHANGES if change != "deleted")
 _PROGRESS = "progress"
 
 
@@ -103,7 +98,7 @@ class LocalWarehouse:
         label = self._label(table)
         return ReadParquet(table_shards(files_of(self._folder(table)), label), table, label)
 
-    def read_published(self, run: Run, table: Table) -> beam.PTransform:
+    def read_published(self, run: Run, table: OutputTable) -> beam.PTransform:
         """See `base.Warehouse`."""
         files = self._published_files(run.published_name(table))
         return ReadPublished(files, table, self._label(table), anew=run.plan.window.is_full)
@@ -115,7 +110,7 @@ class LocalWarehouse:
         for table in run.tables:
             (self.snapshots.staging(run.run_id) / run.published_name(table)).mkdir()
 
-    def stage(self, run: Run, table: Table) -> beam.PTransform:
+    def stage(self, run: Run, table: OutputTable) -> beam.PTransform:
         """See `base.Warehouse`; one Parquet file a bundle."""
         folder = self.snapshots.staging(run.run_id) / run.published_name(table)
         return beam.ParDo(_WriteParquet(table, str(folder)))
@@ -131,14 +126,7 @@ class LocalWarehouse:
         last = latest_run(all_rows(before))
         if (last["run_id"] if last else None) != ledger["previous_run_id"]:
             raise RunError("another run was published meanwhile: nothing is published, run again")
-        rows = Counter[str]()
-        for name, _, number in staged:
-            rows[name] += number
-        known = dict(counts)
-        for table in run.tables:
-            wanted = sum(known.get(f"{table.name}.{change}", 0) for change in _STAYS)
-            if rows[table.name] != wanted:
-                raise RunError(f"{table.name}: {rows[table.name]} rows were staged, the graph counted {wanted}")
+        rows = check_staged(run, staged, counts, STAYS)
         self.snapshots.assemble(run.run_id, (Path(path) for _, path, _ in staged))
         snapshot = self.snapshots.next(run.run_id)
         written = {run.published_name(table): table for table in run.tables}
@@ -146,7 +134,7 @@ class LocalWarehouse:
             if not rows[table.name]:  # a table without rows is a file without rows, not a missing table
                 (snapshot / name).mkdir()
                 pq.write_table(table.schema.empty_table(), snapshot / name / "part-empty.parquet")
-        carried = _OUTPUTS - written.keys()
+        carried = _all_names() - written.keys()
         if run.plan.mode != "sample":
             carried -= {tables.RUNS.name}
             (snapshot / tables.RUNS.name).mkdir()
@@ -174,7 +162,7 @@ class LocalWarehouse:
     def earliest_session_with(self, distinct_ids: frozenset[str]) -> datetime | None:
         """See `base.Warehouse`."""
         found, excluded = None, Excluded(distinct_ids)
-        for file in self._published_files("sessions"):
+        for file in self._published_files(tables.SESSIONS.name):
             published = read_columns(file, ["start_timestamp", "distinct_ids"])
             some, every = excluded_ids(published["distinct_ids"], excluded)
             mixed = published.filter(pa.array(some & ~every))
@@ -186,7 +174,7 @@ class LocalWarehouse:
     def latest_end(self, first: datetime, beyond: datetime) -> datetime | None:
         """See `base.Warehouse`."""
         found = []
-        for file in self._published_files("sessions"):
+        for file in self._published_files(tables.SESSIONS.name):
             published = read_columns(file, ["start_timestamp", "end_timestamp"])
             starts = published["start_timestamp"]
             here = pc.and_(pc.greater_equal(starts, pa.scalar(first)), pc.less(starts, pa.scalar(beyond)))
@@ -204,10 +192,7 @@ class LocalWarehouse:
     def where_to_look(self, plan: Plan) -> str:
         """See `base.Warehouse`."""
         folder = self.root / self._datasets["aggregated"]
-        names = [f"{name}{plan.suffix}" for name in ("sessions", "persons")]
-        if plan.mode != "sample":
-            names += ["rejected_events", "runs"]
-        return f"{folder}/{{{','.join(names)}}}/*.parquet"
+        return f"{folder}/{{{','.join(published_names(plan))}}}/*.parquet"
 
     def _check_root(self) -> None:
         if not self.root.is_dir():
@@ -231,6 +216,12 @@ class LocalWarehouse:
 
     def _needed(self, plan: Plan) -> list[RowGroup]:
         return [group for group in self._all_groups() if group.needed(plan.window)]
+
+
+def _all_names() -> frozenset[str]:
+    """Everything that a snapshot can hold; what a run does not write is carried over."""
+    samples = (output.name + SAMPLE_SUFFIX for output in tables.OUTPUTS if output.in_samples)
+    return frozenset((*(output.name for output in tables.OUTPUTS), tables.RUNS.name, *samples))
 
 
 @guarded("staging of rows")

@@ -15,8 +15,9 @@ import apache_beam as beam
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pipeline import tables
 from pipeline.errors import RunError
-from pipeline.ledger import MEMORY, Row, rows_after
+from pipeline.ledger import Row, rows_after
 from pipeline.tables import Table
 from pipeline.warehouse.base import DAMAGED, REMEDY
 from pipeline.warehouse.folders import files_of
@@ -46,7 +47,7 @@ def _damage(snapshots: Snapshots, ledger: Sequence[LedgerFile], last: Row | None
         if file.rows is None:
             return f"{file.path} cannot be read"
     if last is None:
-        there = [name for name in MEMORY if (current / name).exists()]
+        there = [name for name in (output.name for output in tables.OUTPUTS) if (current / name).exists()]
         return f"{current / 'runs'} has no row, but there is {there[0]}" if there else None
     for name, wanted in rows_after(last).items():
         found = 0

@@ -116,8 +116,9 @@ class FakeBigQuery:
             raise
 
     def _refuse_repeated_keys(self, merge: exp.Merge) -> None:
-        source, key = _duckdb(merge.args["using"].copy()), merge.args["on"].right.name
-        rows = self.database.execute(f'SELECT 1 FROM {source} GROUP BY "{key}" HAVING COUNT(*) > 1').fetchall()
+        source = _duckdb(merge.args["using"].copy())
+        key = ", ".join(f'"{same.right.name}"' for same in merge.args["on"].find_all(exp.EQ))
+        rows = self.database.execute(f"SELECT 1 FROM {source} GROUP BY {key} HAVING COUNT(*) > 1").fetchall()
         if rows:
             raise ValueError("UPDATE/MERGE must match at most one source row for each target row")
 

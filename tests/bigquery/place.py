@@ -18,6 +18,7 @@ _ARROW = {
     ("FLOAT", False): pa.float64(),
     ("BOOLEAN", False): pa.bool_(),
     ("TIMESTAMP", False): pa.timestamp("us", "UTC"),
+    ("DATE", False): pa.date32(),
 }
 _TYPES = {
     pa.string(): "STRING",

@@ -18,6 +18,7 @@ from zetasql.types import AnalyzerOptions, LanguageOptions, TypeKind, ZetaSQLBui
 
 from pipeline import tables
 from pipeline.warehouse.bigquery.schema import Field, fields_of, staging_fields
+from tests import new_table
 from tests.bigquery.test_sql import TABLES, statements
 from tests.deploy.dockerfile import ROOT
 
@@ -28,9 +29,10 @@ KINDS = {
     "FLOAT": TypeKind.TYPE_DOUBLE,
     "BOOLEAN": TypeKind.TYPE_BOOL,
     "TIMESTAMP": TypeKind.TYPE_TIMESTAMP,
+    "DATE": TypeKind.TYPE_DATE,
     "JSON": TypeKind.TYPE_JSON,
 }
-PUBLISHED = {table.name: table for table in (*TABLES, tables.RUNS)}
+PUBLISHED = {table.name: table for table in (*TABLES, new_table.TABLE, tables.RUNS)}
 
 
 class _Cached(wasm_client.Config):

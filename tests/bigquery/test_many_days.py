@@ -13,6 +13,7 @@ from pipeline.ledger import ledger_row
 from pipeline.warehouse.bigquery import sql
 from pipeline.warehouse.bigquery.stage import ROWS
 from pipeline.warehouse.bigquery.warehouse import BigQueryWarehouse, Datasets, staging_name
+from tests import new_table
 from tests.bigquery.test_publish import COUNTS, NEW, NOW, TABLES, Service, _name, no_waiting
 from tests.builders import METRICS
 from transforms.incremental.unsettled import Unsettled
@@ -46,14 +47,16 @@ def test_few_days_are_one_statement(monkeypatch: pytest.MonkeyPatch) -> None:
     assert sum("COUNT(DISTINCT DATE(start_timestamp))" in query for query in asked) == 1  # three rows: it might be
 
 
-def test_every_moment_is_in_one_part_and_no_part_is_too_long() -> None:
-    conditions = [part.partition(" WHERE ")[2].removesuffix(")") for part in sql._parts("staged", "day")]
-    service = Service()
+@pytest.mark.parametrize("table", [TABLES[0], new_table.TABLE], ids=["by time", "by date"])
+def test_every_moment_is_in_one_part_and_no_part_is_too_long(table: tables.OutputTable) -> None:
+    conditions = [part.partition(" WHERE ")[2].removesuffix(")") for part in sql._parts("staged", table)]
+    service, column = Service(), table.output.partition_by
+    assert column is not None
     moment = datetime(2015, 1, 1, tzinfo=UTC)
     days: dict[int, int] = {}
     while moment < datetime(2050, 1, 1, tzinfo=UTC):
-        literal = sql.literal(moment, tables.TIMESTAMP)
-        query = f"SELECT {', '.join(f'({text})' for text in conditions)} FROM (SELECT {literal} AS day) AS t"
+        literal = sql.literal(moment, table.schema.field(column).type)
+        query = f"SELECT {', '.join(f'({text})' for text in conditions)} FROM (SELECT {literal} AS {column}) AS t"
         [row] = service.fake._execute(query)
         assert list(row).count(True) == 1
         days[row.index(True)] = days.get(row.index(True), 0) + 73
@@ -84,7 +87,7 @@ class Sample(Service):
         query = "SELECT {}, _run_id FROM {}"
         return {
             table.name: dict(
-                self.fake.database.execute(query.format(table.key, _name(table.name + "_sample"))).fetchall()
+                self.fake.database.execute(query.format(table.output.key[0], _name(table.name + "_sample"))).fetchall()
             )
             for table in TABLES[:2]
         }

@@ -91,7 +91,9 @@ class Service:
     def tables(self) -> dict[str, dict[str, str]]:
         found: dict[str, dict[str, str]] = {}
         for table in TABLES:
-            rows = self.fake.database.execute(f'SELECT "{table.key}", _run_id FROM {_name(table.name)}').fetchall()
+            rows = self.fake.database.execute(
+                f'SELECT "{table.output.key[0]}", _run_id FROM {_name(table.name)}'
+            ).fetchall()
             assert len(rows) == len(dict(rows)), "rows are doubled"
             found[table.name] = dict(rows)
         return found

@@ -82,7 +82,7 @@ def test_an_unknown_column_of_a_target_is_refused_by_name(
     bigquery.copy(tmp_path)
     dataset = f"{PROJECT}.{bigquery.datasets(tmp_path)['posthog_aggregated']}"
     bigquery.client().create_dataset(dataset)
-    fields = [SchemaField.from_api_repr(field) for field in fields_of(tables.sessions(METRICS))]
+    fields = [SchemaField.from_api_repr(field) for field in fields_of(tables.SESSIONS.under(METRICS))]
     bigquery.client().create_table(Table(f"{dataset}.sessions", [*fields, SchemaField("mine", "STRING")]))
     assert main([*bigquery.options(tmp_path), "--quiet"]) == 1
     assert "column 'mine' is none of this pipeline's" in capsys.readouterr().err

@@ -11,7 +11,7 @@ from pipeline.errors import RunError
 from pipeline.warehouse.bigquery.schema import check_input, fields_of, missing_fields, staging_fields
 from tests.builders import METRICS
 
-SESSIONS = tables.sessions(METRICS)
+SESSIONS = tables.SESSIONS.under(METRICS)
 
 
 def changed(name: str, **values: Any) -> list[dict[str, Any]]:

@@ -17,6 +17,7 @@ from sqlglot import expressions as exp
 
 from pipeline import tables
 from pipeline.warehouse.bigquery import sql
+from tests import new_table
 from tests.builders import METRICS
 from transforms.incremental.window import EVERYTHING, Window
 from transforms.machinery.times import micros
@@ -55,13 +56,17 @@ def statements() -> dict[str, str]:
         f"read_{name}": sql.select(EVENTS, ["uuid", "timestamp"], sql.window(window, TIMES, late=name == "incremental"))
         for name, window in WINDOWS.items()
     }
+    visits = {"`project-x.out.visits`": (new_table.TABLE, "`project-x.out._staging_visits`", 3)}
     without = sql.window(INCREMENTAL, TIMES[:1], late=True)
     return selects | {
         "read_without_arrival": sql.select(EVENTS, ["uuid", "timestamp"], without),
         "publish": sql.publish_script(changes, sql.Fence("`project-x.out.run_fence`", "run-1", "run-2"), row, RUNS),
         "publish_sample": sql.publish_script(sample, samples, None, RUNS),
-        "publish_many_days": sql.publish_script(sample, samples, None, RUNS, {next(iter(sample)): "start_timestamp"}),
-        "count_days": sql.count_days("`project-x.out._staging_sessions`", "start_timestamp"),
+        "publish_many_days": sql.publish_script(sample, samples, None, RUNS, {next(iter(sample))}),
+        "publish_visits": sql.publish_script(visits, samples, None, RUNS),
+        "publish_visits_of_many_days": sql.publish_script(visits, samples, None, RUNS, set(visits)),
+        "count_days_of_visits": sql.count_days("`project-x.out._staging_visits`", new_table.TABLE),
+        "count_days": sql.count_days("`project-x.out._staging_sessions`", TABLES[0]),
         "copy_of": sql.copy_of("`project-x.out.copy`", sql.select(EVENTS, ["uuid"], "uuid IS NULL"), DAY, 7),
         "count_of": sql.count_of(EVENTS),
         "make_fence": sql.make_fence("`project-x.out.run_fence`", RUNS),

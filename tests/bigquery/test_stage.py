@@ -13,7 +13,7 @@ from pipeline.warehouse.bigquery.stage import json_rows, only_changes
 from tests.builders import METRICS
 from transforms.published.changes import CHANGES, with_change
 
-SCHEMA = with_change(tables.REJECTED_EVENTS.bare)
+SCHEMA = with_change(tables.REJECTED_EVENTS.under(METRICS).bare)
 
 
 def rows(*changes: str) -> pa.RecordBatch:
@@ -40,7 +40,7 @@ def test_every_time_that_bigquery_can_hold_is_text_that_it_can_read(moment: date
 
 
 def test_nulls_are_left_out_and_lists_stay() -> None:
-    schema = tables.sessions(METRICS).bare
+    schema = tables.SESSIONS.under(METRICS).bare
     batch = pa.RecordBatch.from_pylist([{"session_id": "a", "distinct_ids": ["é", "\u2028"]}], schema=schema)
     [row] = json_rows(batch)
     assert row == {"session_id": "a", "distinct_ids": ["é", "\u2028"]}

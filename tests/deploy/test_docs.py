@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 
 from deploy import costs, template
+from pipeline.tables import OUTPUTS
 from tests.deploy.cloud import HAS_GCLOUD, NO_GCLOUD, SETTINGS, commands_in, complaints, run
 from tests.deploy.dockerfile import ROOT
 from tests.deploy.test_bodies import ALERTS
 from transforms.events.decoder import FILTERED, REJECTED
-from transforms.published.changes import CHANGES
+from transforms.published.changes import CHANGES, count_name
 
 DEPLOY = (ROOT / "docs/deploy.md").read_text()
 OPERATE = (ROOT / "docs/operate.md").read_text()
@@ -77,7 +78,7 @@ def test_every_counter_is_documented_and_every_documented_one_exists() -> None:
     families = {
         *(f"filtered.{reason}" for reason in FILTERED),
         *(f"rejected.{reason}" for reason in REJECTED),
-        *(f"{table}.{change}" for table in ("sessions", "persons", "rejected_events") for change in CHANGES),
+        *(count_name(output.name, change) for output in OUTPUTS for change in CHANGES),
         "sessions.too_old",  # counted where the ids are listed
         "watermark_age_seconds",  # when the run is published
     }

@@ -27,12 +27,11 @@ from transforms.machinery.join import JoinByKey, Outcome, Result, Side, all_coun
 from transforms.machinery.record_batches import rows_to_batch
 from transforms.machinery.steps import flat_map
 from transforms.machinery.texts import valid_text
-from transforms.published.changes import CompareWithPublished, LoadedBy, as_they_were, without_run_columns
+from transforms.published.changes import CompareWithPublished, LoadedBy, Target, as_they_were
 from transforms.users.users import IDENTITIES
 
 #: Texts of an original row are cut here, in characters.
 MAX_ROW_TEXT = 10_000
-TABLE = "rejected_events"
 #: Whose a dead letter is: the normal form of its distinct id, empty for none.
 WHO = "_who"
 _as_json = json.JSONEncoder(ensure_ascii=False, sort_keys=True).encode
@@ -83,7 +82,7 @@ def identities_by_form(identities: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
     yield pa.RecordBatch.from_arrays([_who(out.column("key")), *out.columns[1:]], schema=IDENTITIES)
 
 
-def without_excluded(excluded: frozenset[str]) -> Callable[[dict[str, pa.Table]], Iterator[Result]]:
+def without_excluded(table: str, excluded: frozenset[str]) -> Callable[[dict[str, pa.Table]], Iterator[Result]]:
     """The join function of `rows` and `published` letters (with `WHO`) and excluded `identities`, by whose they are.
 
     Gives the rows that stay and, without `WHO`, `published`, which stay, and `removed`, which are deleted. What was
@@ -106,7 +105,7 @@ def without_excluded(excluded: frozenset[str]) -> Callable[[dict[str, pa.Table]]
         out = theirs(published, tables["identities"])
         published = published.drop_columns([WHO])
         yield "published", published.filter(pa.array(~out))
-        for result in as_they_were(TABLE, published.filter(pa.array(out)), "deleted"):
+        for result in as_they_were(table, published.filter(pa.array(out)), "deleted"):
             yield ("removed", result) if isinstance(result, pa.Table) else result
 
     return split
@@ -115,24 +114,24 @@ def without_excluded(excluded: frozenset[str]) -> Callable[[dict[str, pa.Table]]
 class SettleRejected(beam.PTransform):
     """(rejected source rows, published dead letters, `IDENTITIES`) → `Outcome` of dead letters with their change.
 
-    `schema` is the whole table's. All PCollection[pa.RecordBatch]; the source rows have a `reason` as well.
+    All PCollection[pa.RecordBatch]; the source rows have a `reason` as well.
     """
 
-    def __init__(self, schema: pa.Schema, loaded_by: LoadedBy, partitions: int, excluded: frozenset[str]) -> None:
+    def __init__(self, target: Target, loaded_by: LoadedBy, partitions: int, excluded: frozenset[str]) -> None:
         super().__init__()
-        self._schema, self._loaded_by, self._partitions, self._excluded = schema, loaded_by, partitions, excluded
+        self._target, self._loaded_by, self._partitions, self._excluded = target, loaded_by, partitions, excluded
 
     def expand(self, inputs: tuple[PCollection[pa.RecordBatch], ...]) -> Outcome:
         """A shuffle by key, and before it one by whose they are when somebody is excluded."""
         rows, published, identities = inputs
-        content = without_run_columns(self._schema)
-        compare = "Compare" >> CompareWithPublished(TABLE, self._schema, self._loaded_by, self._partitions)
+        target, content = self._target, self._target.content
+        compare = "Compare" >> CompareWithPublished(target, self._loaded_by, self._partitions)
         if not self._excluded:
             return (rows | "Rows" >> flat_map(rejected_rows, content), published) | compare
         who = pa.field(WHO, pa.string())
         sides = {
             "rows": Side(WHO, content.append(who)),
-            "published": Side(WHO, self._schema.append(who)),
+            "published": Side(WHO, target.schema.append(who)),
             "identities": Side("key", IDENTITIES),
         }
         letters = {
@@ -141,7 +140,7 @@ class SettleRejected(beam.PTransform):
             "identities": identities | "Excluded users" >> flat_map(identities_by_form),
         }
         stay = letters | "Drop excluded" >> JoinByKey(
-            without_excluded(self._excluded), sides, self._partitions, also=("published", "removed")
+            without_excluded(target.name, self._excluded), sides, self._partitions, also=("published", "removed")
         )
         compared = (stay.rows, stay.also["published"]) | compare
         return compared._replace(

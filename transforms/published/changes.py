@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import apache_beam as beam
 import numpy as np
@@ -20,12 +20,30 @@ from apache_beam.pvalue import PCollection
 
 from transforms.machinery.counts import Count
 from transforms.machinery.join import JoinByKey, Outcome, Result, Side
-from transforms.machinery.keys import first_of_each
+from transforms.machinery.keys import first_of_each, positions
 
 #: Column that says what happened to a row: one of `CHANGES`.
 CHANGE = "_change"
 CHANGES = ("inserted", "updated", "deleted", "unchanged")
+#: Of rows that the table has after the run, and of rows that publishing has to touch.
+STAYS = tuple(change for change in CHANGES if change != "deleted")
+TOUCHED = tuple(change for change in CHANGES if change != "unchanged")
 LOADED_AT, RUN_ID = "_loaded_at", "_run_id"
+
+
+class Target(NamedTuple):
+    """A published table, as far as comparing has to know it."""
+
+    name: str
+    schema: pa.Schema
+    """The whole table's, with the run columns."""
+    key: tuple[str, ...]
+    """Columns that are never null and unique together; the first is text, and deals the rows into blocks."""
+
+    @property
+    def content(self) -> pa.Schema:
+        """What new rows have: the columns without the run columns."""
+        return without_run_columns(self.schema)
 
 
 @dataclass(frozen=True)
@@ -43,30 +61,34 @@ def with_change(schema: pa.Schema) -> pa.Schema:
     return schema.append(pa.field(CHANGE, pa.string()))
 
 
-def compare(table: str, schema: pa.Schema, loaded_by: LoadedBy) -> Callable[[dict[str, pa.Table]], Iterator[Result]]:
-    """The join function of `rows` (no run columns) and `published` (with them) by their first column.
+def count_name(table: str, change: str) -> str:
+    """The name of the count of a table's rows with a change."""
+    return f"{table}.{change}"
 
-    Gives rows of `with_change(schema)`, deleted ones included, and counts `<table>.<change>`. Of rows with
+
+def compare(target: Target, loaded_by: LoadedBy) -> Callable[[dict[str, pa.Table]], Iterator[Result]]:
+    """The join function of `rows` (no run columns) and `published` (with them) by the target's key.
+
+    Gives rows of `with_change(target.schema)`, deleted ones included, and counts by `count_name`. Of rows with
     one key the first stays (only rejected rows can repeat).
     """
-    key = schema.names[0]
-    content = [name for name in schema.names if name not in (LOADED_AT, RUN_ID)]
-    target = with_change(schema)
+    table, key = target.name, target.key
+    given = with_change(target.schema)
 
     def changes(tables: dict[str, pa.Table]) -> Iterator[Result]:
-        rows, published = first_of_each(tables["rows"], key), tables["published"]
-        position = pc.index_in(rows.column(key), value_set=published.column(key).combine_chunks())
+        rows, published = first_of_each(tables["rows"], *key), tables["published"]
+        position = positions(rows, published, key)
         known = np.asarray(pc.is_valid(position))
         before = published.take(position)
         same = known.copy()
-        for name in content:
+        for name in target.content.names:
             same &= equal(rows.column(name), before.column(name))
         change = np.where(same, "unchanged", np.where(known, "updated", "inserted"))
-        columns = {name: rows.column(name) for name in content}
+        columns = {name: rows.column(name) for name in target.content.names}
         columns |= run_columns(change, before.column(LOADED_AT), before.column(RUN_ID), loaded_by)
-        yield pa.table([columns[name] for name in target.names], schema=target)
+        yield pa.table([columns[name] for name in given.names], schema=given)
         yield from change_counts(table, change)
-        gone = published.filter(pc.invert(pc.is_in(published.column(key), rows.column(key).combine_chunks())))
+        gone = published.filter(pc.is_null(positions(published, rows, key)))
         what = "unchanged" if table in loaded_by.append_only else "deleted"
         yield from as_they_were(table, gone, what)
 
@@ -86,36 +108,35 @@ def run_columns(
 
 
 def change_counts(table: str, change: npt.NDArray[np.str_]) -> Iterator[Count]:
-    """`<table>.<change>` → rows."""
+    """`count_name` → rows."""
     for name, number in zip(*np.unique(change, return_counts=True), strict=True):
-        yield f"{table}.{name}", int(number)
+        yield count_name(table, str(name)), int(number)
 
 
 def as_they_were(table: str, published: pa.Table, change: str) -> Iterator[Result]:
     """Published rows that all get one change, and their count."""
     yield published.append_column(CHANGE, pa.array([change] * published.num_rows, pa.string()))
     if published.num_rows:
-        yield f"{table}.{change}", published.num_rows
+        yield count_name(table, change), published.num_rows
 
 
 class CompareWithPublished(beam.PTransform):
-    """(rows, published) → `Outcome` of rows with their change (`with_change(schema)`); see `compare`.
+    """(rows, published) → `Outcome` of rows with their change (`with_change(target.schema)`); see `compare`.
 
-    `schema` is the whole table's; `rows` lack the run columns; both PCollection[pa.RecordBatch].
+    `rows` lack the run columns; both are PCollection[pa.RecordBatch].
     """
 
-    def __init__(self, table: str, schema: pa.Schema, loaded_by: LoadedBy, partitions: int) -> None:
+    def __init__(self, target: Target, loaded_by: LoadedBy, partitions: int) -> None:
         super().__init__()
-        self._function = compare(table, schema, loaded_by)
-        key = schema.names[0]
+        self._function = compare(target, loaded_by)
         self._sides = {
-            "rows": Side(key, without_run_columns(schema)),
-            "published": Side(key, schema),
+            "rows": Side(target.key[0], target.content),
+            "published": Side(target.key[0], target.schema),
         }
         self._partitions = partitions
 
     def expand(self, inputs: tuple[PCollection[pa.RecordBatch], ...]) -> Outcome:
-        """One shuffle by the table's key."""
+        """One shuffle by the first column of the key."""
         sides = dict(zip(self._sides, inputs, strict=True))
         return sides | "Join by key" >> JoinByKey(self._function, self._sides, self._partitions)
 

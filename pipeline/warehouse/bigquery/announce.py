@@ -16,11 +16,14 @@ from typing import Any
 
 from apache_beam.io.filesystems import FileSystems
 
+from pipeline.tables import OUTPUTS
+from transforms.published.changes import TOUCHED
+
 _LOG = logging.getLogger(__name__)
 #: Columns of the ledger that the file repeats: what was published, how far the export has come, and what changed.
 _COLUMNS = (
     *("run_id", "mode", "published_at", "watermark", "rows_read", "rows_kept", "rows_rejected", "sessions_too_old"),
-    *(f"{table}_{change}" for table in ("sessions", "persons") for change in ("inserted", "updated", "deleted")),
+    *(output.ledger_columns[change] for output in OUTPUTS if output.in_ledger for change in TOUCHED),
 )
 
 

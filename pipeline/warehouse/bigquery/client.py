@@ -102,7 +102,7 @@ class BigQueryClient:
         fields: Sequence[Field],
         *,
         partition_by: str | None = None,
-        cluster_by: str | None = None,
+        cluster_by: Sequence[str] = (),
         lives: timedelta | None = None,
     ) -> None:
         """Make a table unless it is there."""
@@ -110,7 +110,7 @@ class BigQueryClient:
         if partition_by:
             table.time_partitioning = bigquery.TimePartitioning(field=partition_by)
         if cluster_by:
-            table.clustering_fields = [cluster_by]
+            table.clustering_fields = list(cluster_by)
         if lives:
             table.expires = datetime.now(UTC) + lives
         with told(f"table {dataset}.{name}", "roles/bigquery.dataEditor"):

@@ -23,6 +23,7 @@ _TYPES = {
     pa.float64(): "FLOAT",
     pa.bool_(): "BOOLEAN",
     pa.timestamp("us", "UTC"): "TIMESTAMP",
+    pa.date32(): "DATE",
 }
 #: The API accepts and gives both names.
 _SAME = {"INT64": "INTEGER", "FLOAT64": "FLOAT", "BOOL": "BOOLEAN"}
@@ -49,6 +50,7 @@ _EXPECTED = {
     pa.float64(): "FLOAT or INTEGER",
     pa.bool_(): "BOOLEAN",
     pa.timestamp("us", "UTC"): "TIMESTAMP",
+    pa.date32(): "DATE",
 }
 
 

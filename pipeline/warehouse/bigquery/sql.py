@@ -9,15 +9,14 @@ import json
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from itertools import pairwise
-from types import MappingProxyType
 from typing import Any
 
 import pyarrow as pa
 
 from pipeline import tables
-from pipeline.tables import Table
+from pipeline.tables import OutputTable
 from transforms.incremental.window import EVENT_TIME, Comparison, Window
 from transforms.published.changes import CHANGE
 from transforms.sessions.facts import MAX_DISTINCT_IDS
@@ -54,6 +53,9 @@ def literal(value: Any, kind: pa.DataType) -> str:
     if pa.types.is_timestamp(kind):
         assert isinstance(value, datetime)
         return f"TIMESTAMP '{value.astimezone(UTC).isoformat(' ', 'microseconds')}'"
+    if pa.types.is_date(kind):
+        assert isinstance(value, date)
+        return f"DATE '{value:%Y-%m-%d}'"
     if pa.types.is_string(kind):
         # JSON's escapes are a subset of GoogleSQL's; surrogate pairs are not, so only ASCII controls are escaped
         return json.dumps(value, ensure_ascii=False)
@@ -210,9 +212,12 @@ def latest_end(sessions: str, first: datetime, beyond: datetime) -> str:
     )
 
 
-def count_days(staging: str, column: str) -> str:
-    """How many days the rows of a staging table are of."""
-    return f"SELECT COUNT(DISTINCT DATE({column})) AS number FROM {staging}"
+def count_days(staging: str, table: OutputTable) -> str:
+    """How many days, which are partitions, the rows of a staging table are of."""
+    column = table.output.partition_by
+    assert column is not None, "only of a table with partitions"
+    day = column if pa.types.is_date(table.schema.field(column).type) else f"DATE({column})"
+    return f"SELECT COUNT(DISTINCT {day}) AS number FROM {staging}"
 
 
 def digits_of(column: str) -> str:
@@ -241,21 +246,25 @@ def accounts(users: str, user_id: str, phone: str, ids: Sequence[str], digits: S
     )
 
 
+#: A table, its staging table, and the rows that must be there.
+Change = tuple[OutputTable, str, int]
+
+
 def publish_script(
-    changes: Mapping[str, tuple[Table, str, int]],
+    changes: Mapping[str, Change],
     fence: Fence,
     ledger: Mapping[str, Any] | None,
     runs: str,
-    cut: Mapping[str, str] = MappingProxyType({}),
+    cut: Collection[str] = (),
 ) -> str:
     """The one transaction that publishes a run.
 
     Args:
-      changes: target → (table, its staging table, rows that must be there).
+      changes: target → what is done to it.
       fence: what no other run may have moved since.
       ledger: the row of `tables.RUNS`, or None for a sample, which has none.
       runs: the ledger's table.
-      cut: targets whose merge is cut into several, and the partition column by which.
+      cut: targets whose merge is cut into several, by their partitions.
     """
     before = literal(fence.before, tables.TEXT)
     holds = f"(SELECT MAX(run_id) FROM {fence.table}) = {before}"
@@ -269,11 +278,8 @@ def publish_script(
     for target, (table, staging, rows) in changes.items():
         statements += [
             _ensure(f"(SELECT COUNT(*) FROM {staging}) = {rows}", f"{COUNTS} the staging table of {table.name}"),
-            _ensure(
-                f"(SELECT COUNT(DISTINCT {table.key}) FROM {staging}) = {rows}",
-                f"{DUPLICATES} the staging table of {table.name}",
-            ),
-            *(_merge(target, table, part) for part in _parts(staging, cut.get(target))),
+            _ensure(f"{_count_keys(table, staging)} = {rows}", f"{DUPLICATES} the staging table of {table.name}"),
+            *(_merge(target, table, part) for part in (_parts(staging, table) if target in cut else [staging])),
         ]
     if ledger is not None:
         names = tables.RUNS.schema.names
@@ -283,11 +289,20 @@ def publish_script(
     return ";\n".join(statements) + ";\n"
 
 
-def _parts(staging: str, column: str | None) -> list[str]:
+def _count_keys(table: OutputTable, staging: str) -> str:
+    """How many different keys there are; one with a null is none."""
+    if len(table.output.key) == 1:
+        return f"(SELECT COUNT(DISTINCT {table.output.key[0]}) FROM {staging})"
+    names = ", ".join(table.output.key)
+    known = " AND ".join(f"{name} IS NOT NULL" for name in table.output.key)
+    return f"(SELECT COUNT(*) FROM (SELECT DISTINCT {names} FROM {staging} WHERE {known}))"
+
+
+def _parts(staging: str, table: OutputTable) -> list[str]:
     """What to merge from, one after the other: every row of the staging table is in one part."""
-    if column is None:
-        return [staging]
-    times = [literal(moment, tables.TIMESTAMP) for moment in _CUTS]
+    column = table.output.partition_by
+    assert column is not None, "only of a table with partitions"
+    times = [literal(moment, table.schema.field(column).type) for moment in _CUTS]
     conditions = [
         f"{column} IS NULL OR {column} < {times[0]}",
         *(f"{column} >= {start} AND {column} < {end}" for start, end in pairwise(times)),
@@ -296,13 +311,14 @@ def _parts(staging: str, column: str | None) -> list[str]:
     return [f"(SELECT * FROM {staging} WHERE {condition})" for condition in conditions]
 
 
-def _merge(target: str, table: Table, staging: str) -> str:
+def _merge(target: str, table: OutputTable, staging: str) -> str:
     names = table.schema.names
     columns = ", ".join(f"`{name}`" for name in names)
     values = ", ".join(f"staged.`{name}`" for name in names)
-    updates = ", ".join(f"`{name}` = staged.`{name}`" for name in names if name != table.key)
+    updates = ", ".join(f"`{name}` = staged.`{name}`" for name in names if name not in table.output.key)
+    same = " AND ".join(f"target.{name} = staged.{name}" for name in table.output.key)
     return (
-        f"MERGE {target} AS target USING {staging} AS staged ON target.{table.key} = staged.{table.key}\n"
+        f"MERGE {target} AS target USING {staging} AS staged ON {same}\n"
         f"WHEN MATCHED AND staged.{CHANGE} = 'deleted' THEN DELETE\n"
         f"WHEN MATCHED THEN UPDATE SET {updates}\n"
         f"WHEN NOT MATCHED AND staged.{CHANGE} != 'deleted' THEN INSERT ({columns}) VALUES ({values})"

@@ -64,7 +64,8 @@ def only_changes(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
 
 
 def json_rows(batch: pa.RecordBatch) -> Iterator[dict[str, Any]]:
-    """Rows as BigQuery's JSON loads take them: times as text in UTC, nothing that JSON cannot hold."""
+    """Rows as BigQuery's JSON loads take them: times as text in UTC, dates as text, nothing that JSON cannot hold."""
+    dates = [field.name for field in batch.schema if pa.types.is_date(field.type)]
     times = [field.name for field in batch.schema if pa.types.is_timestamp(field.type)]
     for row in batch.to_pylist():
         for name in times:
@@ -72,6 +73,9 @@ def json_rows(batch: pa.RecordBatch) -> Iterator[dict[str, Any]]:
             if moment is not None:
                 # isoformat, not strftime: the latter writes the year 1 of a broken row without its zeros
                 row[name] = moment.astimezone(UTC).isoformat(timespec="microseconds")
+        for name in dates:
+            if row[name] is not None:
+                row[name] = row[name].isoformat()
         yield {name: value for name, value in row.items() if value is not None}
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import re
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
@@ -16,10 +15,19 @@ import pyarrow as pa
 
 from pipeline import tables
 from pipeline.errors import RunError
-from pipeline.ledger import MEMORY, Row, rows_after
+from pipeline.ledger import Row, rows_after
 from pipeline.plan import LastRun, Plan
-from pipeline.tables import Table
-from pipeline.warehouse.base import DAMAGED, Inventory, Problem, Run, Scan, Staged
+from pipeline.tables import OutputTable, Table
+from pipeline.warehouse.base import (
+    DAMAGED,
+    Inventory,
+    Problem,
+    Run,
+    Scan,
+    Staged,
+    check_staged,
+    published_names,
+)
 from pipeline.warehouse.bigquery import sql
 from pipeline.warehouse.bigquery.announce import announce
 from pipeline.warehouse.bigquery.client import BigQueryClient, TableInfo
@@ -31,17 +39,13 @@ from pipeline.warehouse.bigquery.schema import check_input, fields_of, missing_f
 from pipeline.warehouse.bigquery.stage import ROWS, StageChanges
 from pipeline.warehouse.columns import Columns
 from transforms.machinery.counts import Count
-from transforms.published.changes import CHANGES
+from transforms.published.changes import TOUCHED
 
 _LOG = logging.getLogger(__name__)
 #: A killed run leaves staging tables; they are gone after this.
 STAGING_LIVES = timedelta(days=1)
-#: Day partitions and clusters of the tables that analysts filter.
-_PARTITION_BY = {"sessions": "start_timestamp"}
-_CLUSTER_BY = {"sessions": "person_id", "persons": "person_id"}
 #: A query may have a million characters, an id 400.
 _IDS_A_QUERY = 2_000
-_STAGED = tuple(change for change in CHANGES if change != "unchanged")
 
 
 class BigQueryWarehouse:
@@ -119,7 +123,7 @@ class BigQueryWarehouse:
             return ReadTable(self._copy(copy, columns), columns, self._method, self._at.aggregated)
         return self._read(table, table.name, columns) if columns else _Nothing()
 
-    def read_published(self, run: Run, table: Table) -> beam.PTransform:
+    def read_published(self, run: Run, table: OutputTable) -> beam.PTransform:
         """See `base.Warehouse`; read even when its metadata says that it is empty, which may be old."""
         name = run.published_name(table)
         if self._info(table, name) is None:
@@ -139,21 +143,9 @@ class BigQueryWarehouse:
         if self._client.dataset_location(dataset) is None:
             self._client.create_dataset(dataset, self._location)
         self._make_copies(run)
-        targets = [(table, run.published_name(table)) for table in run.tables]
-        for table, name in [*targets, (tables.RUNS, tables.RUNS.name)]:
-            info = self._client.table(dataset, name)
-            if info is None:
-                self._client.create_table(
-                    dataset,
-                    name,
-                    fields_of(table),
-                    partition_by=_PARTITION_BY.get(table.name),
-                    cluster_by=_CLUSTER_BY.get(table.name),
-                )
-                continue
-            missing = missing_fields(table, info.fields, f"{dataset}.{name}")
-            if missing:
-                self._client.add_columns(dataset, name, missing)
+        for table in run.tables:
+            self._make_target(table, run.published_name(table), table.output.partition_by, table.output.cluster_by)
+        self._make_target(tables.RUNS, tables.RUNS.name)
         fence = self._fence(run)
         if run.plan.mode == "sample":
             self._client.run(sql.make_fence(fence, None))
@@ -165,20 +157,14 @@ class BigQueryWarehouse:
         for table in run.tables:
             self._client.create_table(dataset, staging_name(run, table), staging_fields(table), lives=STAGING_LIVES)
 
-    def stage(self, run: Run, table: Table) -> beam.PTransform:
+    def stage(self, run: Run, table: OutputTable) -> beam.PTransform:
         """See `base.Warehouse`; only rows that change."""
         return StageChanges(table, self._at.project, self._at.aggregated, staging_name(run, table))
 
     def publish(self, run: Run, staged: Sequence[Staged], counts: Sequence[Count], ledger: dict[str, Any]) -> None:
         """See `base.Warehouse`; may be repeated by the runner."""
-        known, rows = dict(counts), Counter[str]()
+        rows = check_staged(run, staged, counts, TOUCHED)
         loads = [(name, where) for name, where, _ in staged if where != ROWS]
-        for name, _, number in staged:
-            rows[name] += number
-        for table in run.tables:
-            wanted = sum(known.get(f"{table.name}.{change}", 0) for change in _STAGED)
-            if rows[table.name] != wanted:
-                raise RunError(f"{table.name}: {rows[table.name]} rows were staged, the graph counted {wanted}")
         wait_for_loads(self._client, loads)
         is_sample = run.plan.mode == "sample"
         changes = {
@@ -229,9 +215,9 @@ class BigQueryWarehouse:
 
     def earliest_session_with(self, distinct_ids: frozenset[str]) -> datetime | None:
         """See `base.Warehouse`."""
-        if not distinct_ids or self._client.table(self._at.aggregated, "sessions") is None:
+        if not distinct_ids or self._client.table(self._at.aggregated, tables.SESSIONS.name) is None:
             return None
-        name = self._client.name(self._at.aggregated, "sessions")
+        name = self._client.name(self._at.aggregated, tables.SESSIONS.name)
         ids, found = sorted(distinct_ids), list[datetime]()
         for start in range(0, len(ids), _IDS_A_QUERY):
             # a session of which all ids are excluded, but in two parts, only makes the run read more
@@ -241,9 +227,9 @@ class BigQueryWarehouse:
 
     def latest_end(self, first: datetime, beyond: datetime) -> datetime | None:
         """See `base.Warehouse`."""
-        if self._client.table(self._at.aggregated, "sessions") is None:
+        if self._client.table(self._at.aggregated, tables.SESSIONS.name) is None:
             return None
-        name = self._client.name(self._at.aggregated, "sessions")
+        name = self._client.name(self._at.aggregated, tables.SESSIONS.name)
         [row] = self._client.rows(sql.latest_end(name, first, beyond))
         end: datetime | None = row["latest"]
         return end
@@ -254,10 +240,7 @@ class BigQueryWarehouse:
 
     def where_to_look(self, plan: Plan) -> str:
         """See `base.Warehouse`."""
-        names = [f"{name}{plan.suffix}" for name in ("sessions", "persons")]
-        if plan.mode != "sample":
-            names += ["rejected_events", "runs"]
-        return f"{self._at.project}.{self._at.aggregated}.{{{','.join(names)}}} in BigQuery"
+        return f"{self._at.project}.{self._at.aggregated}.{{{','.join(published_names(plan))}}} in BigQuery"
 
     def _events(self, plan: Plan) -> Source:
         columns = self._columns[self._label(tables.EVENTS)]
@@ -279,6 +262,19 @@ class BigQueryWarehouse:
 
     def _read(self, table: Table, name: str, columns: Columns) -> beam.PTransform:
         return ReadTable(self._source(table, name, columns), columns, self._method, self._at.aggregated)
+
+    def _make_target(
+        self, table: Table, name: str, partition_by: str | None = None, cluster_by: Sequence[str] = ()
+    ) -> None:
+        """A table with all its columns, made now or by an earlier run."""
+        dataset = self._at.aggregated
+        info = self._client.table(dataset, name)
+        if info is None:
+            self._client.create_table(dataset, name, fields_of(table), partition_by=partition_by, cluster_by=cluster_by)
+        else:
+            missing = missing_fields(table, info.fields, f"{dataset}.{name}")
+            if missing:
+                self._client.add_columns(dataset, name, missing)
 
     def _is_copied(self, table: Table) -> bool:
         info = self._infos.get(self._label(table))
@@ -325,7 +321,7 @@ class BigQueryWarehouse:
 
     def _damage(self, last: Row | None) -> str | None:
         """One line about published tables that have not the rows that the ledger says; None when they have."""
-        names = {name: self._client.name(self._at.aggregated, name) for name in MEMORY}
+        names = {output.name: self._client.name(self._at.aggregated, output.name) for output in tables.OUTPUTS}
         there = {name: at for name, at in names.items() if self._client.table(self._at.aggregated, name) is not None}
         [found] = self._client.rows(sql.count_rows(there)) if there else [{}]
         for name, wanted in (rows_after(last) if last else dict.fromkeys(names, 0)).items():
@@ -360,17 +356,17 @@ class BigQueryWarehouse:
         """Samples have a fence of their own: they change other tables than all other runs."""
         return self._client.name(self._at.aggregated, sql.FENCE_TABLE + run.plan.suffix)
 
-    def _partitioned_merges(self, changes: Mapping[str, tuple[Table, str, int]]) -> dict[str, str]:
-        """Targets whose changes are of more days than one statement may touch, and the column of the days."""
+    def _partitioned_merges(self, changes: Mapping[str, sql.Change]) -> frozenset[str]:
+        """Targets whose changes are of more days than one statement may touch."""
         limit = sql.PARTITIONS_A_STATEMENT
-        return {
-            target: column
+        return frozenset(
+            target
             for target, (table, staging, rows) in changes.items()
             # no more days than rows: a nightly run asks nothing
-            if (column := _PARTITION_BY.get(table.name))
+            if table.output.partition_by
             and rows > limit
-            and self._client.number(sql.count_days(staging, column)) > limit
-        }
+            and self._client.number(sql.count_days(staging, table)) > limit
+        )
 
 
 class _Nothing(beam.PTransform):

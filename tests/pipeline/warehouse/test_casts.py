@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.tables import BOOLEAN, FLOAT, INTEGER, TEXT, TEXTS, TIMESTAMP
+from pipeline.tables import BOOLEAN, DATE, FLOAT, INTEGER, TEXT, TEXTS, TIMESTAMP
 from pipeline.warehouse.cast_times import LIMIT
 from pipeline.warehouse.casts import CASTS, cast_for
 
@@ -234,4 +234,4 @@ def test_no_value_of_an_optional_table_is_an_error(values: list[Any]) -> None:
 
 
 def test_every_declared_type_has_casts() -> None:
-    assert {cast.to for cast in CASTS} == {TEXT, BOOLEAN, INTEGER, FLOAT, TIMESTAMP, TEXTS}
+    assert {cast.to for cast in CASTS} == {TEXT, BOOLEAN, INTEGER, FLOAT, TIMESTAMP, DATE, TEXTS}

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from pipeline import tables
-from tests.builders import at, event, events_batch
+from tests.builders import METRICS, at, event, events_batch
 from tests.transforms.people import Collected, collect, unique_users
 from transforms.events.rejected_events import (
     MAX_ROW_TEXT,
@@ -23,7 +23,7 @@ from transforms.events.rejected_events import (
 )
 from transforms.published.changes import LoadedBy, compare
 
-TABLE = tables.REJECTED_EVENTS
+TABLE = tables.REJECTED_EVENTS.under(METRICS)
 PHONE, OTHER = "+12015550100", "+12015550101"
 ANN = {"user_id": "u-ann", "phoneNumber": PHONE}
 FIRST, SECOND = (LoadedBy(f"run-{n}", at(n), frozenset({TABLE.name})) for n in (1, 2))
@@ -41,7 +41,7 @@ def letters(*rows: dict[str, Any], reason: str = "properties_invalid") -> list[d
 
 def compared(rows: pa.RecordBatch, published: pa.Table, loaded_by: LoadedBy) -> Collected:
     tables_of = {"rows": pa.Table.from_batches([rows]), "published": published}
-    return collect(compare(TABLE.name, TABLE.bare, loaded_by)(tables_of))
+    return collect(compare(TABLE.target, loaded_by)(tables_of))
 
 
 BROKEN = event(1, properties="{broken")
@@ -112,7 +112,7 @@ def settled(new: list[dict[str, Any]], before: list[dict[str, Any]], *excluded: 
             [made for batch in identities.to_batches() for made in identities_by_form(batch)], identities.schema
         ),
     }
-    return collect(without_excluded(frozenset(excluded))(given))
+    return collect(without_excluded(TABLE.name, frozenset(excluded))(given))
 
 
 def whose(letters: pa.Table) -> list[str | None]:

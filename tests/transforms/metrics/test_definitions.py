@@ -102,7 +102,7 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 def test_the_name_of_another_column_is_refused() -> None:
     metrics = parse_metrics(GOOD.replace("taps", "user_id"))
     with pytest.raises(MetricsError, match="'user_id'"):
-        tables.sessions(metrics)
+        tables.SESSIONS.under(metrics)
 
 
 def test_the_digest_is_of_definitions_not_of_words() -> None:
@@ -113,8 +113,8 @@ def test_the_digest_is_of_definitions_not_of_words() -> None:
 
 def test_adding_an_entry_adds_the_columns() -> None:
     text = GOOD + 'person_noun = "taps"\n'
-    assert "taps" in tables.sessions(parse_metrics(text)).schema.names
-    names = tables.persons(parse_metrics(text)).schema.names
+    assert "taps" in tables.SESSIONS.under(parse_metrics(text)).schema.names
+    names = tables.PERSONS.under(parse_metrics(text)).schema.names
     assert {"total_taps", "avg_taps_per_session", "max_taps_per_session"} <= set(names)
 
 
@@ -122,9 +122,11 @@ def test_an_entry_may_give_several_columns() -> None:
     metrics = parse_metrics(entry("sequence", "steps = ['a', 'b']"))
     suffixes = ["step", "started_at", "finished_at", "duration", "attempts"]
     assert [column.name for column in metrics.columns] == [f"new_{suffix}" for suffix in suffixes]
-    assert {"new_started_sum", "new_finished_sum"} <= set(tables.persons(metrics).schema.names)
+    assert {"new_started_sum", "new_finished_sum"} <= set(tables.PERSONS.under(metrics).schema.names)
     with pytest.raises(MetricsError, match="'new_step'"):
-        tables.sessions(parse_metrics(entry("sequence", "steps = ['a', 'b']") + GOOD.replace("taps]", "new_step]")))
+        tables.SESSIONS.under(
+            parse_metrics(entry("sequence", "steps = ['a', 'b']") + GOOD.replace("taps]", "new_step]"))
+        )
 
 
 def test_equal_conditions_are_kept_once_and_those_of_all_events_not_at_all() -> None:

@@ -21,10 +21,10 @@ from transforms.machinery.combine import Accumulator, Slice
 from transforms.persons import rows as persons
 from transforms.persons.rows import PersonCombineFn, by_person, deal, moved_schema
 
-SESSIONS_SCHEMA = tables.sessions(SMALL_METRICS).bare
-SCHEMA = tables.sessions(SMALL_METRICS).content
+SESSIONS_SCHEMA = tables.SESSIONS.under(SMALL_METRICS).bare
+SCHEMA = tables.SESSIONS.under(SMALL_METRICS).content
 MOVED = moved_schema(SMALL_METRICS, SESSIONS_SCHEMA)
-COMBINE = PersonCombineFn(SMALL_METRICS, SESSIONS_SCHEMA, tables.persons(SMALL_METRICS).content, bound=4)
+COMBINE = PersonCombineFn(SMALL_METRICS, SESSIONS_SCHEMA, tables.PERSONS.under(SMALL_METRICS).content, bound=4)
 
 
 def session(number: int, **values: Any) -> dict[str, Any]:
@@ -250,7 +250,7 @@ def test_a_person_of_many_sessions_is_exact() -> None:
         ],
         schema=MOVED,
     )
-    combine = PersonCombineFn(SMALL_METRICS, SESSIONS_SCHEMA, tables.persons(SMALL_METRICS).content)
+    combine = PersonCombineFn(SMALL_METRICS, SESSIONS_SCHEMA, tables.PERSONS.under(SMALL_METRICS).content)
     accumulator = combine.add_input(combine.create_accumulator(), (number, pack_rows(rows)))
     [found] = combine.extract_output(accumulator).to_pylist()
     assert (found["total_sessions"], found["total_taps"], found["bought_sum"]) == (number, number, number)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from transforms.published.changes import CHANGE, CHANGES, LoadedBy, change_counts, compare, equal
+from transforms.published.changes import CHANGE, CHANGES, LoadedBy, Target, change_counts, compare, equal
 
 BEFORE, NOW = datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 1, 2, tzinfo=UTC)
 SCHEMA = pa.schema(
@@ -23,6 +23,7 @@ SCHEMA = pa.schema(
         ("_run_id", pa.string()),
     ]
 )
+THINGS = Target("things", SCHEMA, ("key",))
 CONTENT = pa.schema([field for field in SCHEMA if not field.name.startswith("_")])
 ROWS = st.dictionaries(
     st.sampled_from("abcd"),
@@ -42,7 +43,7 @@ def run(new: dict[str, Any], old: dict[str, Any], **loaded_by: Any) -> tuple[dic
     ]
     tables = {"rows": pa.Table.from_pylist(rows, CONTENT), "published": pa.Table.from_pylist(published, SCHEMA)}
     found, counts = [], {}
-    for result in compare("things", SCHEMA, LoadedBy("run-2", NOW, **loaded_by))(tables):
+    for result in compare(THINGS, LoadedBy("run-2", NOW, **loaded_by))(tables):
         if isinstance(result, pa.Table):
             found += result.to_pylist()
         else:
@@ -78,7 +79,7 @@ def test_rows_of_an_append_only_table_stay_although_this_run_did_not_see_them() 
 
 def test_rows_with_one_key_are_one() -> None:
     rows = pa.Table.from_pylist([{"key": "a", "number": 1.5, "texts": []}] * 2, CONTENT)
-    results = list(compare("things", SCHEMA, LoadedBy("run-2", NOW))({"rows": rows, "published": SCHEMA.empty_table()}))
+    results = list(compare(THINGS, LoadedBy("run-2", NOW))({"rows": rows, "published": SCHEMA.empty_table()}))
     assert ("things.inserted", 1) in results
     assert sum(result.num_rows for result in results if isinstance(result, pa.Table)) == 1
 
@@ -99,3 +100,40 @@ def test_null_equals_null_and_lists_compare_as_lists(left: Any, right: Any, kind
 def test_changes_are_counted_by_name() -> None:
     changes = np.array(["updated", "inserted", "updated"])
     assert dict(change_counts("sessions", changes)) == {"sessions.updated": 2, "sessions.inserted": 1}
+
+
+PAIRS = Target(
+    "pairs",
+    pa.schema([("owner", pa.string()), ("day", pa.date32()), ("number", pa.int64()), *list(SCHEMA)[-2:]]),
+    ("owner", "day"),
+)
+PAIR_ROWS = st.dictionaries(
+    st.tuples(st.sampled_from("ab"), st.dates(date(2026, 1, 1), date(2026, 1, 3))), st.integers(0, 1)
+)
+
+
+@given(PAIR_ROWS, PAIR_ROWS)
+def test_rows_of_a_key_of_two_columns_are_the_same_where_both_are(new: dict[Any, int], old: dict[Any, int]) -> None:
+    rows = [{"owner": owner, "day": day, "number": number} for (owner, day), number in new.items()]
+    published = [
+        {"owner": owner, "day": day, "number": number, "_loaded_at": BEFORE, "_run_id": "run-1"}
+        for (owner, day), number in old.items()
+    ]
+    given_tables = {
+        "rows": pa.Table.from_pylist(rows * 2, PAIRS.content),  # of rows with one key the first stays
+        "published": pa.Table.from_pylist(published, PAIRS.schema),
+    }
+    results = list(compare(PAIRS, LoadedBy("run-2", NOW))(given_tables))
+    found = [row for result in results if isinstance(result, pa.Table) for row in result.to_pylist()]
+    changes = {(row["owner"], row["day"]): row[CHANGE] for row in found}
+    assert len(changes) == len(found)
+    assert changes == {
+        key: "deleted"
+        if key not in new
+        else "inserted"
+        if key not in old
+        else "unchanged"
+        if new[key] == old[key]
+        else "updated"
+        for key in new.keys() | old.keys()
+    }

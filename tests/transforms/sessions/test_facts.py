@@ -75,7 +75,7 @@ def slice_of(rows: Rows, metrics: Metrics = SMALL_METRICS) -> tuple[int, bytes]:
 
 
 def combine(bound: int = 1_000, metrics: Metrics = SMALL_METRICS) -> SessionCombineFn:
-    return SessionCombineFn(metrics, fact_schema(metrics, tables.sessions(metrics).bare), bound)
+    return SessionCombineFn(metrics, fact_schema(metrics, tables.SESSIONS.under(metrics).bare), bound)
 
 
 def facts(accumulator: Accumulator, metrics: Metrics = SMALL_METRICS) -> dict[str, dict[str, Any]]:

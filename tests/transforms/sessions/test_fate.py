@@ -17,7 +17,7 @@ from transforms.sessions.fate import DIFFERENT, GONE, NEW, SAME, STATE, settle, 
 from transforms.sessions.owners import MATCHES
 
 DAY = 86_400
-SESSIONS = tables.sessions(SMALL_METRICS).bare
+SESSIONS = tables.SESSIONS.under(SMALL_METRICS).bare
 FACTS = fact_schema(SMALL_METRICS, SESSIONS)
 WINDOW = Window(micros(at(10 * DAY)), new_from=micros(at(14 * DAY)), undated_from=micros(at(12 * DAY)))
 NAMES = {NEW: "new", SAME: "same", DIFFERENT: "different", GONE: "gone"}
