@@ -29,6 +29,7 @@ from pipeline.marks import marks
 from pipeline.options import BIGQUERY, DEFAULT_WAREHOUSE, Settings, settings_of
 from pipeline.plan import make_plan
 from pipeline.progress import Progress
+from pipeline.signatures import signatures_once
 from pipeline.staged_ids import stage_ids
 from pipeline.summary import plan_text, summary_text
 from pipeline.warehouse.base import REMEDY, Inventory, Run, Warehouse
@@ -117,6 +118,7 @@ def _run(settings: Settings, options: PipelineOptions) -> None:
         run = _plan(settings, warehouse, metrics, excluded)
         if not settings.plan_only:
             stack.enter_context(collecting_less())  # the local runner's shuffles are objects of this process
+            stack.enter_context(signatures_once())
             _execute(run, warehouse, metrics, excluded, options, quiet=settings.quiet)
 
 

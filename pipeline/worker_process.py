@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import ctypes
+import gc
 import os
 import signal
 import sys
@@ -37,9 +38,14 @@ def main(parent: int) -> None:
     """Serve the run until it is done."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the run ends its workers
     end_with(parent)
+    gc.disable()  # as in `pipeline.__main__`
     from apache_beam.runners.worker import sdk_worker_main  # takes a second, in which the run may end
 
-    sdk_worker_main.main([])
+    from pipeline.signatures import signatures_once
+
+    gc.enable()
+    with signatures_once():
+        sdk_worker_main.main([])
 
 
 if __name__ == "__main__":
