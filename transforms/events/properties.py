@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import math
-import operator
 import re
 import sys
 from collections import Counter
@@ -86,7 +85,6 @@ class PropertyDecoder:
         )
         self._decode = msgspec.json.Decoder(self._struct).decode
         self._empty = self._struct()
-        self._getters = [operator.attrgetter(slot) for slot in self._slots.values()]
 
     def decode(self, texts: pa.Array) -> PropertyColumns:
         """The columns of a string or large_string array of JSON texts (null is not valid)."""
@@ -119,8 +117,8 @@ class PropertyDecoder:
     def _chunk(self, texts: pa.Array, nulled: Counter[str]) -> list[Any]:
         """Some rows: valid, not_text, then an array a property."""
         rows, *found = self._rows(texts, nulled)
-        for kind, getter in zip(self._types.values(), self._getters, strict=True):
-            column = list(map(getter, rows))
+        values = zip(*map(msgspec.structs.astuple, rows), strict=True) if rows else [()] * len(self._types)
+        for kind, column in zip(self._types.values(), values, strict=True):
             if kind == "text":
                 found.append(_text_array(column))
             elif kind == "number":
@@ -197,16 +195,17 @@ def _number(digits: str) -> int | float:
     return int(digits) if abs(value) < 2.0**63 else value
 
 
-def _text_array(values: list[Any]) -> pa.StringArray:
+def _text_array(values: Sequence[Any]) -> pa.StringArray:
     """Texts as they are, numbers and booleans as their JSON text."""
     try:
         return pa.array(values, pa.string())
     except (pa.ArrowTypeError, pa.ArrowInvalid, TypeError):
-        return pa.array([_json_text(value) for value in values], pa.string())
+        texts = [value if value is None or isinstance(value, str) else _json_text(value) for value in values]
+        return pa.array(texts, pa.string())
 
 
-def _json_text(value: Any) -> str | None:
-    return value if value is None or isinstance(value, str) else msgspec.json.encode(value).decode()
+def _json_text(value: float | bool) -> str:
+    return msgspec.json.encode(value).decode()
 
 
 def clean_texts(texts: pa.StringArray) -> pa.StringArray:
