@@ -22,6 +22,7 @@ from pipeline import __version__, signals, tables
 from pipeline.command_line import MANY_ROWS, choose_shuffles, choose_workers, parse
 from pipeline.credentials import credentials
 from pipeline.dataflow import is_dataflow, submission_told, submitted_text
+from pipeline.engines import check_engine, engine, finish, is_engine
 from pipeline.errors import RunError, UsageError, cause_of
 from pipeline.excluded import digest, load_excluded
 from pipeline.graph import build
@@ -56,6 +57,7 @@ def main(argv: Sequence[str]) -> int:
     try:
         options = parse(argv)
         settings = settings_of(options)
+        check_engine(options)
         if settings.verbose:
             _LOG.setLevel(logging.DEBUG)
         else:  # the runner logs what a worker raised, which may quote a row; the one line of cause does not
@@ -112,7 +114,7 @@ def _run(settings: Settings, options: PipelineOptions) -> None:
     with contextlib.ExitStack() as stack:
         stack.enter_context(credentials(settings.credentials_path, settings.credentials_secret, settings.project))
         excluded = load_excluded(settings.excluded_users, settings.project)
-        warehouse = stack.enter_context(contextlib.closing(_open(settings)))
+        warehouse = stack.enter_context(contextlib.closing(_open(settings, shared=is_engine(options))))
         if not settings.plan_only:
             warehouse.acquire()
         run = _plan(settings, warehouse, metrics, excluded)
@@ -168,7 +170,7 @@ def _reach_back(warehouse: Warehouse, inventory: Inventory, excluded: frozenset[
     return warehouse.earliest_session_with(excluded)
 
 
-def _open(settings: Settings) -> Warehouse:
+def _open(settings: Settings, *, shared: bool) -> Warehouse:
     if settings.warehouse == BIGQUERY:
         # imported late: its clients take half a second, and a local run needs none
         from pipeline.warehouse.bigquery.inputs import Datasets
@@ -180,6 +182,8 @@ def _open(settings: Settings) -> Warehouse:
         )
         return BigQueryWarehouse(datasets, settings.read_method, settings.temp_location)
     root = Path(settings.warehouse)
+    if shared:  # workers have working folders of their own
+        root = root.absolute()
     if settings.is_default_warehouse and not (root / settings.posthog_dataset).exists():
         _write_sample(root)
     return LocalWarehouse(root, settings.posthog_dataset, settings.firebase_dataset, settings.aggregated_dataset)
@@ -214,18 +218,19 @@ def _execute(
         warehouse.begin(run)
         if is_dataflow(options):
             excluded = stage_ids(excluded, options.view_as(GoogleCloudOptions).temp_location, run.run_id)
-        pipeline = beam.Pipeline(local_runner(options), options)
-        with contextlib.suppress(OSError):  # only for transforms of other languages, and a killed run would leave it
-            os.rmdir(pipeline.local_tempdir)
-        build(pipeline, warehouse, run, metrics, excluded, choose_shuffles(options, run.scan.rows))
-        progress = Progress(warehouse.rows_read, run.scan.rows, enabled=not quiet)
-        with progress, submission_told(options), local_workers():
-            result = pipeline.run()
-        if is_dataflow(options):
-            print(submitted_text(result, options))
-            return
-        result.wait_until_finish()
-        print(summary_text(run, result, warehouse.where_to_look(run.plan)))
+        with engine(options) as runner:
+            pipeline = beam.Pipeline(runner or local_runner(options), options)
+            with contextlib.suppress(OSError):  # only for other languages' transforms, and a killed run would leave it
+                os.rmdir(pipeline.local_tempdir)
+            build(pipeline, warehouse, run, metrics, excluded, choose_shuffles(options, run.scan.rows))
+            progress = Progress(warehouse.rows_read, run.scan.rows, enabled=not quiet)
+            with progress, submission_told(options), local_workers():
+                result = pipeline.run()
+                if is_dataflow(options):
+                    print(submitted_text(result, options))
+                    return
+                finish(result, options)
+            print(summary_text(run, result, warehouse.where_to_look(run.plan)))
     except BaseException as error:
         if not is_dataflow(options) and warehouse.is_published(run):  # what came after the switch takes nothing back
             raise _PublishedAnywayError from error

@@ -1,6 +1,6 @@
-"""A worker process: Beam's SDK harness, which never outlives the run that started it.
+"""A worker process: Beam's SDK harness, which never outlives the process that started it.
 
-`python -m pipeline.worker_process PID`, started by `pipeline.workers`; PID is the process of the run.
+`python -m pipeline.worker_process PID`, started by `pipeline.workers` or `pipeline.worker_pool`; PID is their process.
 """
 
 from __future__ import annotations
@@ -9,13 +9,46 @@ import ctypes
 import gc
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
+from typing import Any
 
 #: `PR_SET_PDEATHSIG` of Linux's prctl.
 _PARENT_DEATH_SIGNAL = 1
 _LOOK_SECONDS = 0.5
+
+
+def start(worker_id: str, control: Any, log: Any = None, *, quiet: bool) -> subprocess.Popen[bytes]:
+    """Start a worker process.
+
+    Args:
+      worker_id: its name for the runner.
+      control: Beam's ApiServiceDescriptor of where it gets its work.
+      log: of where it logs to; None: nowhere.
+      quiet: whether what it writes to stderr is dropped. What it raises comes to the runner; what it writes beside that
+        may quote rows.
+
+    Raises:
+      OSError: it cannot be started.
+    """
+    from google.protobuf import text_format  # a worker itself needs it later
+
+    environment = {
+        **os.environ,
+        "CONTROL_API_SERVICE_DESCRIPTOR": text_format.MessageToString(control),
+        "WORKER_ID": worker_id,
+    }
+    if log is not None:
+        environment["LOGGING_API_SERVICE_DESCRIPTOR"] = text_format.MessageToString(log)
+    return subprocess.Popen(
+        [sys.executable, "-m", "pipeline.worker_process", str(os.getpid())],
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL if quiet else None,
+    )
 
 
 def end_with(parent: int) -> None:
@@ -37,6 +70,7 @@ def _end_after(parent: int) -> None:
 def main(parent: int) -> None:
     """Serve the run until it is done."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the run ends its workers
+    os.umask(os.umask(0o077) | 0o077)  # what it writes is for its owner only
     end_with(parent)
     gc.disable()  # as in `pipeline.__main__`
     from apache_beam.runners.worker import sdk_worker_main  # takes a second, in which the run may end

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
 import queue
 import signal
 import subprocess
@@ -25,10 +24,10 @@ from apache_beam.portability.api import beam_fn_api_pb2, endpoints_pb2
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner, worker_handlers
 from apache_beam.runners.worker import sdk_worker
 from apache_beam.transforms.environments import Environment, python_sdk_capabilities
-from google.protobuf import text_format
 
 from pipeline.command_line import IN_PROCESS
 from pipeline.errors import RunError
+from pipeline.worker_process import start
 
 _URN = "sessions:worker_process:v1"
 #: Seconds that a worker without work has to end by itself.
@@ -61,7 +60,7 @@ def local_workers() -> Iterator[None]:
     """
     _ENDED.clear()
     hook = threading.excepthook
-    worker_handlers.grpc, sdk_worker.print, threading.excepthook = _LoopbackGrpc, _printed, _thread_ended
+    worker_handlers.grpc, sdk_worker.print, threading.excepthook = LoopbackGrpc, _printed, _thread_ended
     try:
         yield
     except Exception as error:
@@ -73,8 +72,8 @@ def local_workers() -> Iterator[None]:
         del sdk_worker.print
 
 
-class _LoopbackGrpc:
-    """What Beam's module of worker handlers uses of grpc."""
+class LoopbackGrpc:
+    """What Beam's modules that serve workers use of grpc."""
 
     @staticmethod
     def server(*args: Any, **options: Any) -> grpc.Server:
@@ -121,20 +120,8 @@ class WorkerProcess(worker_handlers.GrpcWorkerHandler):
     def start_worker(self) -> None:
         """Start it; it connects to the runner by itself."""
         control = endpoints_pb2.ApiServiceDescriptor(url=self.control_address)
-        environment = {
-            **os.environ,
-            "CONTROL_API_SERVICE_DESCRIPTOR": text_format.MessageToString(control),
-            "WORKER_ID": self.worker_id,
-        }
         verbose = logging.getLogger("pipeline").isEnabledFor(logging.DEBUG)
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "pipeline.worker_process", str(os.getpid())],
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            # what it raises comes to the runner; what it writes beside that may quote rows
-            stderr=None if verbose else subprocess.DEVNULL,
-        )
+        self._process = start(self.worker_id, control, quiet=not verbose)
         threading.Thread(target=self._watch, args=(self._process,), daemon=True).start()
 
     def close(self) -> None:
