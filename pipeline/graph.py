@@ -61,13 +61,11 @@ def build(
         table: p | f"Read published {table.name}" >> warehouse.read_published(run, table)
         for table in tables.outputs(metrics)
     }
-    unique_users = (
-        p | "Read users" >> warehouse.read_input(users) | "Deduplicate users" >> UniqueUsers(users.bare, n, excluded)
-    )
+    unique_users = p | "Read users" >> warehouse.read_input(users) | "Deduplicate users" >> UniqueUsers(n, excluded)
     created = (
         p | "Read Firebase events" >> warehouse.read_input(social),
         unique_users.also["aliases"],
-    ) | "Deduplicate Firebase events" >> UniqueSocialEvents(social.bare, n)
+    ) | "Deduplicate Firebase events" >> UniqueSocialEvents(n)
     matches = (
         fresh,
         decoded.left_out,

@@ -15,6 +15,7 @@ from tests.builders import METRICS
 from transforms.machinery.join import JoinByKey, Outcome, Result, Side
 from transforms.metrics.definitions import Metrics
 from transforms.published.changes import CompareWithPublished
+from transforms.schemas.columns import DATE, INTEGER, TEXT
 
 # the transform
 
@@ -53,9 +54,9 @@ class CountVisits(beam.PTransform):
 
 def _columns(_: Metrics) -> Sequence[pa.Field]:
     return [
-        pa.field("person_id", tables.TEXT, nullable=False),
-        pa.field("day", tables.DATE, nullable=False),
-        pa.field("sessions", tables.INTEGER, nullable=False),
+        pa.field("person_id", TEXT, nullable=False),
+        pa.field("day", DATE, nullable=False),
+        pa.field("sessions", INTEGER, nullable=False),
     ]
 
 

@@ -4,6 +4,7 @@ The rooms in the order in which data passes them; each imports from itself and f
 
     machinery/    Arrow and Beam, nothing of sessions: what any pipeline of record batches could use
     metrics/      what is measured: the metrics file and the kinds of metrics
+    schemas/      every column of every table, once
     ids/          what an id means: words for nobody, phone numbers in one form, whose data is left out
     incremental/  what a run reads, how far the events have come, which sessions wait for more
     published/    new rows against published ones

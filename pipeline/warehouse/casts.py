@@ -18,10 +18,10 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from pipeline.tables import BOOLEAN, DATE, FLOAT, INTEGER, TEXT, TEXTS, TIMESTAMP
 from pipeline.warehouse import cast_texts as texts
 from pipeline.warehouse import cast_times as times
 from pipeline.warehouse import cast_values as values
+from transforms.schemas.columns import BOOLEAN, DATE, FLOAT, INTEGER, TEXT, TEXTS, TIMESTAMP
 
 Convert = Callable[[pa.Array], pa.Array]
 

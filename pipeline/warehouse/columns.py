@@ -14,11 +14,12 @@ import pyarrow as pa
 from apache_beam.metrics import Metrics as BeamMetrics
 
 from pipeline.errors import RunError
-from pipeline.tables import OPTIONAL_INPUTS, TEXT, TIMESTAMP, Table
+from pipeline.tables import OPTIONAL_INPUTS, Table
 from pipeline.warehouse.base import Problem
 from pipeline.warehouse.batches import LONG
 from pipeline.warehouse.casts import cast_for
 from transforms.machinery.counts import NAMESPACE
+from transforms.schemas.columns import TEXT, TIMESTAMP
 
 #: Beginning of the names of counts: columns that are null because of their type, and single values.
 UNREADABLE, LOST = "unreadable.", "unreadable_values."

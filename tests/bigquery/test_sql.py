@@ -21,6 +21,7 @@ from tests import new_table
 from tests.builders import METRICS
 from transforms.incremental.window import EVERYTHING, Window
 from transforms.machinery.times import micros
+from transforms.schemas.columns import FLOAT, INTEGER, TEXT, TEXTS, TIMESTAMP
 
 GOLDEN = Path(__file__).with_name("golden")
 DAY = datetime(2026, 1, 31, 2, 3, 4, 5, tzinfo=UTC)
@@ -122,16 +123,14 @@ def test_any_text_is_one_literal(text: str) -> None:
 
 @given(st.datetimes(min_value=datetime(2015, 1, 1), max_value=datetime(2050, 1, 1)))
 def test_moments_keep_their_microseconds(moment: datetime) -> None:
-    text = sql.literal(moment.replace(tzinfo=UTC), tables.TIMESTAMP)
+    text = sql.literal(moment.replace(tzinfo=UTC), TIMESTAMP)
     assert datetime.fromisoformat(text.removeprefix("TIMESTAMP '").removesuffix("'")) == moment.replace(tzinfo=UTC)
 
 
 def test_lists_numbers_and_nulls() -> None:
-    assert sql.literal(["a", "b"], tables.TEXTS) == '["a", "b"]'
-    assert sql.literal(None, tables.TEXTS) == "[]"
-    assert [
-        sql.literal(value, kind) for value, kind in ((None, tables.TEXT), (7, tables.INTEGER), (0.1, tables.FLOAT))
-    ] == [
+    assert sql.literal(["a", "b"], TEXTS) == '["a", "b"]'
+    assert sql.literal(None, TEXTS) == "[]"
+    assert [sql.literal(value, kind) for value, kind in ((None, TEXT), (7, INTEGER), (0.1, FLOAT))] == [
         "NULL",
         "7",
         "0.1",

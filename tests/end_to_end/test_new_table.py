@@ -16,7 +16,7 @@ from pipeline import graph, tables
 from pipeline.publish import add_publishing
 from tests import builders, new_table
 from tests.builders import event, ledger, published, run, tables_of, write_events
-from transforms.published.changes import LOADED_AT
+from transforms.schemas.outputs import LOADED_AT
 
 DAY = 86_400
 

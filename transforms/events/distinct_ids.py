@@ -9,9 +9,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from transforms.ids.phones import phone_forms
+from transforms.schemas.columns import BOOLEAN, columns_of
+from transforms.schemas.outputs import SESSION
 
 #: A session can be known twice, from this run's events (`fresh`) and as published, with different ids.
-SESSION_IDS = pa.schema([("session_id", pa.string()), ("fresh", pa.bool_()), ("distinct_id", pa.string())])
+SESSION_IDS = pa.schema([*columns_of(SESSION, "session_id", "distinct_id"), ("fresh", BOOLEAN)])
 
 
 def distinct_ids(sessions: pa.RecordBatch, fresh: bool) -> Iterator[pa.RecordBatch]:
@@ -26,15 +28,15 @@ def distinct_ids(sessions: pa.RecordBatch, fresh: bool) -> Iterator[pa.RecordBat
         keys = pa.concat_arrays([keys, keys.filter(differs)])
         ids = pa.concat_arrays([ids, forms.filter(differs)])
     marks = pa.array(np.full(len(keys), fresh))
-    yield pa.RecordBatch.from_arrays([keys, marks, ids], schema=SESSION_IDS)
+    yield pa.RecordBatch.from_pydict({"session_id": keys, "distinct_id": ids, "fresh": marks}, schema=SESSION_IDS)
 
 
 def session_ids(pairs: Iterable[tuple[str, str]]) -> pa.RecordBatch:
     """(session id, distinct id) of this run's events → `SESSION_IDS`, phone numbers in their normal form as well."""
     sessions, ids = zip(*sorted(pairs), strict=True)
-    lists = pa.RecordBatch.from_arrays(
-        [pa.array(sessions, pa.string()), pa.array([[one] for one in ids], pa.list_(pa.string()))],
-        ["session_id", "distinct_ids"],
+    lists = pa.RecordBatch.from_pydict(
+        {"session_id": sessions, "distinct_ids": [[one] for one in ids]},
+        schema=columns_of(SESSION, "session_id", "distinct_ids"),
     )
     [batch] = distinct_ids(lists, True)
     return batch

@@ -28,6 +28,7 @@ from transforms.machinery.record_batches import rows_to_batch
 from transforms.machinery.steps import flat_map
 from transforms.machinery.texts import valid_text
 from transforms.published.changes import CompareWithPublished, LoadedBy, Target, as_they_were
+from transforms.schemas.columns import TEXT
 from transforms.users.users import IDENTITIES
 
 #: Texts of an original row are cut here, in characters.
@@ -79,7 +80,7 @@ def letters_published(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
 def identities_by_form(identities: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
     """`IDENTITIES` of excluded users, their keys in the form of `WHO`."""
     out = identities.filter(identities.column("excluded"))
-    yield pa.RecordBatch.from_arrays([_who(out.column("key")), *out.columns[1:]], schema=IDENTITIES)
+    yield out.set_column(out.schema.get_field_index("key"), "key", _who(out.column("key")))
 
 
 def without_excluded(table: str, excluded: frozenset[str]) -> Callable[[dict[str, pa.Table]], Iterator[Result]]:
@@ -128,7 +129,7 @@ class SettleRejected(beam.PTransform):
         compare = "Compare" >> CompareWithPublished(target, self._loaded_by, self._partitions)
         if not self._excluded:
             return (rows | "Rows" >> flat_map(rejected_rows, content), published) | compare
-        who = pa.field(WHO, pa.string())
+        who = pa.field(WHO, TEXT)
         sides = {
             "rows": Side(WHO, content.append(who)),
             "published": Side(WHO, target.schema.append(who)),

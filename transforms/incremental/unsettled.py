@@ -16,13 +16,16 @@ from datetime import UTC, date, datetime, timedelta
 import apache_beam as beam
 import pyarrow as pa
 
-from transforms.incremental.window import Window
+from transforms.incremental.window import EVENT_TIME, Window
 from transforms.machinery.guard import guarded
+from transforms.schemas.columns import INTEGER, TIMESTAMP, columns_of
+from transforms.schemas.inputs import EVENTS
+from transforms.schemas.outputs import SESSION
 
 #: Names of sessions that the ledger lists; their number and their days are complete.
 MAX_LISTED = 1_000
 #: A session and the time of its earliest event that is known.
-UNSETTLED = pa.schema([("session_id", pa.string()), ("timestamp", pa.timestamp("us", "UTC"))])
+UNSETTLED = pa.schema([*columns_of(SESSION, "session_id"), *columns_of(EVENTS, EVENT_TIME)])
 _EPOCH = date(1970, 1, 1)
 _DAY = 24 * 3600 * 1_000_000
 
@@ -57,9 +60,7 @@ class Unsettled:
     def rows(self) -> pa.RecordBatch:
         """`UNSETTLED` rows of those that are listed; of their time no more than the day is known."""
         times = [datetime.fromisoformat(day).replace(tzinfo=UTC) for day in self.session_days]
-        return pa.RecordBatch.from_arrays(
-            [pa.array(self.sessions, pa.string()), pa.array(times, UNSETTLED.field("timestamp").type)], schema=UNSETTLED
-        )
+        return pa.RecordBatch.from_pydict({"session_id": list(self.sessions), EVENT_TIME: times}, schema=UNSETTLED)
 
     def reach(self, window: Window) -> bool:
         """Whether one belongs to the days of a backfill."""
@@ -138,5 +139,5 @@ class ListUnsettled(beam.CombineFn):
 
 def late_rows(sessions: Sequence[str], times: Sequence[int]) -> pa.RecordBatch:
     """`UNSETTLED` rows of these sessions and times (µs)."""
-    stamps = pa.array(times, pa.int64()).cast(UNSETTLED.field("timestamp").type)
-    return pa.RecordBatch.from_arrays([pa.array(sessions, pa.string()), stamps], schema=UNSETTLED)
+    moments = pa.array(times, INTEGER).cast(TIMESTAMP)
+    return pa.RecordBatch.from_pydict({"session_id": list(sessions), EVENT_TIME: moments}, schema=UNSETTLED)

@@ -48,6 +48,7 @@ class _Deal(Gather[pa.RecordBatch]):
 
     def process(self, batch: pa.RecordBatch) -> Iterator[Any]:
         """Hold a batch until there are rows enough."""
+        batch = _named(batch, self._side.schema)
         yield from self.hold(batch, batch.num_rows, batch.nbytes)
 
     def cut(self, held: list[pa.RecordBatch]) -> Iterator[tuple[str, bytes]]:
@@ -57,8 +58,21 @@ class _Deal(Gather[pa.RecordBatch]):
 
 
 @guarded("dealing of rows")
-def _pack_dealt(dealt: tuple[str, pa.RecordBatch]) -> tuple[str, bytes]:
-    return dealt[0], pack_rows(dealt[1])
+def _pack_dealt(dealt: tuple[str, pa.RecordBatch], schema: pa.Schema) -> tuple[str, bytes]:
+    return dealt[0], pack_rows(_named(dealt[1], schema))
+
+
+def _named(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
+    """The batch with its columns in the order of `schema`: what is packed travels without names.
+
+    Raises:
+      TypeError: its columns are others.
+    """
+    if batch.schema.names != schema.names:
+        batch = batch.select(schema.names)
+    if batch.schema.types != schema.types:
+        raise TypeError("a column has another type than its side of the join says")
+    return batch
 
 
 class Outcome(NamedTuple):
@@ -145,9 +159,9 @@ class JoinByKey(beam.PTransform):
         keyed, parts = {}, {}
         for name, given in inputs.items():
             for i, rows in enumerate(given if isinstance(given, tuple) else (given,)):
-                part = f"{name} {i}" if i else name
+                part, schema = f"{name} {i}" if i else name, self._sides[name].schema
                 keyed[part] = rows | (
-                    f"Pack {part}" >> beam.Map(_pack_dealt).with_output_types(tuple[str, bytes])
+                    f"Pack {part}" >> beam.Map(_pack_dealt, schema).with_output_types(tuple[str, bytes])
                     if isinstance(given, tuple)
                     else f"Deal {part}" >> beam.ParDo(_Deal(self._sides[name], self._blocks))
                 )

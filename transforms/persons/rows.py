@@ -26,10 +26,12 @@ from transforms.machinery.combine import SetCombineFn, Slice
 from transforms.machinery.counts import NAMESPACE
 from transforms.machinery.steps import flat_map
 from transforms.metrics.definitions import Metrics
-from transforms.users.users import PROFILE
+from transforms.schemas.columns import columns_of
+from transforms.schemas.inputs import PROFILE
 
 _DAY = 86_400_000_000
 _MICROS = 1_000_000
+_PROFILE = [one.name for one in PROFILE]
 #: Sessions of a block that wait for nothing; beyond, repetitions are dropped first.
 _BOUND = 1_000_000
 Ints = npt.NDArray[np.int64]
@@ -37,8 +39,8 @@ Ints = npt.NDArray[np.int64]
 
 def moved_schema(metrics: Metrics, sessions: pa.Schema) -> pa.Schema:
     """The columns of session rows that persons are made from."""
-    names = ["person_id", "session_id", "start_timestamp", "end_timestamp", "is_engaged", "user_id", *PROFILE]
-    return pa.schema([sessions.field(name) for name in [*names, *metrics.rolled_up]])
+    names = ["person_id", "session_id", "start_timestamp", "end_timestamp", "is_engaged", "user_id", *_PROFILE]
+    return columns_of(sessions, *names, *metrics.rolled_up)
 
 
 @dataclass(frozen=True)
@@ -111,7 +113,7 @@ def person_rows(rows: pa.RecordBatch, metrics: Metrics, schema: pa.Schema) -> pa
         **{column.name: column.of(sessions) for column in metrics.rollups},
     }
     one = sessions.rows.take(pa.array(starts))  # user and profile are the same in all sessions of a person
-    values |= {name: one.column(name) for name in ("person_id", "user_id", *PROFILE)}
+    values |= {name: one.column(name) for name in ("person_id", "user_id", *_PROFILE)}
     return pa.RecordBatch.from_arrays([_array(values[field.name], field.type) for field in schema], schema=schema)
 
 

@@ -21,6 +21,8 @@ from apache_beam.pvalue import PCollection
 from transforms.machinery.counts import Count
 from transforms.machinery.join import JoinByKey, Outcome, Result, Side
 from transforms.machinery.keys import first_of_each, positions
+from transforms.schemas.columns import TEXT
+from transforms.schemas.outputs import LOADED_AT, RUN_ID, without_run_columns
 
 #: Column that says what happened to a row: one of `CHANGES`.
 CHANGE = "_change"
@@ -28,7 +30,6 @@ CHANGES = ("inserted", "updated", "deleted", "unchanged")
 #: Of rows that the table has after the run, and of rows that publishing has to touch.
 STAYS = tuple(change for change in CHANGES if change != "deleted")
 TOUCHED = tuple(change for change in CHANGES if change != "unchanged")
-LOADED_AT, RUN_ID = "_loaded_at", "_run_id"
 
 
 class Target(NamedTuple):
@@ -58,7 +59,7 @@ class LoadedBy:
 
 def with_change(schema: pa.Schema) -> pa.Schema:
     """A table's schema plus `CHANGE`."""
-    return schema.append(pa.field(CHANGE, pa.string()))
+    return schema.append(pa.field(CHANGE, TEXT))
 
 
 def count_name(table: str, change: str) -> str:
@@ -139,11 +140,6 @@ class CompareWithPublished(beam.PTransform):
         """One shuffle by the first column of the key."""
         sides = dict(zip(self._sides, inputs, strict=True))
         return sides | "Join by key" >> JoinByKey(self._function, self._sides, self._partitions)
-
-
-def without_run_columns(schema: pa.Schema) -> pa.Schema:
-    """A table's schema without `LOADED_AT` and `RUN_ID`."""
-    return pa.schema([field for field in schema if field.name not in (LOADED_AT, RUN_ID)])
 
 
 def equal(left: pa.ChunkedArray, right: pa.ChunkedArray) -> npt.NDArray[np.bool_]:

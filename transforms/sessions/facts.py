@@ -25,6 +25,7 @@ from transforms.machinery.combine import SetCombineFn, Slice
 from transforms.machinery.counts import NAMESPACE
 from transforms.machinery.uuids import mix, uuid_texts
 from transforms.metrics.definitions import Metrics
+from transforms.schemas.columns import INTEGER, TIMESTAMP
 
 #: Facts that are not columns of `sessions`: input rows (for the ledger) and the greatest arrival (µs).
 ROWS, ARRIVAL = "_rows", "_arrival"
@@ -51,7 +52,7 @@ def fact_names(metrics: Metrics) -> list[str]:
 def fact_schema(metrics: Metrics, sessions: pa.Schema) -> pa.Schema:
     """The Arrow schema of facts; `sessions` is the schema of the sessions table, whose types it shares."""
     fields = [sessions.field(name) for name in fact_names(metrics)]
-    return pa.schema([*fields, pa.field(ROWS, pa.int64()), pa.field(ARRIVAL, pa.timestamp("us", "UTC"))])
+    return pa.schema([*fields, pa.field(ROWS, INTEGER), pa.field(ARRIVAL, TIMESTAMP)])
 
 
 class SessionCombineFn(SetCombineFn):

@@ -22,18 +22,16 @@ from transforms.ids.posthog_rules import canonical_session_column
 from transforms.machinery.join import JoinByKey, Outcome, Side
 from transforms.machinery.keys import first_of_each, rows_of_keys
 from transforms.machinery.steps import flat_map
+from transforms.schemas.columns import columns_of
+from transforms.schemas.inputs import ACQUISITION
+from transforms.schemas.outputs import SESSION
 from transforms.users.users import IDENTITIES
 
 #: `match` and `excluded` as in `IDENTITIES`.
-MATCHES = pa.schema(
-    [("session_id", pa.string()), ("fresh", pa.bool_()), ("match", pa.string()), ("excluded", pa.bool_())]
-)
-#: The columns of PostHog's own sessions that fill ours.
-ACQUISITION = ("channel_type", "is_bounce")
+MATCHES = pa.schema([*columns_of(SESSION_IDS, "session_id", "fresh"), *columns_of(IDENTITIES, "match", "excluded")])
+_ACQUISITION = [one.name for one in ACQUISITION]
 #: What `with_person` adds to session facts.
-PERSON = pa.schema([(name, pa.string()) for name in ("user_id", "person_id", "channel_type")]).append(
-    pa.field("is_bounce", pa.bool_())
-)
+PERSON = columns_of(SESSION, "user_id", "person_id", *_ACQUISITION)
 
 
 def fresh_ids(dealt: tuple[str, pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -46,7 +44,7 @@ def match_users(tables: dict[str, pa.Table]) -> Iterator[pa.Table]:
     ids = tables["ids"]
     best = _smallest(tables["identities"], "key", "match")
     found = rows_of_keys(best, "key", ids.column("distinct_id"), ["match", "excluded"])
-    columns = [ids.column("session_id"), ids.column("fresh"), *found.columns]
+    columns = {name: (ids if name in ids.schema.names else found).column(name) for name in MATCHES.names}
     yield pa.table(columns, schema=MATCHES).filter(pc.is_valid(found.column("match")))
 
 
@@ -99,11 +97,11 @@ def with_person(sessions: pa.Table, matches: pa.Table, acquisition: pa.Table) ->
     best = _smallest(matches, "session_id", "match")
     match = rows_of_keys(best, "session_id", keys, ["match"]).column("match")
     user_id = pc.utf8_slice_codeunits(match, 1)
-    known = rows_of_keys(acquisition, "session_id", keys, list(ACQUISITION))
-    person_id = pc.coalesce(user_id, sessions.column("distinct_id"))
-    added = (user_id, person_id, *(known.column(name) for name in ACQUISITION))
-    for field, column in zip(PERSON, added, strict=True):
-        sessions = sessions.append_column(field, column)
+    known = rows_of_keys(acquisition, "session_id", keys, _ACQUISITION)
+    added = {name: known.column(name) for name in _ACQUISITION}
+    added |= {"user_id": user_id, "person_id": pc.coalesce(user_id, sessions.column("distinct_id"))}
+    for field in PERSON:
+        sessions = sessions.append_column(field, added[field.name])
     return sessions
 
 

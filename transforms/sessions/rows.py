@@ -19,24 +19,15 @@ from transforms.machinery.join import JoinByKey, Outcome, Result, Side
 from transforms.machinery.keys import rows_of_keys
 from transforms.machinery.times import column_micros
 from transforms.metrics.definitions import CREATED_EVENT, Metrics
-from transforms.published.changes import (
-    CHANGE,
-    LOADED_AT,
-    RUN_ID,
-    LoadedBy,
-    as_they_were,
-    change_counts,
-    equal,
-    run_columns,
-    with_change,
-    without_run_columns,
-)
+from transforms.published.changes import CHANGE, LoadedBy, as_they_were, change_counts, equal, run_columns, with_change
+from transforms.schemas.columns import INTEGER, TEXT, TIMESTAMP
+from transforms.schemas.inputs import PROFILE
+from transforms.schemas.outputs import LOADED_AT, RUN_ID, without_run_columns
 from transforms.sessions.fate import GONE, NEW, SAME, STATE, settled_schema, was
 from transforms.users.social_events import SOCIAL_EVENTS
-from transforms.users.users import PROFILE
 
 _MICROS = 1_000_000
-_TIME = pa.timestamp("us", "UTC")
+_PROFILE = [one.name for one in PROFILE]
 
 
 def session_rows(
@@ -75,7 +66,7 @@ def session_rows(
         yield from change_counts("sessions", change)
 
         live = made.filter(pa.array(~gone))
-        kept = unaffected(live, persons) if keep_persons else pa.array([], pa.string())
+        kept = unaffected(live, persons) if keep_persons else pa.array([], TEXT)
         for result in as_they_were("persons", persons.filter(pc.is_in(persons.column("person_id"), kept)), "unchanged"):
             yield ("kept_persons", result) if isinstance(result, pa.Table) else result
         yield "other_persons", persons.filter(pc.invert(pc.is_in(persons.column("person_id"), kept)))
@@ -141,12 +132,12 @@ def _derived(metrics: Metrics, tables: dict[str, pa.Table]) -> dict[str, pa.Chun
     """The columns of the sessions table that do not come from facts: profile, created events, what follows."""
     sessions = tables["sessions"]
     created = _created_events(sessions, tables["firebase_events"])
-    profile = rows_of_keys(tables["users"], "user_id", sessions.column("user_id"), list(PROFILE))
+    profile = rows_of_keys(tables["users"], "user_id", sessions.column("user_id"), _PROFILE)
     micros = column_micros(sessions.column("end_timestamp")) - column_micros(sessions.column("start_timestamp"))
     engaged = micros > 0
     for name in metrics.engaged_by:
         engaged |= sessions.column(name).to_numpy() > 0
-    return {name: profile.column(name) for name in PROFILE} | {
+    return {name: profile.column(name) for name in _PROFILE} | {
         "session_duration": pa.chunked_array([micros / _MICROS]),
         "events_created_count": pa.chunked_array([created]),
         CREATED_EVENT: pa.chunked_array([created > 0]),
@@ -171,7 +162,7 @@ def in_order(sessions: pa.Table, live: npt.NDArray[np.bool_]) -> dict[str, pa.Ch
     return {
         "session_number": pa.chunked_array([number]),
         "is_first_session": pa.chunked_array([number == 1]),
-        "previous_session_end": pa.chunked_array([pa.array(previous, mask=number < 2).view(_TIME)]),
+        "previous_session_end": pa.chunked_array([pa.array(previous, mask=number < 2).view(TIMESTAMP)]),
         "seconds_since_previous_session": pa.chunked_array([pa.array(pause, mask=number < 2)]),
     }
 
@@ -180,7 +171,7 @@ def _created_events(sessions: pa.Table, events: pa.Table) -> npt.NDArray[np.int6
     """Per session its user's Firebase events with start ≤ createdAt ≤ end."""
     users = pc.unique(events.column("user_id"))
     owner = _codes(events.column("user_id"), users)
-    times = events.column("createdAt").cast(pa.int64()).to_numpy()
+    times = events.column("createdAt").cast(INTEGER).to_numpy()
     ranks = np.unique(times)
     # (user, rank of time) as one integer, so that one binary search answers for all users at once
     width = len(ranks) + 1
@@ -195,4 +186,4 @@ def _created_events(sessions: pa.Table, events: pa.Table) -> npt.NDArray[np.int6
 def _codes(values: pa.ChunkedArray, among: pa.Array) -> npt.NDArray[np.int64]:
     """The position of each value in `among`, −1 for null or none."""
     found = pc.index_in(values, value_set=among, skip_nulls=True)
-    return np.asarray(found.fill_null(-1).cast(pa.int64()).to_numpy())
+    return np.asarray(found.fill_null(-1).cast(INTEGER).to_numpy())

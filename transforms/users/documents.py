@@ -13,15 +13,16 @@ import pyarrow.compute as pc
 
 from transforms.machinery.counts import Count
 from transforms.machinery.keys import first_of_each
+from transforms.schemas.columns import INTEGER, TEXT
+from transforms.schemas.inputs import DOCUMENT_ID, EXPORTED_AT
 
-DOCUMENT_ID, EXPORTED_AT = "document_id", "etl_loaded_at"
 #: Join key of a table of documents: the document's id, or what stands for it in a row without one.
 DOCUMENT_KEY = "_document_key"
 
 
 def with_document_key(rows: pa.Table, otherwise: Sequence[str]) -> pa.Table:
     """`rows` with `DOCUMENT_KEY`; the rows without a document id are one document where they agree in `otherwise`."""
-    by_id = pc.binary_join_element_wise("id", rows.column(DOCUMENT_ID), ":")
+    by_id = pc.binary_join_element_wise("id", rows.column(DOCUMENT_ID.name), ":")
     parts = [_as_text(rows.column(name)) for name in otherwise]
     by_content = pc.binary_join_element_wise("row", *parts, ":", null_handling="replace")
     return rows.append_column(DOCUMENT_KEY, pc.coalesce(by_id, by_content))
@@ -30,7 +31,7 @@ def with_document_key(rows: pa.Table, otherwise: Sequence[str]) -> pa.Table:
 def latest_of_each(rows: pa.Table, then: Sequence[str]) -> pa.Table:
     """The latest version of each document, without `DOCUMENT_KEY`: the greatest `EXPORTED_AT` (null last), then the
     smallest of the columns `then`, so that the order of rows says nothing."""
-    keys = [(DOCUMENT_KEY, "ascending", "at_end"), (EXPORTED_AT, "descending", "at_end")]
+    keys = [(DOCUMENT_KEY, "ascending", "at_end"), (EXPORTED_AT.name, "descending", "at_end")]
     order = pc.sort_indices(rows, sort_keys=[*keys, *((name, "ascending", "at_end") for name in then)])
     return first_of_each(rows.take(order), DOCUMENT_KEY).drop_columns([DOCUMENT_KEY])
 
@@ -44,9 +45,9 @@ def repeat_counts(table: str, rows: pa.Table, latest: pa.Table) -> Iterator[Coun
 
 
 def _versions(rows: pa.Table) -> int:
-    told = pc.or_(pc.is_valid(rows.column(DOCUMENT_ID)), pc.is_valid(rows.column(EXPORTED_AT)))
+    told = pc.or_(pc.is_valid(rows.column(DOCUMENT_ID.name)), pc.is_valid(rows.column(EXPORTED_AT.name)))
     return int(pc.sum(told).as_py() or 0)
 
 
 def _as_text(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    return column if pa.types.is_string(column.type) else column.cast(pa.int64()).cast(pa.string())
+    return column if pa.types.is_string(column.type) else column.cast(INTEGER).cast(TEXT)

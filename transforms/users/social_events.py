@@ -15,17 +15,19 @@ from apache_beam.pvalue import PCollection
 
 from transforms.machinery.join import EachBatch, JoinByKey, Outcome, Result, Side, all_counts
 from transforms.machinery.keys import rows_of_keys
-from transforms.users.documents import DOCUMENT_ID, DOCUMENT_KEY, latest_of_each, repeat_counts, with_document_key
+from transforms.schemas.columns import TEXT, bare
+from transforms.schemas.inputs import DOCUMENT_ID, FIREBASE_EVENTS, SOCIAL_EVENT
+from transforms.users.documents import DOCUMENT_KEY, latest_of_each, repeat_counts, with_document_key
 from transforms.users.users import ALIASES
 
 #: What is left of a social event.
-SOCIAL_EVENTS = pa.schema([("user_id", pa.string()), ("createdAt", pa.timestamp("us", "UTC"))])
+SOCIAL_EVENTS = bare(SOCIAL_EVENT)
 
 
 def keyed_events(events: pa.Table) -> Iterator[Result]:
     """Rows of `firebase.events` with `DOCUMENT_KEY`; those that are incomplete, and of no document, are left out."""
     complete = _is_complete(events)
-    known = events.filter(pc.or_(complete, pc.is_valid(events.column(DOCUMENT_ID))))
+    known = events.filter(pc.or_(complete, pc.is_valid(events.column(DOCUMENT_ID.name))))
     yield from _incomplete(events.num_rows - known.num_rows)
     yield with_document_key(known, SOCIAL_EVENTS.names)
 
@@ -45,21 +47,21 @@ def of_kept_users(tables: dict[str, pa.Table]) -> Iterator[Result]:
     events = tables["events"]
     kept = rows_of_keys(tables["aliases"], "user_id", events.column("user_id"), ["kept"]).column("kept")
     owner = pc.coalesce(kept, events.column("user_id"))
-    yield pa.table([owner, events.column("createdAt")], schema=SOCIAL_EVENTS)
+    yield pa.table({"user_id": owner, "createdAt": events.column("createdAt")}, schema=SOCIAL_EVENTS)
 
 
 class UniqueSocialEvents(beam.PTransform):
-    """(rows of `firebase.events` with `schema`, `ALIASES`) → `Outcome` of `SOCIAL_EVENTS`; all record batches."""
+    """(rows of `firebase.events`, `ALIASES`) → `Outcome` of `SOCIAL_EVENTS`; all record batches."""
 
-    def __init__(self, schema: pa.Schema, partitions: int) -> None:
+    def __init__(self, partitions: int) -> None:
         super().__init__()
-        self._schema, self._partitions = schema, partitions
+        self._partitions = partitions
 
     def expand(self, inputs: tuple[PCollection[pa.RecordBatch], ...]) -> Outcome:
         """Two shuffles: by document, then by user."""
         rows, aliases = inputs
         keyed = rows | "Key" >> EachBatch(keyed_events)
-        documents = {"events": Side(DOCUMENT_KEY, self._schema.append(pa.field(DOCUMENT_KEY, pa.string())))}
+        documents = {"events": Side(DOCUMENT_KEY, bare(FIREBASE_EVENTS).append(pa.field(DOCUMENT_KEY, TEXT)))}
         unique = {"events": keyed.rows} | "Unique" >> JoinByKey(unique_events, documents, self._partitions)
         users = {"events": Side("user_id", SOCIAL_EVENTS), "aliases": Side("user_id", ALIASES)}
         owned = {"events": unique.rows, "aliases": aliases} | "Of kept users" >> JoinByKey(

@@ -26,26 +26,18 @@ from transforms.ids.phones import are_ambiguous, phone_forms
 from transforms.ids.posthog_rules import meaningless_column
 from transforms.machinery.join import EachBatch, JoinByKey, Outcome, Result, Side, all_counts
 from transforms.machinery.keys import first_of_each
+from transforms.schemas.columns import BOOLEAN, TEXT, bare, columns_of
+from transforms.schemas.inputs import PROFILE, USERS
 from transforms.users.documents import DOCUMENT_KEY, latest_of_each, repeat_counts, with_document_key
 
-#: The columns that sessions and persons take from a user, in table order; completeness counts them.
-PROFILE = (
-    "fullName",
-    "phoneNumber",
-    "username",
-    "email",
-    "contactAccessGranted",
-    "businessUser",
-    "createdAt",
-)
 #: Join key of the last deduplication: the phone number's normal form, or the user id where there is none.
 PHONE_KEY = "_phone_key"
 _PHONE = "phone:"
 
-IDENTITIES = pa.schema([("key", pa.string()), ("match", pa.string()), ("excluded", pa.bool_())])
+IDENTITIES = pa.schema([("key", TEXT), ("match", TEXT), ("excluded", BOOLEAN)])
 """`key` is a phone number's normal form or a user id; `match` is "0" (phone) or "1" (user id), then the user that is
 kept: the smallest match of a session wins. `excluded`: the person is on the list of excluded ids."""
-ALIASES = pa.schema([("user_id", pa.string()), ("kept", pa.string())])
+ALIASES = pa.schema([*columns_of(USERS, "user_id"), ("kept", TEXT)])
 """The user ids that were dropped for a phone number, and the user that was kept for it."""
 
 
@@ -110,7 +102,7 @@ def unique_by_phone(excluded: frozenset[str] = frozenset()) -> Callable[[dict[st
 
         ids, owner = users.column("user_id"), kept.column("user_id").take(pa.array(group))
         dropped = pc.not_equal(ids, owner)
-        yield "aliases", pa.table([ids, owner], schema=ALIASES).filter(dropped)
+        yield "aliases", pa.table({"user_id": ids, "kept": owner}, schema=ALIASES).filter(dropped)
 
         key = users.column(PHONE_KEY)
         phones = pc.if_else(pc.starts_with(key, _PHONE), pc.utf8_slice_codeunits(key, len(_PHONE)), None)
@@ -119,32 +111,32 @@ def unique_by_phone(excluded: frozenset[str] = frozenset()) -> Callable[[dict[st
         marks = pa.array(out[group])
         for level, keys in (("0", phones), ("1", ids)):
             match = pc.binary_join_element_wise(level, owner, "")
-            known = pa.table([keys, match, marks], schema=IDENTITIES)
+            known = pa.table({"key": keys, "match": match, "excluded": marks}, schema=IDENTITIES)
             yield "identities", known.filter(pc.is_valid(keys))
 
     return unique
 
 
 class UniqueUsers(beam.PTransform):
-    """Record batches of `firebase.users` (with `schema`) → `Outcome` of unique users with the same schema.
+    """Record batches of `firebase.users` → `Outcome` of unique users with the same columns.
 
     Its other outputs are `aliases` and `identities`; see `unique_by_phone`.
     """
 
-    def __init__(self, schema: pa.Schema, partitions: int, excluded: frozenset[str] = frozenset()) -> None:
+    def __init__(self, partitions: int, excluded: frozenset[str] = frozenset()) -> None:
         super().__init__()
-        self._schema, self._partitions, self._excluded = schema, partitions, excluded
+        self._partitions, self._excluded = partitions, excluded
 
     def expand(self, users: PCollection[pa.RecordBatch]) -> Outcome:
         """Three shuffles: by document, by user id, by phone number."""
-        n = self._partitions
-        with_document, with_phone = (self._schema.append(pa.field(k, pa.string())) for k in (DOCUMENT_KEY, PHONE_KEY))
+        n, users_schema = self._partitions, bare(USERS)
+        with_document, with_phone = (users_schema.append(pa.field(k, TEXT)) for k in (DOCUMENT_KEY, PHONE_KEY))
         clean = users | "Clean" >> EachBatch(clean_users)
         documents = {"users": clean.rows} | "Unique by document" >> JoinByKey(
             unique_documents, {"users": Side(DOCUMENT_KEY, with_document)}, n
         )
         by_id = {"users": documents.rows} | "Unique by user id" >> JoinByKey(
-            unique_by_user_id, {"users": Side("user_id", self._schema)}, n
+            unique_by_user_id, {"users": Side("user_id", users_schema)}, n
         )
         unique = {"users": by_id.rows} | "Unique by phone" >> JoinByKey(
             unique_by_phone(self._excluded), {"users": Side(PHONE_KEY, with_phone)}, n, also=("aliases", "identities")
@@ -158,7 +150,7 @@ _MISSING = "_missing"
 
 def _missing(users: pa.Table) -> pa.ChunkedArray:
     """How many columns of the profile are null."""
-    return sum_of([pc.is_null(users.column(name)).cast(pa.int8()) for name in PROFILE])
+    return sum_of([pc.is_null(users.column(one.name)).cast(pa.int8()) for one in PROFILE])
 
 
 def _by_rank(users: pa.Table, key: str) -> pa.Table:

@@ -11,9 +11,10 @@ from typing import Any
 import pyarrow as pa
 
 from pipeline.errors import RunError
-from pipeline.tables import Table, description
+from pipeline.tables import Table
 from pipeline.warehouse.columns import Columns, Found, bind
 from transforms.published.changes import CHANGE
+from transforms.schemas.columns import description
 
 Field = dict[str, Any]
 

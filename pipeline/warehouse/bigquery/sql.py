@@ -19,6 +19,7 @@ from pipeline import tables
 from pipeline.tables import OutputTable
 from transforms.incremental.window import EVENT_TIME, Comparison, Window
 from transforms.published.changes import CHANGE
+from transforms.schemas.columns import TEXT, TEXTS, TIMESTAMP
 from transforms.sessions.facts import MAX_DISTINCT_IDS
 
 #: Beginnings of the messages with which the transaction stops itself.
@@ -108,7 +109,7 @@ def _all(comparisons: Sequence[Comparison], columns: Collection[str]) -> str | N
         elif one.sign == "is null":
             texts.append(f"{one.column} IS NULL")
         else:
-            texts.append(f"{one.column} {one.sign} {literal(_moment(one.value), tables.TIMESTAMP)}")
+            texts.append(f"{one.column} {one.sign} {literal(_moment(one.value), TIMESTAMP)}")
     return " AND ".join(texts) or "TRUE"
 
 
@@ -121,7 +122,7 @@ def select(table: str, columns: Sequence[str], condition: str | None) -> str:
 def copy_of(target: str, query: str, expires: datetime, limit: int | None) -> str:
     """What a query gives (`select`), at most `limit` rows, as a table that goes away by itself."""
     rows = f" LIMIT {limit}" if limit is not None else ""
-    options = f"OPTIONS(expiration_timestamp = {literal(expires, tables.TIMESTAMP)})"
+    options = f"OPTIONS(expiration_timestamp = {literal(expires, TIMESTAMP)})"
     return f"CREATE OR REPLACE TABLE {target} {options} AS {query}{rows}"
 
 
@@ -182,7 +183,7 @@ def count_rows(names: Mapping[str, str]) -> str:
 
 def committed(runs: str, run_id: str) -> str:
     """Whether a run is in the ledger: one row, one number."""
-    return f"SELECT COUNT(*) AS number FROM {runs} WHERE run_id = {literal(run_id, tables.TEXT)}"
+    return f"SELECT COUNT(*) AS number FROM {runs} WHERE run_id = {literal(run_id, TEXT)}"
 
 
 def earliest_with(sessions: str, ids: Sequence[str]) -> str:
@@ -192,8 +193,8 @@ def earliest_with(sessions: str, ids: Sequence[str]) -> str:
     read more.
     """
     digits = [re.sub("[^0-9]", "", one)[-_LAST_DIGITS:] for one in ids]
-    ends = literal(sorted({end for end in digits if len(end) == _LAST_DIGITS}), tables.TEXTS)
-    wanted = literal(list(ids), tables.TEXTS)
+    ends = literal(sorted({end for end in digits if len(end) == _LAST_DIGITS}), TEXTS)
+    wanted = literal(list(ids), TEXTS)
     end = f"RIGHT(REGEXP_REPLACE(id, '[^0-9]', ''), {_LAST_DIGITS})"
     return (
         f"SELECT MIN(start_timestamp) AS earliest FROM (SELECT start_timestamp, ARRAY_LENGTH(distinct_ids) AS ids, "
@@ -205,7 +206,7 @@ def earliest_with(sessions: str, ids: Sequence[str]) -> str:
 
 def latest_end(sessions: str, first: datetime, beyond: datetime) -> str:
     """End of the sessions that start in [first, beyond)."""
-    start, end = (literal(moment, tables.TIMESTAMP) for moment in (first, beyond))
+    start, end = (literal(moment, TIMESTAMP) for moment in (first, beyond))
     return (
         f"SELECT MAX(end_timestamp) AS latest FROM {sessions} "
         f"WHERE start_timestamp >= {start} AND start_timestamp < {end}"
@@ -235,8 +236,8 @@ def accounts(users: str, user_id: str, phone: str, ids: Sequence[str], digits: S
       ids: user ids.
       digits: phone numbers, as `digits_of` gives them.
     """
-    listed = f"user_id IN UNNEST({literal(list(ids), tables.TEXTS)})"
-    numbered = f"digits IN UNNEST({literal(list(digits), tables.TEXTS)})"
+    listed = f"user_id IN UNNEST({literal(list(ids), TEXTS)})"
+    numbered = f"digits IN UNNEST({literal(list(digits), TEXTS)})"
     return (
         f"WITH users AS (SELECT user_id, phone, {digits_of('phone')} AS digits FROM (SELECT CAST({user_id} AS STRING) "
         f"AS user_id, CAST({phone} AS STRING) AS phone FROM {users}))"
@@ -266,14 +267,14 @@ def publish_script(
       runs: the ledger's table.
       cut: targets whose merge is cut into several, by their partitions.
     """
-    before = literal(fence.before, tables.TEXT)
+    before = literal(fence.before, TEXT)
     holds = f"(SELECT MAX(run_id) FROM {fence.table}) = {before}"
     if ledger is not None:
         holds += f" AND {_latest(runs)} = {before}"
     statements = [
         "BEGIN TRANSACTION",
         _ensure(holds, FENCE),
-        f"UPDATE {fence.table} SET run_id = {literal(fence.after, tables.TEXT)} WHERE TRUE",
+        f"UPDATE {fence.table} SET run_id = {literal(fence.after, TEXT)} WHERE TRUE",
     ]
     for target, (table, staging, rows) in changes.items():
         statements += [

@@ -14,7 +14,6 @@ import sqlglot
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline import tables
 from pipeline.warehouse.bigquery import sql
 from pipeline.warehouse.row_groups import row_groups
 from transforms.incremental.window import (
@@ -28,6 +27,7 @@ from transforms.incremental.window import (
     may_hold,
 )
 from transforms.machinery.times import from_micros
+from transforms.schemas.columns import TIMESTAMP
 
 HOUR = 3_600_000_000
 DAY = 24 * HOUR
@@ -125,7 +125,7 @@ def test_row_groups_that_are_not_read_hold_nothing(
     rows = [(stamp, arrival if dated else None) for stamp, arrival in rows]
     stamps, arrivals = zip(*rows, strict=True)
     columns = {EVENT_TIME: stamps, ARRIVAL_TIME: arrivals} if dated else {EVENT_TIME: stamps}
-    content = {name: pa.array(values, tables.TIMESTAMP) for name, values in columns.items()}
+    content = {name: pa.array(values, TIMESTAMP) for name, values in columns.items()}
     others = {name: pa.array(["x"] * len(rows)) for name in ("uuid", "event", "properties", "distinct_id")}
     pq.write_table(pa.table(content | others), path, row_group_size=size)
     for group in row_groups([path], "in.events"):

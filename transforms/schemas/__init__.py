@@ -1,0 +1,1 @@
+"""What comes in and what goes out: every column of every table, once."""

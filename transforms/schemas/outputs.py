@@ -1,0 +1,111 @@
+"""The columns of the tables that a run makes; those that metrics declare are put between the others."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import pyarrow as pa
+
+from transforms.metrics.definitions import Metrics
+from transforms.metrics.kinds.kind import Column, RollUp
+from transforms.schemas.columns import BOOLEAN, FLOAT, INTEGER, TEXT, TEXTS, TIMESTAMP, column
+from transforms.schemas.inputs import ACQUISITION, PROFILE
+
+#: The columns that say which run has written a row.
+LOADED_AT, RUN_ID = "_loaded_at", "_run_id"
+RUN_COLUMNS = (
+    column(LOADED_AT, TIMESTAMP, "When this row's content last changed.", required=True),
+    column(RUN_ID, TEXT, "The run that changed it.", required=True),
+)
+_SESSION_HEAD = (
+    column("session_id", TEXT, "All events with one $session_id.", required=True),
+    column("person_id", TEXT, "user_id when matched, else distinct_id.", required=True),
+    column("user_id", TEXT, "Firebase user that any of the distinct ids belongs to."),
+    column("distinct_id", TEXT, "Distinct id of the first event.", required=True),
+    column("distinct_ids", TEXTS, "All distinct ids that occur, sorted."),
+    column("start_timestamp", TIMESTAMP, "Time of the first event.", required=True),
+    column("end_timestamp", TIMESTAMP, "Time of the last event.", required=True),
+    column("session_duration", FLOAT, "Seconds from the first to the last event.", required=True),
+    column("event_count", INTEGER, "Distinct events.", required=True),
+)
+_SESSION_TAIL = (
+    column("created_event", BOOLEAN, "The user created a social event meanwhile.", required=True),
+    column("events_created_count", INTEGER, "Social events created meanwhile.", required=True),
+    column("is_engaged", BOOLEAN, "Not (duration 0 and none of the engaging counts).", required=True),
+    column("session_number", INTEGER, "Of the person, from 1 in order of start, then session_id.", required=True),
+    column("is_first_session", BOOLEAN, "Whether session_number is 1.", required=True),
+    column("previous_session_end", TIMESTAMP, "End of the person's session with the number before."),
+    column("seconds_since_previous_session", FLOAT, "From that end to this start; below 0 where the two overlap."),
+    column("is_oversized", BOOLEAN, "More events than the limit: counts saturate.", required=True),
+    *PROFILE,
+    *ACQUISITION,
+)
+#: The columns of `sessions` that metrics do not decide.
+SESSION = (*_SESSION_HEAD, *_SESSION_TAIL)
+_PERSON_HEAD = (
+    column("person_id", TEXT, "All sessions with one person_id.", required=True),
+    column("user_id", TEXT, "Firebase user, null for anonymous persons."),
+    column("total_sessions", INTEGER, "Sessions.", required=True),
+    column("engaged_sessions", INTEGER, "Sessions with is_engaged.", required=True),
+    column("avg_session_duration", FLOAT, "Mean session duration, seconds.", required=True),
+    column("median_session_duration", FLOAT, "Median session duration, seconds.", required=True),
+    column("total_session_duration", FLOAT, "Sum of session durations, seconds.", required=True),
+    column("min_session_duration", FLOAT, "Shortest session, seconds.", required=True),
+    column("max_session_duration", FLOAT, "Longest session, seconds.", required=True),
+    column("std_session_duration", FLOAT, "Sample deviation, seconds; null for one session."),
+)
+_PERSON_TAIL = (
+    column("first_session_date", TIMESTAMP, "Start of the first session.", required=True),
+    column("last_session_date", TIMESTAMP, "Start of the last session.", required=True),
+    column(
+        "days_since_first_session",
+        FLOAT,
+        "Days from the first to the last session's start, fractional.",
+        required=True,
+    ),
+    column("sessions_per_day", FLOAT, "Sessions / (days_since_first_session + 1).", required=True),
+    column("active_days", INTEGER, "UTC days on which a session starts.", required=True),
+    column("longest_gap_days", INTEGER, "Most days from one of them to the next, 0 for one day.", required=True),
+    column("times_churned", INTEGER, "How often that was more than inactive_days.", required=True),
+    column(
+        "engagement_score",
+        FLOAT,
+        "Share of sessions, 0 to 1, with any of the engagement flags.",
+        required=True,
+    ),
+    *PROFILE,
+)
+_REJECTED_EVENT = (
+    column("row_key", TEXT, "SHA-256 of the original row and the reason.", required=True),
+    column("reason", TEXT, "Why the row could not be used.", required=True),
+    column("uuid", TEXT, "The event id, when there was one."),
+    column("timestamp", TIMESTAMP, "When it happened, as given."),
+    column("bq_ingested_timestamp", TIMESTAMP, "When it arrived, as given."),
+    column("row", TEXT, "JSON of the original row, long texts cut.", required=True),
+)
+
+
+def session_columns(metrics: Metrics) -> list[pa.Field]:
+    """`sessions`, without the run columns."""
+    return [*_SESSION_HEAD, *_declared(metrics.columns), *_SESSION_TAIL]
+
+
+def person_columns(metrics: Metrics) -> list[pa.Field]:
+    """`persons`, without the run columns: numbers that all have, and values that may be null."""
+    numbers = _declared(column for column in metrics.rollups if column.required)
+    values = _declared(column for column in metrics.rollups if not column.required)
+    return [*_PERSON_HEAD, *numbers, *_PERSON_TAIL, *values]
+
+
+def rejected_columns(_: Metrics) -> list[pa.Field]:
+    """`rejected_events`, without the run columns."""
+    return list(_REJECTED_EVENT)
+
+
+def without_run_columns(schema: pa.Schema) -> pa.Schema:
+    """A table's schema without `RUN_COLUMNS`."""
+    return pa.schema([field for field in schema if field.name not in (LOADED_AT, RUN_ID)])
+
+
+def _declared(columns: Iterable[Column | RollUp]) -> list[pa.Field]:
+    return [column(one.name, one.type, one.description, required=one.required) for one in columns]
