@@ -56,6 +56,7 @@ def build(
     events = p | "Read events" >> warehouse.read_events(run.plan)
     decoded = events | "Decode events" >> DecodeEvents(metrics, excluded, run.plan.window, blocks)
     fresh = decoded.slices | "Aggregate sessions" >> AggregateSessions(metrics, facts, blocks)
+    fresh = fresh | "Tell blocks" >> warehouse.tell_blocks()
 
     published = {
         table: p | f"Read published {table.name}" >> warehouse.read_published(run, table)

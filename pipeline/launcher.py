@@ -29,7 +29,7 @@ from pipeline.graph import build
 from pipeline.marks import marks
 from pipeline.options import BIGQUERY, DEFAULT_WAREHOUSE, Settings, settings_of
 from pipeline.plan import make_plan
-from pipeline.progress import Progress
+from pipeline.progress import Progress, Sizes
 from pipeline.signatures import signatures_once
 from pipeline.staged_ids import stage_ids
 from pipeline.summary import plan_text, summary_text
@@ -223,7 +223,7 @@ def _execute(
             with contextlib.suppress(OSError):  # only for other languages' transforms, and a killed run would leave it
                 os.rmdir(pipeline.local_tempdir)
             build(pipeline, warehouse, run, metrics, excluded, choose_shuffles(options, run.scan.rows))
-            progress = Progress(warehouse.rows_read, run.scan.rows, enabled=not quiet)
+            progress = Progress(warehouse.told, Sizes.of(run), enabled=not quiet)
             with progress, submission_told(options), local_workers():
                 result = pipeline.run()
                 if is_dataflow(options):

@@ -49,6 +49,12 @@ class LastRun:
     rows_read: int = 0
     filtered: str = "{}"
     """JSON: rows left out by reason."""
+    sessions_inserted: int = 0
+    sessions_updated: int = 0
+    sessions_unchanged: int = 0
+    persons_inserted: int = 0
+    persons_updated: int = 0
+    persons_unchanged: int = 0
     too_old_sessions: Sequence[str] = ()
     too_old_session_days: Sequence[str] = ()
     too_old_days: str = "{}"
@@ -58,6 +64,14 @@ class LastRun:
         """From a row of the ledger, in which columns of later versions may be missing or null."""
         known = {field.name: row[field.name] for field in dataclasses.fields(cls) if row.get(field.name) is not None}
         return cls(**{"watermark": None, **known})
+
+    @property
+    def rows(self) -> dict[str, int]:
+        """The rows of `sessions` and `persons` after it."""
+        return {
+            "sessions": self.sessions_inserted + self.sessions_updated + self.sessions_unchanged,
+            "persons": self.persons_inserted + self.persons_updated + self.persons_unchanged,
+        }
 
     @property
     def unsettled(self) -> Unsettled:

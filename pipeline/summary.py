@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 from apache_beam.metrics.metric import MetricsFilter
 from apache_beam.runners.runner import PipelineResult
 
 from pipeline.marks import taken_off
+from pipeline.tables import Output
 from pipeline.warehouse.base import Inventory, Run
 from pipeline.warehouse.columns import LOST, UNREADABLE
 from transforms.ids.excluded import LISTED, MATCHED
@@ -62,45 +63,73 @@ def counters(result: PipelineResult) -> dict[str, int]:
 
 def summary_text(run: Run, result: PipelineResult, where: str) -> str:
     """How the rows of the run add up, what was written, how fast, where to look."""
-    counts = counters(result)
     seconds = (datetime.now(UTC) - run.started_at).total_seconds()
+    told = [table.output for table in run.tables if table.output.in_ledger]
+    return "\n".join(summary_lines(counters(result), told, seconds, where))
+
+
+def summary_lines(counts: Mapping[str, int], outputs: Sequence[Output], seconds: float, where: str) -> list[str]:
+    """The summary of a run from its counters; never more lines than a screen has, whatever there is to tell."""
     read = counts.get("read", 0)
     lines = [
         f"Done in {seconds:.1f} s: {read:,} event rows, {read / max(seconds, 1e-9):,.0f} a second",
         _line("kept", counts.get("kept", 0)),
         _line("duplicates", counts.get("duplicates", 0)),
-        *_group("filtered", counts),
-        *_group("rejected", counts),
-        f"  = read    {read:,}",
+        _group("filtered", counts),
+        _group("rejected", counts),
+        _line("= read", read),
     ]
-    if set(counts) & {name for name in counts if name.startswith("nulled.")}:
-        lines += _group("nulled", counts, note="values set to null in kept or filtered rows")
-    for output in (table.output for table in run.tables if table.output.in_ledger):
+    if any(name.startswith("nulled.") for name in counts):
+        lines.append(_group("nulled", counts) + " values of kept or filtered rows")
+    for output in outputs:
         changes = output.changes(counts)
         parts = [f"{number:,} {change}" for change, number in changes.items() if number]
         total = sum(changes[change] for change in STAYS)
-        lines.append(f"  {output.name:<9} {total:,} ({', '.join(parts) or 'nothing to change'})")
-    for name, number in sorted(counts.items()):
-        if name.startswith(UNREADABLE):
-            lines.append(f"  note      column {name.removeprefix(UNREADABLE)} cannot be read: it is null")
-        if name.startswith(LOST):
-            lines.append(f"  note      {number:,} values of {name.removeprefix(LOST)} cannot be read: they are null")
-    silent = [name.removeprefix(MATCHES) for name, number in counts.items() if name.startswith(MATCHES) and not number]
-    if silent and counts.get("kept", 0) >= _ENOUGH:
-        lines.append(
-            f"  note      no event matches {', '.join(sorted(silent))}: are the names in the metrics file right?"
-        )
+        lines.append(f"{_line(output.name, total)} ({', '.join(parts) or 'nothing to change'})")
+    if counts.get(_MATCHED_SESSIONS):
+        lines.append(_posthog_line(counts))
     if LISTED in counts:
         listed, matched = counts[LISTED], counts.get(MATCHED, 0)
-        lines.append(f"  excluded  {listed:,} ids read, {listed - matched:,} of them match nothing that this run saw")
-    for name, text in _NOTES.items():
-        if counts.get(name):
-            lines.append(f"  note      {counts[name]:,} {text}")
-    return "\n".join([*lines, f"  tables    {where}"])
+        lines.append(f"{_line('excluded', listed)} ids, {listed - matched:,} of them match nothing that this run saw")
+    return [*lines, *_told_notes(counts), f"  tables     {where}"]
+
+
+def _posthog_line(counts: Mapping[str, int]) -> str:
+    """How stale PostHog's own sessions are, which a run never lets override the events."""
+    differ = {
+        name.removeprefix(_OF_POSTHOG).removesuffix(_DIFFERS): number
+        for name, number in counts.items()
+        if name.startswith(_OF_POSTHOG) and name.endswith(_DIFFERS) and number
+    }
+    told = f"; there differ {_most(differ, 2)}" if differ else ", all alike"
+    return f"{_line('PostHog', counts[_MATCHED_SESSIONS])} sessions are in its own table too{told}"
+
+
+def _told_notes(counts: Mapping[str, int]) -> list[str]:
+    """What deserves a look, so many lines at most: the ledger has all of it."""
+    notes = []
+    silent = [name.removeprefix(MATCHES) for name, number in counts.items() if name.startswith(MATCHES) and not number]
+    if silent and counts.get("kept", 0) >= _ENOUGH:
+        named, more = ", ".join(sorted(silent)[:_PARTS_TOLD]), max(0, len(silent) - _PARTS_TOLD)
+        others = f" and {more} more" if more else ""
+        notes.append(f"no event matches {named}{others}: are the names in the metrics file right?")
+    for name, number in sorted(counts.items()):
+        if name.startswith(UNREADABLE):
+            notes.append(f"column {name.removeprefix(UNREADABLE)} cannot be read: it is null")
+        if name.startswith(LOST):
+            notes.append(f"{number:,} values of {name.removeprefix(LOST)} cannot be read: they are null")
+    notes += [f"{counts[name]:,} {text}" for name, text in _NOTES.items() if counts.get(name)]
+    if len(notes) > _NOTES_TOLD:
+        notes[_NOTES_TOLD - 1 :] = [f"{len(notes) - _NOTES_TOLD + 1} more are in the column notes of the table runs"]
+    return [f"  note       {note}" for note in notes]
 
 
 #: Counts of the rows that match a flag or count metric.
 MATCHES = "matches."
+_OF_POSTHOG, _DIFFERS = "posthog_sessions.", "_differs"
+_MATCHED_SESSIONS = f"{_OF_POSTHOG}matched"
+#: How much of a line's parts, and how many notes, are told: all is in the ledger, and a summary fits a screen.
+_PARTS_TOLD, _NOTES_TOLD = 3, 5
 #: Of so many kept rows some match every metric that is declared for a living event.
 _ENOUGH = 1_000
 _NOTES = {
@@ -118,14 +147,23 @@ _NOTES = {
 
 
 def _line(name: str, number: int) -> str:
-    return f"  {name:<9} {number:,}"
+    return f"  {name:<10} {number:,}"
 
 
-def _group(name: str, counts: Mapping[str, int], note: str = "") -> list[str]:
+def _group(name: str, counts: Mapping[str, int]) -> str:
     prefix = f"{name}."
-    parts = {key.removeprefix(prefix): n for key, n in counts.items() if key.startswith(prefix)}
-    told = ", ".join(f"{key} {number:,}" for key, number in sorted(parts.items()))
-    return [f"  {name:<9} {sum(parts.values()):,}" + (f" ({told})" if told else "") + (f": {note}" if note else "")]
+    parts = {key.removeprefix(prefix): n for key, n in counts.items() if key.startswith(prefix) and n}
+    return _line(name, sum(parts.values())) + (f" ({_most(parts)})" if parts else "")
+
+
+def _most(parts: Mapping[str, int], number: int = _PARTS_TOLD) -> str:
+    """The largest numbers by name, and how many the others are together: a line that fits a screen."""
+    largest = sorted(parts.items(), key=lambda part: (-part[1], part[0]))
+    told = [f"{name} {n:,}" for name, n in largest[:number]]
+    others = largest[number:]
+    if others:
+        told.append(f"{len(others)} others {sum(n for _, n in others):,}")
+    return ", ".join(told)
 
 
 def _span(start: int | None, end: int | None) -> str:

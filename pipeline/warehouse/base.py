@@ -183,8 +183,11 @@ class Warehouse(Protocol):
     def latest_end(self, first: datetime, beyond: datetime) -> datetime | None:
         """End of the published sessions that start in [first, beyond), None for none."""
 
-    def rows_read(self) -> int:
-        """Event rows that the graph has read so far, where the warehouse can tell; else 0."""
+    def tell_blocks(self) -> beam.PTransform:
+        """PCollections of (block, pa.RecordBatch) → the same, told of in `told` where the warehouse can."""
+
+    def told(self) -> Mapping[str, int]:
+        """How far the steps of the graph are by `meter.STEPS`, as far as the warehouse can tell."""
 
     def where_to_look(self, plan: Plan) -> str:
         """One line for the summary: where the tables are."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -18,12 +18,13 @@ from apache_beam.utils.windowed_value import WindowedValue
 from pipeline import tables
 from pipeline.errors import RunError
 from pipeline.ledger import latest_run
+from pipeline.meter import PUBLISHING, Meter, TellBlocks
 from pipeline.plan import SAMPLE_SUFFIX, LastRun, Plan
 from pipeline.tables import OutputTable, Table
 from pipeline.warehouse.base import Inventory, Problem, Run, Scan, Staged, check_staged, published_names
 from pipeline.warehouse.folders import files_of, unread_text
 from pipeline.warehouse.ledger_files import all_rows, read_ledger, write_ledger
-from pipeline.warehouse.parquet import ReadParquet, problems_in, read_shard, rows_told, shards, table_shards
+from pipeline.warehouse.parquet import ReadParquet, problems_in, read_shard, shards, table_shards
 from pipeline.warehouse.published import ReadPublished, damage, read_columns
 from pipeline.warehouse.row_groups import RowGroup, row_groups
 from pipeline.warehouse.snapshots import Snapshots
@@ -45,7 +46,7 @@ class LocalWarehouse:
         self._datasets = {"posthog": posthog, "firebase": firebase, "aggregated": aggregated}
         self.snapshots = Snapshots(root / aggregated)
         self._groups: list[RowGroup] | None = None
-        self._progress: Path | None = None
+        self._meter: Meter | None = None
 
     def acquire(self) -> None:
         """See `base.Warehouse`; the lock goes with the process, however it ends."""
@@ -91,7 +92,7 @@ class LocalWarehouse:
     def read_events(self, plan: Plan) -> beam.PTransform:
         """See `base.Warehouse`."""
         needed = shards(self._needed(plan), plan.limit)
-        return ReadParquet(needed, tables.EVENTS, self._label(tables.EVENTS), self._progress)
+        return ReadParquet(needed, tables.EVENTS, self._label(tables.EVENTS), self._meter)
 
     def read_input(self, table: Table) -> beam.PTransform:
         """See `base.Warehouse`."""
@@ -106,17 +107,19 @@ class LocalWarehouse:
     def begin(self, run: Run) -> None:
         """See `base.Warehouse`."""
         self.snapshots.begin(run.run_id)
-        self._progress = self.snapshots.staging(run.run_id) / _PROGRESS
+        self._meter = Meter(self.snapshots.staging(run.run_id) / _PROGRESS)
         for table in run.tables:
             (self.snapshots.staging(run.run_id) / run.published_name(table)).mkdir()
 
     def stage(self, run: Run, table: OutputTable) -> beam.PTransform:
         """See `base.Warehouse`; one Parquet file a bundle."""
         folder = self.snapshots.staging(run.run_id) / run.published_name(table)
-        return beam.ParDo(_WriteParquet(table, str(folder)))
+        return beam.ParDo(_WriteParquet(table, str(folder), self._meter))
 
     def publish(self, run: Run, staged: Sequence[Staged], counts: Sequence[Count], ledger: dict[str, Any]) -> None:
         """See `base.Warehouse`."""
+        if self._meter is not None:
+            self._meter.tell(PUBLISHING, 1)
         with self.snapshots.alone():
             if not self.is_published(run):  # an engine may have lost the answer of an attempt that was well
                 self._publish(run, staged, counts, ledger)
@@ -181,9 +184,13 @@ class LocalWarehouse:
             found.append(pc.max(published["end_timestamp"].filter(here)).as_py())
         return max((end for end in found if end is not None), default=None)
 
-    def rows_read(self) -> int:
+    def tell_blocks(self) -> beam.PTransform:
         """See `base.Warehouse`."""
-        return rows_told(self._progress) if self._progress else 0
+        return TellBlocks(self._meter)
+
+    def told(self) -> Mapping[str, int]:
+        """See `base.Warehouse`."""
+        return self._meter.told() if self._meter else {}
 
     def ledger(self) -> list[dict[str, Any]]:
         """The rows of `runs`, oldest first."""
@@ -230,8 +237,8 @@ def _all_names() -> frozenset[str]:
 class _WriteParquet(beam.DoFn):
     """Record batches of a table plus `CHANGE` → one Parquet file a bundle, without the deleted rows."""
 
-    def __init__(self, table: Table, folder: str) -> None:
-        self._name, self._schema, self._folder = table.name, table.schema, folder
+    def __init__(self, table: Table, folder: str, meter: Meter | None) -> None:
+        self._name, self._schema, self._folder, self._meter = table.name, table.schema, folder, meter
 
     def start_bundle(self) -> None:
         """No file before the first row."""
@@ -249,6 +256,8 @@ class _WriteParquet(beam.DoFn):
         content = batch.select(self._schema.names)
         self._writer.write_batch(pa.RecordBatch.from_arrays(content.columns, schema=self._schema))
         self._rows += batch.num_rows
+        if self._meter is not None:
+            self._meter.tell(self._name, batch.num_rows)
 
     def finish_bundle(self) -> Iterator[WindowedValue]:
         """Close the file and tell of it."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.errors import RunError
+from pipeline.meter import READ, Meter
 from pipeline.tables import Table
 from pipeline.warehouse.base import Problem
 from pipeline.warehouse.batches import BATCH_BYTES, BATCH_ROWS, LONG, ahead, cut, rebatch
@@ -28,7 +28,6 @@ _FEW_ROWS, _HUGE_BYTES, _SMALL_BYTES = 1_024, 2**31, 4 * 2**20
 _PART_BYTES = 4 * 2**20
 #: Long texts that have fewer stored bytes a row must be repetitions.
 _REPEATED_BYTES = 512
-_ROWS = struct.Struct("<I")
 
 #: (path, row groups) of one file.
 Piece = tuple[str, tuple[int, ...]]
@@ -214,39 +213,29 @@ def _damage(file: pq.ParquetFile, piece: Piece, names: Sequence[str], label: str
     return f"{label}: {path} cannot be read; write it again"
 
 
-def _read_and_tell(shard: Shard, table: Table, label: str, progress: Path | None) -> Iterator[pa.RecordBatch]:
+def _read_and_tell(shard: Shard, table: Table, label: str, meter: Meter | None) -> Iterator[pa.RecordBatch]:
     for batch in read_shard(shard, table, label, count_lost(table)):
         yield batch
-        if progress is not None:
-            with progress.open("ab") as file:  # one small append is atomic, also among processes
-                file.write(_ROWS.pack(batch.num_rows))
-
-
-def rows_told(progress: Path) -> int:
-    """The rows that all workers have read so far."""
-    try:
-        content = progress.read_bytes()
-    except FileNotFoundError:
-        return 0
-    return sum(rows for (rows,) in _ROWS.iter_unpack(content[: len(content) // 4 * 4]))
+        if meter is not None:
+            meter.tell(READ, batch.num_rows)
 
 
 class ReadParquet(beam.PTransform):
     """PBegin → PCollection[pa.RecordBatch] of a table's bare schema: the rows of some shards, read in parallel.
 
-    With a `progress` file, workers append the number of rows of each batch to it (see `rows_told`).
+    With a meter, workers tell it the rows of each batch.
     """
 
-    def __init__(self, shards: Sequence[Shard], table: Table, label: str, progress: Path | None = None) -> None:
+    def __init__(self, shards: Sequence[Shard], table: Table, label: str, meter: Meter | None = None) -> None:
         super().__init__()
-        self._shards, self._table, self._label, self._progress = list(shards), table, label, progress
+        self._shards, self._table, self._label, self._meter = list(shards), table, label, meter
 
     def expand(self, begin: beam.pvalue.PBegin) -> beam.PCollection[pa.RecordBatch]:
         """Shards are spread over the workers before they are read."""
         return (
             begin
             | "Shards" >> beam.Create(self._shards, reshuffle=True).with_output_types(Shard)
-            | "Read shards" >> flat_map(_read_and_tell, self._table, self._label, self._progress, takes=Shard)
+            | "Read shards" >> flat_map(_read_and_tell, self._table, self._label, self._meter, takes=Shard)
         )
 
 

@@ -48,7 +48,8 @@ def execute(argv: list[str], run: Any, monkeypatch: pytest.MonkeyPatch) -> Mock:
     warehouse = Mock()
     monkeypatch.setattr(launcher, "build", lambda *_: None)
     monkeypatch.setattr(beam, "Pipeline", lambda _, options: SimpleNamespace(run=run, local_tempdir=""))
-    of_run: Any = SimpleNamespace(run_id="r", scan=SimpleNamespace(rows=0))
+    plan = SimpleNamespace(previous=None)
+    of_run: Any = SimpleNamespace(run_id="r", scan=SimpleNamespace(rows=0), plan=plan, session_blocks=1)
     try:
         launcher._execute(of_run, warehouse, Mock(), frozenset(), parse(argv), quiet=True)
     except RunError:

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import io
+import pickle
 import sys
 import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from pipeline import progress
-from pipeline.progress import Progress, progress_text
+from pipeline.meter import STEPS, Meter
+from pipeline.progress import Progress, Sizes, progress_text
+from pipeline.warehouse.local import LocalWarehouse
+from tests.builders import event, run, write_events
 
 
 class Terminal(io.StringIO):
@@ -24,29 +31,91 @@ def use(stream: io.StringIO, patch: pytest.MonkeyPatch) -> io.StringIO:
     return stream
 
 
+SIZES = Sizes(events=5_000_000, blocks=10)
+NIGHT = Sizes(events=5_000_000, blocks=10, sessions=400_000, persons=90_000)
+
+
 @pytest.mark.parametrize(
-    ("read", "rows", "seconds", "text"),
+    ("told", "sizes", "seconds", "text"),
     [
-        (1_200_000, 5_000_000, 6.0, "1,200,000 of 5,000,000 events read (24%), 200,000 a second"),
-        (0, 10, 0.0, "0 of 10 events read (0%), 0 a second"),
-        (10, 10, 1.0, "10 events read; joining, comparing, writing"),
-        (0, 0, 1.0, "0 events read; joining, comparing, writing"),
-        (11, 10, 1.0, "10 events read; joining, comparing, writing"),
+        ({}, SIZES, 0.0, "0 of 5,000,000 events read (0%), 0 a second"),
+        ({"events": 1_200_000}, SIZES, 6.0, "1,200,000 of 5,000,000 events read (24%), 200,000 a second, 19 s left"),
+        ({"events": 50_000}, SIZES, 6.0, "50,000 of 5,000,000 events read (1%), 8,333 a second, 10 min left"),
+        ({"events": 5_000_000}, SIZES, 9.0, "5,000,000 events read; aggregating"),
+        ({"events": 5_000_001}, SIZES, 9.0, "5,000,000 events read; aggregating"),
+        ({}, Sizes(0, 1), 1.0, "0 events read; aggregating"),
+        (
+            {"aggregated": 80_000, "blocks": 4},
+            SIZES,
+            2.0,
+            "80,000 sessions aggregated (40% of the events), 40,000 a second, 3 s left",
+        ),
+        ({"aggregated": 200_000, "blocks": 10}, SIZES, 2.0, "200,000 sessions aggregated; joining and comparing"),
+        (
+            {"aggregated": 200_000, "blocks": 10, "sessions": 50_000},
+            SIZES,
+            1.0,
+            "50,000 of about 200,000 sessions written (25%), 50,000 a second, 3 s left",
+        ),
+        (
+            {"aggregated": 200_000, "blocks": 10, "sessions": 100_000},
+            NIGHT,
+            1.0,
+            "100,000 of about 400,000 sessions written (25%), 100,000 a second, 3 s left",
+        ),
+        ({"sessions": 200_000, "persons": 20_000}, SIZES, 1.0, "20,000 persons written, 20,000 a second"),
+        (
+            {"sessions": 200_000, "persons": 45_000},
+            NIGHT,
+            3.0,
+            "45,000 of about 90,000 persons written (50%), 15,000 a second, 3 s left",
+        ),
+        ({"sessions": 200_000, "persons": 90_000, "publishing": 1}, NIGHT, 3.0, "publishing"),
     ],
 )
-def test_the_line(read: int, rows: int, seconds: float, text: str) -> None:
-    assert progress_text(read, rows, seconds) == text
+def test_the_line(told: dict[str, int], sizes: Sizes, seconds: float, text: str) -> None:
+    assert progress_text(told, sizes, dict.fromkeys(STEPS, seconds)) == text
+
+
+def test_all_processes_tell_one_meter(tmp_path: Path) -> None:
+    meter = Meter(tmp_path / "progress")
+    assert meter.told() == {}
+    meter.tell("events", 3)
+    pickle.loads(pickle.dumps(meter)).tell("events", 4)
+    meter.tell("rejected_events", 9)  # a table that nobody waits for
+    meter.tell("publishing", 1)
+    with meter.path.open("ab") as file:
+        file.write(b"\x00\x01")  # another process is just writing
+    assert meter.told() == {"events": 7, "publishing": 1}
+
+
+def test_every_step_of_a_run_tells(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is told when a run is published are the numbers of its tables."""
+    found: list[Mapping[str, int]] = []
+    publish = LocalWarehouse._publish
+
+    def look_first(self: LocalWarehouse, *args: Any) -> None:
+        found.append(self.told())
+        publish(self, *args)
+
+    monkeypatch.setattr(LocalWarehouse, "_publish", look_first)
+    write_events(tmp_path, [event(n, session=f"s{n % 3}") for n in range(9)])
+    assert run(tmp_path) == 0
+    [last] = found
+    assert 1 <= last["blocks"] <= 3  # some sessions may share one
+    others = {name: number for name, number in last.items() if name != "blocks"}
+    assert others == {"events": 9, "aggregated": 3, "sessions": 3, "persons": 1, "publishing": 1}
 
 
 def test_it_is_told_again_and_again_and_cleared_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
     terminal = use(Terminal(), monkeypatch)
     asked = threading.Semaphore(0)
 
-    def rows_read() -> int:
+    def told() -> dict[str, int]:
         asked.release()
-        return 5
+        return {"events": 5}
 
-    with Progress(rows_read, 10, enabled=True):
+    with Progress(told, Sizes(10, 1), enabled=True):
         for _ in range(3):
             assert asked.acquire(timeout=10)
     lines = terminal.getvalue().split("\r\x1b[K")
@@ -58,17 +127,17 @@ def test_it_is_told_again_and_again_and_cleared_at_the_end(monkeypatch: pytest.M
 
 def test_it_is_cleared_after_a_failure_too(monkeypatch: pytest.MonkeyPatch) -> None:
     terminal = use(Terminal(), monkeypatch)
-    with pytest.raises(KeyboardInterrupt), Progress(lambda: 5, 10, enabled=True):
+    with pytest.raises(KeyboardInterrupt), Progress(lambda: {"events": 5}, Sizes(10, 1), enabled=True):
         raise KeyboardInterrupt
     assert terminal.getvalue().endswith("\r\x1b[K")
 
 
 def test_it_is_silent_without_a_terminal_and_when_not_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
     terminal = use(Terminal(), monkeypatch)
-    with Progress(lambda: pytest.fail("asked"), 10, enabled=False):
+    with Progress(lambda: pytest.fail("asked"), Sizes(10, 1), enabled=False):
         pass
     assert terminal.getvalue() == ""
     plain = use(io.StringIO(), monkeypatch)
-    with Progress(lambda: pytest.fail("asked"), 10, enabled=True):
+    with Progress(lambda: pytest.fail("asked"), Sizes(10, 1), enabled=True):
         pass
     assert plain.getvalue() == ""

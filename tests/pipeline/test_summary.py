@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from pipeline import launcher, summary
-from pipeline.progress import progress_text
-from pipeline.summary import counters
+from pipeline.summary import counters, summary_lines
+from pipeline.tables import OUTPUTS
 from tests.builders import event, ledger, run, write_events
 from transforms.events.decoder import FILTERED, REJECTED
 
@@ -37,7 +37,14 @@ def test_counters_are_those_of_the_ledger(tmp_path: Path, monkeypatch: pytest.Mo
 def test_the_summary_adds_up_and_says_where_to_look(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert run(write_events(tmp_path, [event(1), event(2)])) == 0
     told = capfd.readouterr().out
-    for part in ("full (first run", "kept      2", "= read    2", "sessions  1 (1 inserted)", "/*.parquet", "absent"):
+    for part in (
+        "full (first run",
+        "kept       2",
+        "= read     2",
+        "sessions   1 (1 inserted)",
+        "/*.parquet",
+        "absent",
+    ):
         assert part in told
 
 
@@ -50,10 +57,45 @@ def test_a_metric_that_no_event_matches_is_told_in_a_large_run(
     monkeypatch.setattr(summary, "_ENOUGH", 5)
     assert run(tmp_path, "--full_load") == 0
     [line] = [line for line in capfd.readouterr().out.splitlines() if "no event matches" in line]
-    assert "joined_event" in line
-    assert "viewed_event" not in line
+    assert "no event matches autocapture_count, clicked_invite, completed_quiz and 9 more: are the names" in line
 
 
-def test_progress_tells_rows_and_rate() -> None:
-    assert progress_text(500, 2_000, 2) == "500 of 2,000 events read (25%), 250 a second"
-    assert progress_text(2_000, 2_000, 2).startswith("2,000 events read; joining")
+def summary_of(counts: dict[str, int]) -> list[str]:
+    return summary_lines(counts, OUTPUTS, 2.0, "the tables")
+
+
+def test_differences_from_posthogs_sessions_are_told() -> None:
+    counts = {
+        "posthog_sessions.matched": 2_000,
+        "posthog_sessions.end_timestamp_differs": 30,
+        "posthog_sessions.screen_count_differs": 1_200,
+        "posthog_sessions.start_timestamp_differs": 0,
+    }
+    lines = summary_of(counts)
+    told = "  PostHog    2,000 sessions are in its own table too; there differ screen_count 1,200, end_timestamp 30"
+    assert told in lines
+    alike = summary_of({"posthog_sessions.matched": 7})
+    assert "  PostHog    7 sessions are in its own table too, all alike" in alike
+    assert not [line for line in summary_of({}) if "PostHog" in line]
+
+
+def test_a_summary_fits_a_screen_whatever_happened() -> None:
+    every = {f"rejected.{name}": n for n, name in enumerate(REJECTED)} | {f"filtered.{name}": 5 for name in FILTERED}
+    every |= {f"matches.metric_{n}": 0 for n in range(40)} | {f"unreadable.users.column_{n}": 1 for n in range(40)}
+    every |= {f"nulled.property_{n}": 1 for n in range(40)} | dict.fromkeys(summary._NOTES, 3)
+    every |= {"read": 10**10, "kept": 10**10, "excluded.ids": 9, "posthog_sessions.matched": 9}
+    lines = summary_of(every)
+    assert len(lines) <= 20
+    assert max(map(len, lines)) <= 120
+    [silent] = [line for line in lines if "no event matches" in line]
+    assert "metric_0, metric_1, metric_10 and 37 more" in silent
+    [others] = [line for line in lines if "column notes of the table runs" in line]
+    assert f"{1 + 40 + len(summary._NOTES) - 4} more" in others
+
+
+def test_the_largest_parts_are_named_and_the_others_add_up() -> None:
+    assert summary._group("rejected", {"rejected.a": 1, "rejected.b": 5, "other.c": 9, "rejected.d": 0}) == (
+        "  rejected   6 (b 5, a 1)"
+    )
+    parts = {f"rejected.{name}": n for n, name in enumerate("abcdef", 1)}
+    assert summary._group("rejected", parts) == "  rejected   21 (f 6, e 5, d 4, 3 others 6)"

@@ -16,6 +16,7 @@ import pyarrow as pa
 from pipeline import tables
 from pipeline.errors import RunError
 from pipeline.ledger import Row, rows_after
+from pipeline.meter import TellBlocks
 from pipeline.plan import LastRun, Plan
 from pipeline.tables import OutputTable, Table
 from pipeline.warehouse.base import (
@@ -234,9 +235,13 @@ class BigQueryWarehouse:
         end: datetime | None = row["latest"]
         return end
 
-    def rows_read(self) -> int:
+    def tell_blocks(self) -> beam.PTransform:
         """See `base.Warehouse`: workers elsewhere do not tell."""
-        return 0
+        return TellBlocks(None)
+
+    def told(self) -> Mapping[str, int]:
+        """See `base.Warehouse`."""
+        return {}
 
     def where_to_look(self, plan: Plan) -> str:
         """See `base.Warehouse`."""

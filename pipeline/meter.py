@@ -1,0 +1,79 @@
+"""How far the steps of a local run are: workers append numbers to a file, and whoever shows progress adds them up."""
+
+from __future__ import annotations
+
+import contextlib
+import struct
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias
+
+import apache_beam as beam
+import pyarrow as pa
+from apache_beam.pvalue import PCollection
+
+from transforms.machinery.steps import flat_map
+
+#: What is told of, in the order in which a run comes to it: rows of events read, blocks of sessions aggregated, the
+#: sessions in them, rows of the tables written, and that publishing has begun.
+READ, BLOCKS, AGGREGATED, SESSIONS, PERSONS, PUBLISHING = STEPS = (
+    "events",
+    "blocks",
+    "aggregated",
+    "sessions",
+    "persons",
+    "publishing",
+)
+_Block: TypeAlias = tuple[str, pa.RecordBatch]
+_Blocks: TypeAlias = PCollection[_Block]
+_RECORD = struct.Struct("<BI")
+
+
+@dataclass(frozen=True)
+class Meter:
+    """A file to which all processes of a run may append."""
+
+    path: Path
+
+    def tell(self, step: str, number: int) -> None:
+        """Add to the number of a step; another word than those of `STEPS` is passed over."""
+        if step not in STEPS:
+            return
+        # an engine may try the end of a run again when its folder is gone
+        with contextlib.suppress(FileNotFoundError), self.path.open("ab") as file:
+            file.write(_RECORD.pack(STEPS.index(step), number))  # one small append is atomic, also among processes
+
+    def told(self) -> Counter[str]:
+        """The numbers of all steps so far."""
+        try:
+            content = self.path.read_bytes()
+        except FileNotFoundError:
+            return Counter()
+        found = Counter[str]()
+        for step, number in _RECORD.iter_unpack(content[: len(content) // _RECORD.size * _RECORD.size]):
+            found[STEPS[step]] += number
+        return found
+
+
+class TellBlocks(beam.PTransform):
+    """PCollections of (block, record batch of its sessions) → the same, told of on the way where there is a meter."""
+
+    def __init__(self, meter: Meter | None) -> None:
+        super().__init__()
+        self._meter = meter
+
+    def expand(self, parts: tuple[_Blocks, ...]) -> tuple[_Blocks, ...]:
+        """One pass, fused with what comes before; no step where nobody listens."""
+        if self._meter is None:
+            return parts
+        return tuple(
+            part | f"Tell {i}" >> flat_map(_tell, self._meter, takes=_Block, gives=_Block)
+            for i, part in enumerate(parts)
+        )
+
+
+def _tell(block: _Block, meter: Meter) -> list[_Block]:
+    meter.tell(AGGREGATED, block[1].num_rows)
+    meter.tell(BLOCKS, 1)
+    return [block]
