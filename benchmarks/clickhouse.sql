@@ -104,7 +104,7 @@ with created as (
     select f.session_id as session_id, count() as number
     from facts as f join matches as m on m.session_id = f.session_id
     join owners as o on o.owner = m.user_id
-    join (select distinct user_id, createdAt from file('$warehouse/firebase_etl_prod/events/*.parquet', Parquet)) as s
+    join (select distinct document_id, user_id, createdAt from file('$warehouse/firebase_etl_prod/events/*.parquet', Parquet)) as s
         on s.user_id = o.user_id
     where toUnixTimestamp64Micro(s.createdAt) between f.start_us and f.end_us
     group by f.session_id

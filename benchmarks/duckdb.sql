@@ -92,7 +92,7 @@ with created as (
     select f.session_id, count(*) as number
     from facts f join matches m using (session_id)
     join owners o on o.owner = m.user_id
-    join (select distinct user_id, createdAt from read_parquet('$warehouse/firebase_etl_prod/events/*.parquet')) s
+    join (select distinct document_id, user_id, createdAt from read_parquet('$warehouse/firebase_etl_prod/events/*.parquet')) s
         on s.user_id = o.user_id
     where epoch_us(s.createdAt) between f.start_us and f.end_us
     group by f.session_id

@@ -206,7 +206,7 @@ def owners_by_id(users: dict[str, Row]) -> dict[str, str]:
 def moments_by_user(rows: list[Row], owners: dict[str, str]) -> dict[str, list[int]]:
     """User id → times of the user's Firebase events, each once, ascending."""
     moments = defaultdict(list)
-    for user, moment in {(row["user_id"], row["createdAt"]) for row in rows}:
+    for _, user, moment in {(row["document_id"], row["user_id"], row["createdAt"]) for row in rows}:
         if user in owners and moment is not None:
             moments[owners[user]].append(moment)
     return {user: sorted(found) for user, found in moments.items()}
@@ -303,7 +303,9 @@ def main(warehouse: str, out: str) -> None:
     with beam.Pipeline(options=PipelineOptions(["--runner=FnApiRunner"])) as p:
         users = in_memory(read(p, f"{firebase}/users", ["user_id", *PROFILE]), users_by_id)
         owners = AsSingleton(users | "By id" >> beam.Map(owners_by_id))
-        created = in_memory(read(p, f"{firebase}/events", ["user_id", "createdAt"]), moments_by_user, owners=owners)
+        created = in_memory(
+            read(p, f"{firebase}/events", ["document_id", "user_id", "createdAt"]), moments_by_user, owners=owners
+        )
         acquisition = in_memory(
             read(p, f"{posthog}/sessions", ["session_id", "end_timestamp", *ACQUISITION]), latest_by_session
         )

@@ -117,8 +117,8 @@ def join(sessions: pd.DataFrame, warehouse: str) -> None:
     for column in PROFILE:
         sessions[column] = sessions["user_id"].map(users[column])
 
-    created = pd.read_parquet(f"{warehouse}/firebase_etl_prod/events", columns=["user_id", "createdAt"])
-    created = created.dropna().drop_duplicates()
+    created = pd.read_parquet(f"{warehouse}/firebase_etl_prod/events", columns=["document_id", "user_id", "createdAt"])
+    created = created.dropna(subset=["user_id", "createdAt"]).drop_duplicates()
     created["user_id"] = created["user_id"].map(owners)
     moments = created.sort_values("createdAt").groupby("user_id")["createdAt"].apply(list).to_dict()
     sessions["events_created_count"] = sessions.apply(

@@ -35,7 +35,7 @@ from transforms.sessions.facts import AggregateSessions, fact_schema
 from transforms.sessions.fate import SettleSessions
 from transforms.sessions.owners import MatchUsers
 from transforms.sessions.rows import MakeSessionRows
-from transforms.users.social_events import UniqueSocialEvents
+from transforms.users.deeds import SOCIAL_EVENTS, UniqueDeeds
 from transforms.users.users import UniqueUsers
 
 
@@ -66,7 +66,7 @@ def build(
     created = (
         p | "Read Firebase events" >> warehouse.read_input(social),
         unique_users.also["aliases"],
-    ) | "Deduplicate Firebase events" >> UniqueSocialEvents(n)
+    ) | "Deduplicate Firebase events" >> UniqueDeeds(SOCIAL_EVENTS, excluded, n)
     matches = (
         fresh,
         decoded.left_out,

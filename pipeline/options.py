@@ -111,7 +111,7 @@ OPTIONS = (
     Option(
         "firebase_dataset",
         "firebase_etl_prod",
-        "Dataset of Firebase's tables users and events; with bigquery also PROJECT.DATASET.",
+        "Dataset of Firebase's tables users, events and userinvites; with bigquery also PROJECT.DATASET.",
         "DATASET",
         env="FIREBASE_DATASET_ID",
         pattern=_INPUT_PATTERN,

@@ -106,8 +106,9 @@ EVENTS = Table("posthog", "events", inputs.EVENTS)
 POSTHOG_SESSIONS = Table("posthog", "sessions", inputs.POSTHOG_SESSIONS)
 USERS = Table("firebase", "users", inputs.USERS)
 FIREBASE_EVENTS = Table("firebase", "events", inputs.FIREBASE_EVENTS)
+USER_INVITES = Table("firebase", "userinvites", inputs.USER_INVITES)
 #: Inputs without which a run goes on: their columns are null, false or 0.
-OPTIONAL_INPUTS = (POSTHOG_SESSIONS, USERS, FIREBASE_EVENTS)
+OPTIONAL_INPUTS = (POSTHOG_SESSIONS, USERS, FIREBASE_EVENTS, USER_INVITES)
 
 SESSIONS = Output(
     "sessions",

@@ -10,6 +10,7 @@ emails end in example.com or example.org. The same arguments give the same bytes
     payloads.py   what an event looks like: the SDK's properties as text
     flaws.py      what goes wrong: broken rows, odd values, other libraries, on a fixed schedule
     rows.py       numbers → Arrow rows of the events export
+    social.py     social events, their edits, and invites
     write.py      rows → a warehouse folder
 """
 

@@ -18,9 +18,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from sample.dice import Dice, Flags
+from sample.dice import Dice
 from sample.payloads import Appearance
-from sample.people import EXCLUDED_IDS, USERS_SCHEMA, distinct_id, user_batches, user_id
+from sample.people import EXCLUDED_IDS, USERS_SCHEMA, distinct_id, user_batches
 from sample.rows import (
     EVENTS_SCHEMA,
     TIMESTAMP,
@@ -29,7 +29,8 @@ from sample.rows import (
     session_ids,
     stamps,
 )
-from sample.timeline import HOUR, Cast, Plan, Sessions, Slot, slots
+from sample.social import INVITES_SCHEMA, SOCIAL_EVENTS_SCHEMA, invite_rows, social_event_rows
+from sample.timeline import Cast, Plan, Sessions, Slot, slots
 
 #: Rows of the sample that a run without data makes for itself.
 SAMPLE_EVENTS = 50_000
@@ -54,8 +55,6 @@ _SESSIONS: dict[str, pa.DataType] = {
     "entry_current_url": pa.string(),
 }
 _SESSIONS_SCHEMA = pa.schema(_SESSIONS)
-_FIREBASE: dict[str, pa.DataType] = {"user_id": pa.string(), "createdAt": TIMESTAMP}
-_FIREBASE_SCHEMA = pa.schema(_FIREBASE)
 
 
 def write_sample(
@@ -65,7 +64,7 @@ def write_sample(
     start: date = Plan.start,
     days: int | None = None,
 ) -> None:
-    """Write the four input tables and `excluded_users.txt` below `warehouse` (made if absent).
+    """Write the five input tables and `excluded_users.txt` below `warehouse` (made if absent).
 
     Args:
         warehouse: the folder; other things in it stay as they are.
@@ -101,7 +100,8 @@ def _write(folder: Path, plan: Plan) -> None:
         _Parts(posthog / "events", EVENTS_SCHEMA) as events,
         _Parts(posthog / "sessions", _SESSIONS_SCHEMA) as sessions,
         _Parts(firebase / "users", USERS_SCHEMA) as users,
-        _Parts(firebase / "events", _FIREBASE_SCHEMA) as social_events,
+        _Parts(firebase / "events", SOCIAL_EVENTS_SCHEMA) as social_events,
+        _Parts(firebase / "userinvites", INVITES_SCHEMA) as invites,
     ):
         for batch in user_batches(plan.persons, plan.seed, plan.start):
             users.write("users", batch)
@@ -109,7 +109,8 @@ def _write(folder: Path, plan: Plan) -> None:
         def watched() -> Iterator[Slot]:
             for slot in slots(plan):
                 sessions.write("sessions", _session_rows(plan, slot.sessions))
-                social_events.write("events", _social_events(plan, slot.sessions))
+                social_events.write("events", social_event_rows(plan, slot.sessions))
+                invites.write("userinvites", invite_rows(plan, slot.sessions))
                 yield slot
 
         for batch in event_batches(plan, watched()):
@@ -219,27 +220,3 @@ def _session_rows(plan: Plan, sessions: Sessions) -> pa.RecordBatch:
         pa.array([None, "https://app.example.com/invite"], pa.string()).take(urls),
     ]
     return pa.RecordBatch.from_arrays(columns, schema=_SESSIONS_SCHEMA)
-
-
-def _social_events(plan: Plan, sessions: Sessions) -> pa.RecordBatch:
-    """Events that users created: up to three for one session in eight.
-
-    They are inside it, at its edges, a microsecond outside or hours away.
-    """
-    dice = Dice(plan.seed)
-    creates: Flags = sessions.known & (sessions.session % 8 == 1)
-    row = np.flatnonzero(creates)
-    row = np.repeat(row, 1 + dice.below("social/count", sessions.session[row], 3))
-    number = np.arange(len(row)) + (sessions.session[row] << 10)
-    person = Cast.of(plan, sessions.session[row]).person
-    start, end = sessions.first[row] * 1_000, sessions.last[row] * 1_000
-    inside = start + ((end - start) * dice.share("social/time", number)).astype(np.int64)
-    away = end + 1_000 * (HOUR + dice.below("social/away", number, 40 * HOUR))
-    choices = [inside] * 5 + [start, end, start - 1, end + 1, away]
-    when = np.choose(dice.below("social/choice", number, len(choices)), choices)
-    users = [user_id(who) for who in person.tolist()]
-    nobody = dice.below("social/nobody", number, 200) == 0
-    never = dice.below("social/never", number, 200) == 0
-    owner = pc.if_else(pa.array(nobody), pa.scalar(None, pa.string()), pa.array(users, pa.string()))
-    created = stamps(when, never)
-    return pa.RecordBatch.from_arrays([owner, created], schema=_FIREBASE_SCHEMA)

@@ -36,7 +36,7 @@ from transforms.sessions.facts import fact_schema
 from transforms.sessions.fate import settle
 from transforms.sessions.owners import MATCHES, match_users
 from transforms.sessions.rows import session_rows
-from transforms.users.social_events import keyed_events, of_kept_users, unique_events
+from transforms.users.deeds import SOCIAL_EVENTS, Deeds, keyed, of_kept_users, unique
 from transforms.users.users import clean_users, unique_by_phone, unique_by_user_id, unique_documents
 
 Rows = Sequence[dict[str, Any]]
@@ -103,9 +103,7 @@ class Model:
         settled = self._settle(facts, before[sessions], left_out, named["identities"], acquisition, late, plan, texts)
         make = session_rows(self.metrics, sessions.bare, loaded_by, keep_persons=plan.keeps_persons(self.code_version))
         created = pa.Table.from_pylist(list(social), schema=tables.FIREBASE_EVENTS.bare)
-        keyed = self._collect(keyed_events(created))
-        owned = {"events": self._collect(unique_events({"events": keyed})), "aliases": named["aliases"]}
-        firebase_events = self._collect(of_kept_users(owned))
+        firebase_events = self._deeds(SOCIAL_EVENTS, created, named["aliases"])
         also: dict[str, pa.Table] = {}
         made = self._collect(
             make(
@@ -183,6 +181,10 @@ class Model:
             rows = self._collect(step({"users": rows}))
         also: dict[str, pa.Table] = {}
         return self._collect(unique_by_phone(self.excluded)({"users": rows}), also=also), also
+
+    def _deeds(self, deeds: Deeds, rows: pa.Table, aliases: pa.Table) -> pa.Table:
+        latest = self._collect(unique(deeds)({"rows": self._collect(keyed(deeds)(rows))}))
+        return self._collect(of_kept_users(deeds, self.excluded)({"rows": latest, "aliases": aliases}))
 
     def _settle(
         self,

@@ -46,7 +46,10 @@ KEYS = {
 TIME = "timestamp[us, tz=UTC]"
 USER = {"user_id", "phoneNumber", "fullName", "username", "email"}
 FIREBASE = {
-    "firebase_etl_prod/events": {"user_id: string", f"createdAt: {TIME}"},
+    "firebase_etl_prod/events": {f"{name}: string" for name in ("document_id", "title", "user_id", "type")}
+    | {f"{name}: {TIME}" for name in ("createdAt", "startTime", "endTime", "eventDate", "etl_loaded_at")},
+    "firebase_etl_prod/userinvites": {f"{name}: string" for name in ("document_id", "event_id", "user_id", "status")}
+    | {f"createdAt: {TIME}", f"etl_loaded_at: {TIME}"},
     "firebase_etl_prod/users": {f"{name}: string" for name in USER}
     | {"contactAccessGranted: bool", "businessUser: bool", f"createdAt: {TIME}"},
 }

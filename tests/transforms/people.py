@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 
 from pipeline import tables
-from transforms.users.social_events import keyed_events, of_kept_users, unique_events
+from transforms.users.deeds import INVITES, SOCIAL_EVENTS, Deeds, keyed, of_kept_users, unique
 from transforms.users.users import clean_users, unique_by_phone, unique_by_user_id, unique_documents
 
 Rows = Sequence[Mapping[str, Any]]
@@ -47,9 +47,18 @@ def unique_users(rows: Rows, excluded: Iterable[str] = ()) -> Collected:
     return collect(unique_by_phone(frozenset(excluded))({"users": users}), counts)
 
 
-def social_events(rows: Rows, aliases: pa.Table) -> Collected:
+def social_events(rows: Rows, aliases: pa.Table, excluded: Iterable[str] = ()) -> Collected:
     """Rows of `firebase.events` → unique events of the kept users."""
+    return _deeds(SOCIAL_EVENTS, pa.Table.from_pylist(list(rows), tables.FIREBASE_EVENTS.bare), aliases, excluded)
+
+
+def invites(rows: Rows, aliases: pa.Table, excluded: Iterable[str] = ()) -> Collected:
+    """Rows of `firebase.userinvites` → unique invites of the kept users."""
+    return _deeds(INVITES, pa.Table.from_pylist(list(rows), tables.USER_INVITES.bare), aliases, excluded)
+
+
+def _deeds(deeds: Deeds, rows: pa.Table, aliases: pa.Table, excluded: Iterable[str]) -> Collected:
     counts = Counter[str]()
-    events = collect(keyed_events(pa.Table.from_pylist(list(rows), schema=tables.FIREBASE_EVENTS.bare)), counts).rows
-    events = collect(unique_events({"events": events}), counts).rows
-    return collect(of_kept_users({"events": events, "aliases": aliases}), counts)
+    known = collect(keyed(deeds)(rows), counts).rows
+    latest = collect(unique(deeds)({"rows": known}), counts).rows
+    return collect(of_kept_users(deeds, frozenset(excluded))({"rows": latest, "aliases": aliases}), counts)

@@ -1,4 +1,4 @@
-"""The tables that a run reads: PostHog's events and sessions, Firebase's users and social events."""
+"""The tables that a run reads: PostHog's events and sessions, Firebase's users, social events and invites."""
 
 from __future__ import annotations
 
@@ -56,5 +56,18 @@ USERS = pa.schema(
 SOCIAL_EVENT = (
     column("user_id", TEXT, "Who created the social event.", required=True),
     column("createdAt", TIMESTAMP, "When it was created.", required=True),
+    column("type", TEXT, "Its kind, as base, checkin, fundraising or ticketed."),
+    column("startTime", TIMESTAMP, "When it is to begin."),
+    column("endTime", TIMESTAMP, "When it is to end."),
+    column("eventDate", TIMESTAMP, "On which day it is to be."),
+    DOCUMENT_ID,
 )
-FIREBASE_EVENTS = pa.schema([*SOCIAL_EVENT, DOCUMENT_ID, EXPORTED_AT])
+FIREBASE_EVENTS = pa.schema([*SOCIAL_EVENT, EXPORTED_AT])
+#: What is left of an invite.
+INVITE = (
+    column("user_id", TEXT, "Who was invited.", required=True),
+    column("createdAt", TIMESTAMP, "When.", required=True),
+    column("status", TEXT, "What came of it: invited, accepted or rejected.", required=True),
+    column("event_id", TEXT, "To which social event: its document_id."),
+)
+USER_INVITES = pa.schema([*INVITE, DOCUMENT_ID, EXPORTED_AT])

@@ -20,11 +20,10 @@ from transforms.machinery.keys import rows_of_keys
 from transforms.machinery.times import column_micros
 from transforms.metrics.definitions import CREATED_EVENT, Metrics
 from transforms.published.changes import CHANGE, LoadedBy, as_they_were, change_counts, equal, run_columns, with_change
-from transforms.schemas.columns import INTEGER, TEXT, TIMESTAMP
-from transforms.schemas.inputs import PROFILE
+from transforms.schemas.columns import INTEGER, TEXT, TIMESTAMP, columns_of
+from transforms.schemas.inputs import PROFILE, SOCIAL_EVENT
 from transforms.schemas.outputs import LOADED_AT, RUN_ID, without_run_columns
 from transforms.sessions.fate import GONE, NEW, SAME, STATE, settled_schema, was
-from transforms.users.social_events import SOCIAL_EVENTS
 
 _MICROS = 1_000_000
 _PROFILE = [one.name for one in PROFILE]
@@ -96,8 +95,8 @@ def unaffected(sessions: pa.Table, persons: pa.Table) -> pa.Array:
 class MakeSessionRows(beam.PTransform):
     """(sessions, users, firebase_events, persons) → `Outcome` of session rows with their change.
 
-    `sessions` are `settled_schema`, `users` unique users, `firebase_events` `SOCIAL_EVENTS`, `persons` as published;
-    all PCollection[pa.RecordBatch]. See `session_rows` for the other outputs.
+    `sessions` are `settled_schema`, `users` unique users, `firebase_events` social events of the kept
+    users, `persons` as published; all PCollection[pa.RecordBatch]. See `session_rows` for the other outputs.
     """
 
     def __init__(
@@ -115,7 +114,7 @@ class MakeSessionRows(beam.PTransform):
         self._sides = {
             "sessions": Side("person_id", settled_schema(facts, sessions)),
             "users": Side("user_id", users),
-            "firebase_events": Side("user_id", SOCIAL_EVENTS),
+            "firebase_events": Side("user_id", columns_of(SOCIAL_EVENT, "user_id", "createdAt")),
             "persons": Side("person_id", persons),
         }
         self._partitions = partitions

@@ -37,8 +37,9 @@ _PHONE = "phone:"
 IDENTITIES = pa.schema([("key", TEXT), ("match", TEXT), ("excluded", BOOLEAN)])
 """`key` is a phone number's normal form or a user id; `match` is "0" (phone) or "1" (user id), then the user that is
 kept: the smallest match of a session wins. `excluded`: the person is on the list of excluded ids."""
-ALIASES = pa.schema([*columns_of(USERS, "user_id"), ("kept", TEXT)])
-"""The user ids that were dropped for a phone number, and the user that was kept for it."""
+ALIASES = pa.schema([*columns_of(USERS, "user_id"), ("kept", TEXT), ("excluded", BOOLEAN)])
+"""The user ids that were dropped for a phone number, and the user that was kept for it; and those of excluded persons.
+"""
 
 
 def clean_users(users: pa.Table) -> Iterator[Result]:
@@ -101,14 +102,13 @@ def unique_by_phone(excluded: frozenset[str] = frozenset()) -> Callable[[dict[st
         yield kept.drop_columns([PHONE_KEY])
 
         ids, owner = users.column("user_id"), kept.column("user_id").take(pa.array(group))
-        dropped = pc.not_equal(ids, owner)
-        yield "aliases", pa.table({"user_id": ids, "kept": owner}, schema=ALIASES).filter(dropped)
-
         key = users.column(PHONE_KEY)
         phones = pc.if_else(pc.starts_with(key, _PHONE), pc.utf8_slice_codeunits(key, len(_PHONE)), None)
         out = np.zeros(len(first), bool)
         np.logical_or.at(out, group, listed.mask(ids) | listed.mask(phones))
         marks = pa.array(out[group])
+        aliases = pa.table({"user_id": ids, "kept": owner, "excluded": marks}, schema=ALIASES)
+        yield "aliases", aliases.filter(pc.or_(pc.not_equal(ids, owner), marks))
         for level, keys in (("0", phones), ("1", ids)):
             match = pc.binary_join_element_wise(level, owner, "")
             known = pa.table({"key": keys, "match": match, "excluded": marks}, schema=IDENTITIES)

@@ -1,0 +1,130 @@
+"""What users did with each other, as Firebase keeps it → one row a document, under the user that is kept.
+
+Two of its tables are alike: social events that users created, and invites to them that users received. The latest
+version of a document decides everything about it. Rows without a document id are one where they agree in what nobody
+does twice: the export is at least once, and a user creates no two events in one microsecond. Of what excluded persons
+did nothing is left.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import apache_beam as beam
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from apache_beam.pvalue import PCollection
+
+from transforms.ids.excluded import Excluded
+from transforms.machinery.join import EachBatch, JoinByKey, Outcome, Result, Side, all_counts
+from transforms.machinery.keys import rows_of_keys
+from transforms.schemas.columns import TEXT, bare
+from transforms.schemas.inputs import DOCUMENT_ID, FIREBASE_EVENTS, INVITE, SOCIAL_EVENT, USER_INVITES
+from transforms.users.documents import DOCUMENT_KEY, latest_of_each, repeat_counts, with_document_key
+from transforms.users.users import ALIASES
+
+ACCEPTED, PENDING, REJECTED = "accepted", "invited", "rejected"
+
+
+@dataclass(frozen=True)
+class Deeds:
+    """One of the tables: a row says who (`user_id`) did something, and when (`createdAt`)."""
+
+    noun: str
+    """In the names of counts."""
+    given: pa.Schema
+    """Of its rows."""
+    kept: pa.Schema
+    """The columns that go on."""
+    otherwise: tuple[str, ...]
+    """Columns that stand for a document's id where there is none."""
+    statuses: tuple[str, ...] = ()
+    """Values that `status` may have, in any letter case; others are null, and counted."""
+
+
+SOCIAL_EVENTS = Deeds("firebase_events", bare(FIREBASE_EVENTS), bare(SOCIAL_EVENT), ("user_id", "createdAt"))
+INVITES = Deeds(
+    "firebase_userinvites",
+    bare(USER_INVITES),
+    bare(INVITE),
+    ("event_id", "user_id", "createdAt"),
+    (ACCEPTED, PENDING, REJECTED),
+)
+
+
+def keyed(deeds: Deeds) -> Callable[[pa.Table], Iterator[Result]]:
+    """The function that gives rows their `DOCUMENT_KEY` and leaves out those that are incomplete and of no document."""
+
+    def rows_with_key(rows: pa.Table) -> Iterator[Result]:
+        known = rows.filter(pc.or_(_is_complete(rows), pc.is_valid(rows.column(DOCUMENT_ID.name))))
+        yield from _counted(f"{deeds.noun}.incomplete", rows.num_rows - known.num_rows)
+        yield with_document_key(known, deeds.otherwise)
+
+    return rows_with_key
+
+
+def unique(deeds: Deeds) -> Callable[[dict[str, pa.Table]], Iterator[Result]]:
+    """The join function of `rows` of a partition of document keys → the columns that go on, one row a document."""
+
+    def latest_rows(tables: dict[str, pa.Table]) -> Iterator[Result]:
+        rows = tables["rows"]
+        latest = latest_of_each(rows, deeds.kept.names)
+        yield from repeat_counts(deeds.noun, rows, latest)
+        known = latest.filter(_is_complete(latest)).select(deeds.kept.names)
+        yield from _counted(f"{deeds.noun}.incomplete", latest.num_rows - known.num_rows)
+        if deeds.statuses:
+            place = known.schema.get_field_index("status")
+            status = pc.utf8_lower(pc.utf8_trim_whitespace(known.column(place)))
+            is_known = pc.is_in(status, pa.array(deeds.statuses))
+            yield from _counted(f"{deeds.noun}.status_unknown", pc.sum(pc.invert(is_known)).as_py() or 0)
+            known = known.set_column(place, "status", pc.if_else(is_known, status, pa.scalar(None, TEXT)))
+        yield known
+
+    return latest_rows
+
+
+def of_kept_users(deeds: Deeds, excluded: frozenset[str]) -> Callable[[dict[str, pa.Table]], Iterator[Result]]:
+    """The join function of `rows` (`Deeds.kept`) and `aliases` (`ALIASES`) by user id → rows of the kept users."""
+    listed = Excluded(excluded)
+
+    def owned(tables: dict[str, pa.Table]) -> Iterator[Result]:
+        rows = tables["rows"]
+        users = rows.column("user_id")
+        known = rows_of_keys(tables["aliases"], "user_id", users, ["kept", "excluded"])
+        out = np.asarray(known.column("excluded").fill_null(False)) | listed.mask(users)
+        yield from _counted(f"{deeds.noun}.excluded_user", int(out.sum()))
+        owner = pc.coalesce(known.column("kept"), users)
+        yield rows.set_column(rows.schema.get_field_index("user_id"), "user_id", owner).filter(pa.array(~out))
+
+    return owned
+
+
+class UniqueDeeds(beam.PTransform):
+    """(rows of a table, `ALIASES`) → `Outcome` of `Deeds.kept`; all record batches."""
+
+    def __init__(self, deeds: Deeds, excluded: frozenset[str], partitions: int) -> None:
+        super().__init__()
+        self._deeds, self._excluded, self._partitions = deeds, excluded, partitions
+
+    def expand(self, inputs: tuple[PCollection[pa.RecordBatch], ...]) -> Outcome:
+        """Two shuffles: by document, then by user."""
+        rows, aliases = inputs
+        known = rows | "Key" >> EachBatch(keyed(self._deeds))
+        documents = {"rows": Side(DOCUMENT_KEY, self._deeds.given.append(pa.field(DOCUMENT_KEY, TEXT)))}
+        latest = {"rows": known.rows} | "Unique" >> JoinByKey(unique(self._deeds), documents, self._partitions)
+        users = {"rows": Side("user_id", self._deeds.kept), "aliases": Side("user_id", ALIASES)}
+        owned = {"rows": latest.rows, "aliases": aliases} | "Of kept users" >> JoinByKey(
+            of_kept_users(self._deeds, self._excluded), users, self._partitions
+        )
+        return owned._replace(counts=all_counts(known, latest, owned) | "Counts" >> beam.Flatten())
+
+
+def _is_complete(rows: pa.Table) -> pa.ChunkedArray:
+    return pc.and_(pc.is_valid(rows.column("user_id")), pc.is_valid(rows.column("createdAt")))
+
+
+def _counted(name: str, number: int) -> Iterator[Result]:
+    if number:
+        yield name, number
