@@ -37,10 +37,13 @@ _APPS = (
     ("1.13.1", "219", "3.16.1"),
     ("1.14.2", "231", "4.78.0"),
     ("1.15.0", "240", "4.78.0"),
+    ("54.0.6", "54000006", "4.78.0"),  # of Expo Go, in which developers run what they work on
 )
+EXPO_GO = len(_APPS) - 1
+_EXPO_GO_IDS = {"Android": "host.exp.exponent", "iOS": "host.exp.Exponent"}
 #: Which of `_APPS` run the 4.x SDK.
 _IS_4 = np.array([app[2].startswith("4") for app in _APPS])
-_APP_MIX = np.repeat(np.arange(len(_APPS)), (1, 3, 4, 2))
+_APP_MIX = np.repeat(np.arange(EXPO_GO), (1, 3, 4, 2))
 
 #: manufacturer, name, OS, version, height and width in points
 _DEVICES = (
@@ -54,7 +57,9 @@ _DEVICES = (
     ("samsung", "SM-A546E", "Android", "14", 891.4285888671875, 411.4285583496094),
     ("OnePlus", "CPH2449", "Android", "13", 919.6363636363636, 411.6363636363636),
     ("motorola", "moto g power", "Android", "13", 866.2857142857143, 411.42857142857144),
+    ("Google", "sdk_gphone64_arm64", "Android", "16", 914.2857142857143, 411.42857142857144),
 )
+EMULATOR = len(_DEVICES) - 1
 
 #: city, region, its code, postal code, country code, latitude, longitude, time zone, locale
 _PLACES = (
@@ -155,13 +160,16 @@ class Appearance:
 
     @classmethod
     def of(cls, dice: Dice, session: Ints, person: Ints) -> Appearance:
-        """A person's phone and home stay the same; apps are updated, one session in 16 is away."""
+        """A person's phone and home stay the same; apps are updated, one session in 16 is away.
+
+        One session in 60 is in Expo Go, one in 90 on an emulator.
+        """
         home = dice.below("person/place", person, len(_PLACES) * 4)
         home = np.where(home < len(_PLACES), home, home % 8)  # most in the United States
         away = dice.below("session/away", session, 16 * len(_PLACES))
         return cls(
-            _APP_MIX[dice.below("session/app", session, len(_APP_MIX))],
-            dice.below("person/device", person, len(_DEVICES)),
+            np.where(session % 60 == 7, EXPO_GO, _APP_MIX[dice.below("session/app", session, len(_APP_MIX))]),
+            np.where(session % 90 == 7, EMULATOR, dice.below("person/device", person, EMULATOR)),
             1 + (dice.below("person/flags", person, 4) == 0),
             np.where(away < len(_PLACES), away, home),
             dice.below("session/address", session, _ADDRESSES),
@@ -270,8 +278,8 @@ def _body(
         "$lib_version": sdk,
         "$device_type": "Mobile",
         "$app_build": build,
-        "$app_name": "Demo",
-        "$app_namespace": "com.example.demo",
+        "$app_name": "Expo Go" if app == _APPS[EXPO_GO] else "Demo",
+        "$app_namespace": "com.example.demo" if app != _APPS[EXPO_GO] else _EXPO_GO_IDS[system],
         "$app_version": version,
         "$device_manufacturer": manufacturer,
         "$device_name": name,
@@ -279,7 +287,7 @@ def _body(
         "$os_version": system_version,
     }
     if sdk.startswith("4"):
-        values |= {"$is_emulator": False, "$locale": locale, "$timezone": zone}
+        values |= {"$is_emulator": device == _DEVICES[EMULATOR], "$locale": locale, "$timezone": zone}
     return _fields(values | {"$screen_height": height, "$screen_width": width})
 
 

@@ -38,6 +38,8 @@ SMALL_METRICS: Metrics = parse_metrics(
     """
     libraries = ["*"]
     max_events_per_session = 5
+    reporting_timezone = "Pacific/Auckland"
+    dev_builds = { build = ["dev", 0] }
     engaged_by = ["taps"]
     engagement_flags = ["created_event", "bought"]
     [metrics.taps]

@@ -23,8 +23,8 @@ def test_types_modes_and_descriptions() -> None:
     assert list(fields) == SESSIONS.schema.names
     assert (fields["session_id"]["type"], fields["session_id"]["mode"]) == ("STRING", "REQUIRED")
     assert (fields["distinct_ids"]["type"], fields["distinct_ids"]["mode"]) == ("STRING", "REPEATED")
-    kinds = ["session_duration", "event_count", "scrolled", "start_timestamp"]
-    assert [fields[name]["type"] for name in kinds] == ["FLOAT", "INTEGER", "BOOLEAN", "TIMESTAMP"]
+    kinds = ["session_duration", "event_count", "scrolled", "start_timestamp", "start_date"]
+    assert [fields[name]["type"] for name in kinds] == ["FLOAT", "INTEGER", "BOOLEAN", "TIMESTAMP", "DATE"]
     assert all(field["description"] for field in fields.values())
     staged = staging_fields(SESSIONS)
     assert [field["name"] for field in staged] == [*fields, "_change"]

@@ -51,6 +51,8 @@ class Rules:
     step_2: str = "false"
     step_3: str = "false"
     inactive_days: int = 14
+    reporting_timezone: str = "UTC"
+    dev_build: str = "text_of(props, '$app_namespace') in ('host.exp.exponent', 'host.exp.Exponent')"
 
 
 def _has(*names: str) -> str:
@@ -164,6 +166,8 @@ WAVES = Rules(
     ),
     marks="event in ('CUSTOM.5', 'BEGIN.0', 'CUSTOM.7')",
     inactive_days=1,
+    reporting_timezone="America/Los_Angeles",
+    dev_build="text_of(props, 'event_custom') = 'RESET_BTN_PRESS'",
     step_1="event = 'BEGIN.0'",
     step_2="event in ('CUSTOM.1', 'CUSTOM.2') and text_of(props, 'slider') is not null",
     step_3="event = 'SUCCEED.0' and number_of(props, 'level') in (1, 9, 15)",

@@ -131,7 +131,8 @@ from outcomes;
 
 -- one row an event: of its copies the latest arrival decides everything, then the earliest time
 create table used as
-select session_id, event_uuid(uuid) as uuid, event, distinct_id, timestamp, epoch_us(timestamp) as us, props
+select session_id, event_uuid(uuid) as uuid, event, distinct_id, timestamp, epoch_us(timestamp) as us, props,
+    bq_ingested_timestamp as arrival
 from settled where outcome = 'usable'
 qualify row_number() over (
     partition by session_id, event_uuid(uuid), event, distinct_id
@@ -177,7 +178,14 @@ select
     max(us) as end_us,
     least(count(*), {limit}) as event_count,
     count(*) > {limit} as is_oversized,
-    {metrics}
+    {metrics},
+    coalesce(
+        first(text_of(props, '$timezone') order by place) filter (text_of(props, '$timezone') is not null),
+        first(text_of(props, '$geoip_time_zone') order by place) filter (text_of(props, '$geoip_time_zone') is not null)
+    ) as timezone,
+    coalesce(bool_or(text_of(props, '$is_emulator') = 'true'), false) as is_emulator,
+    coalesce(bool_or({dev_build}), false) as is_dev_build,
+    coalesce(bool_or(timestamp > arrival), false) as has_clock_skew
 from walked group by session_id;
 
 create table acquisition as
@@ -196,6 +204,14 @@ join social_events s on s.user_id = o.user_id
 where epoch_us(s.createdAt) between f.start_us and f.end_us
 group by f.session_id;
 
+-- when clocks show what where the user is
+create table clocks as
+select
+    session_id,
+    timezone('{reporting_timezone}', make_timestamptz(start_us))::date as start_date,
+    timezone(coalesce(zones.name, '{reporting_timezone}'), make_timestamptz(start_us)) as shown
+from facts left join (select distinct name from pg_timezone_names()) zones on zones.name = timezone;
+
 create table sessions as
 select
     f.session_id,
@@ -208,6 +224,7 @@ select
     (f.end_us - f.start_us) / 1000000 as session_duration,
     f.event_count,
     f.* exclude (session_id, distinct_id, distinct_ids, start_us, end_us, event_count, is_oversized),
+    k.start_date, hour(k.shown) as local_start_hour, isodow(k.shown) as local_start_weekday,
     coalesce(c.events_created_count, 0) > 0 as created_event,
     coalesce(c.events_created_count, 0) as events_created_count,
     f.end_us > f.start_us or {engaged} as is_engaged,
@@ -219,7 +236,7 @@ select
     u.fullName, u.phoneNumber, u.username, u.email, u.contactAccessGranted, u.businessUser, u.createdAt,
     a.channel_type, a.is_bounce,
     f.end_us - f.start_us as duration_us, f.start_us
-from facts f join matches m using (session_id)
+from facts f join matches m using (session_id) join clocks k using (session_id)
 left join unique_users u on u.user_id = m.user_id
 left join acquisition a on a.session_id = f.session_id
 left join created c on c.session_id = f.session_id
@@ -228,12 +245,12 @@ window person as (partition by coalesce(m.user_id, f.distinct_id) order by f.sta
 create table gaps as
 select
     person_id,
-    count(*) as active_days,
+    count(*) as active_days, min(day) as first_active_date, max(day) as last_active_date,
     coalesce(max(gap), 0) as longest_gap_days,
     count(*) filter (gap > {inactive_days}) as times_churned
 from (
     select person_id, day, day - lag(day) over (partition by person_id order by day) as gap
-    from (select distinct person_id, start_timestamp::date as day from sessions)
+    from (select distinct person_id, start_date as day from sessions)
 )
 group by person_id;
 
@@ -258,7 +275,8 @@ select
     make_timestamptz(max(start_us)) as last_session_date,
     (max(start_us) - min(start_us)) / 86400000000 as days_since_first_session,
     count(*) / ((max(start_us) - min(start_us)) / 86400000000 + 1) as sessions_per_day,
-    any_value(active_days) as active_days, any_value(longest_gap_days) as longest_gap_days,
+    any_value(active_days) as active_days, any_value(first_active_date) as first_active_date,
+    any_value(last_active_date) as last_active_date, any_value(longest_gap_days) as longest_gap_days,
     any_value(times_churned) as times_churned,
     count(*) filter ({active}) / count(*) as engagement_score,
     any_value(fullName) as fullName, any_value(phoneNumber) as phoneNumber, any_value(username) as username,

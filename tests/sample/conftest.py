@@ -30,7 +30,7 @@ def connect(warehouse: Path) -> Sql:
         WHERE properties->>'$."$lib"' = 'posthog-react-native' AND uuid IS NOT NULL
           AND event IS NOT NULL AND trim(distinct_id) <> ''
           AND json_type(properties, '$."$session_id"') = 'VARCHAR'
-          AND timestamp BETWEEN '2015-01-01' AND bq_ingested_timestamp"""
+          AND timestamp BETWEEN '2015-01-01' AND bq_ingested_timestamp + INTERVAL 1 DAY"""
     )
     sql.execute(
         """CREATE TABLE visits AS

@@ -77,12 +77,15 @@ MAIN_KINDS = [
     ((1, 90, 180), USERS("fullName IS NULL OR username IS NULL OR email IS NULL")),
     ((1, 150, 300), SOCIAL("BETWEEN first AND last")),
     ((1, 80, 200), ABSENT),
+    ((1, 300, 500), WHERE("timestamp BETWEEN bq_ingested_timestamp AND bq_ingested_timestamp + INTERVAL 1 HOUR")),
+    ((1, 200, 800), LIKE('"$is_emulator":true')),
+    ((1, 500, 1_200), LIKE('"$app_namespace":"host.exp.')),
 ]
 #: Found among 50,000 events.
 RARE_KINDS = [
     ((200, 260), COPIES("INTERVAL 1 DAY AND INTERVAL 6 DAYS")),
     ((200, 260), COPIES("INTERVAL 1 SECOND AND INTERVAL 1 HOUR")),
-    ((20, 20), WHERE("timestamp > bq_ingested_timestamp")),
+    ((20, 20), WHERE("timestamp > bq_ingested_timestamp + INTERVAL 1 DAY")),
     ((100, 130), WHERE("properties LIKE '%posthog-node%' AND NOT properties LIKE '%$session_id%'")),
     ((140, 180), "SELECT count(*) - (SELECT count(*) FROM usable) FROM events"
                  " WHERE event IS NULL OR event NOT IN ('$pageview', 'event_reminder_sent')"),

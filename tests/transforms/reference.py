@@ -11,6 +11,7 @@ import json
 from collections import defaultdict
 from collections.abc import Iterable
 from typing import Any
+from zoneinfo import ZoneInfo
 
 Row = dict[str, Any]
 Event = dict[str, Any]
@@ -43,6 +44,10 @@ def parsed(row: Row) -> Event:
         "reach": reach,
         "y": y,
         "mode": json_text(content.get("mode")),
+        "zone": content.get("$timezone"),
+        "address": content.get("$geoip_time_zone"),
+        "is_emulator": content.get("$is_emulator") is True,
+        "is_dev_build": json_text(content.get("build")) in ("dev", "0"),
     }
 
 
@@ -79,10 +84,12 @@ def content(event: Event) -> tuple[Any, ...]:
         name in ("tap", "buy"),
         name == "look",
         pays(event),
+        event["is_emulator"],
+        event["is_dev_build"],
     ]
     bits = sum(held << bit for bit, held in enumerate(holds))
     numbers = [(event[number] is None, event[number] or 0) for number in ("reach", "y")]
-    texts = [(event[text] is not None, event[text] or "") for text in ("screen", "mode")]
+    texts = [(event[text] is not None, event[text] or "") for text in ("screen", "mode", "zone", "address")]
     return bits, *numbers, *texts
 
 
@@ -114,6 +121,10 @@ def session_facts(rows: list[Event], limit: int) -> dict[str, Any]:
         **texts(events),
         **checkout(events),
         "awake": awake(events),
+        **local_start(events),
+        "is_emulator": any(event["is_emulator"] for event in events),
+        "is_dev_build": any(event["is_dev_build"] for event in events),
+        "has_clock_skew": any(event["arrival"] is not None and event["arrival"] < event["time"] for event in events),
         "is_oversized": False,
         "_rows": len(rows),
         "_arrival": max(row["arrival"] or row["time"] for row in rows),
@@ -162,6 +173,19 @@ def checkout(events: list[Event]) -> dict[str, Any]:
         "checkout_finished_at": reached[-1] if done else None,
         "checkout_duration": (reached[-1] - reached[0]).total_seconds() if done else None,
         "checkout_attempts": sum(event["name"] == "tap" for event in events),
+    }
+
+
+def local_start(events: list[Event]) -> dict[str, Any]:
+    """The day for reports in Auckland, and the hour and weekday where the user is."""
+    texts = [event[name] for name in ("zone", "address") for event in events if event[name] is not None]
+    reports = events[0]["time"].astimezone(ZoneInfo("Pacific/Auckland"))
+    own = events[0]["time"].astimezone(ZoneInfo(texts[0])) if texts and texts[0] != "nowhere" else reports
+    return {
+        "start_date": reports.date(),
+        "timezone": texts[0] if texts else None,
+        "local_start_hour": own.hour,
+        "local_start_weekday": own.isoweekday(),
     }
 
 

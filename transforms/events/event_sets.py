@@ -58,6 +58,13 @@ class EventSet:
         """Per event its time, µs."""
         return self.rows.numbers["time"]
 
+    @property
+    def ahead(self) -> Bools:
+        """Per event whether its time is later than its arrival."""
+        lag = self.rows.numbers["lag"]
+        found: Bools = (lag < 0) & (lag != NO_ARRIVAL)
+        return found
+
     def matches(self, condition: Condition) -> Bools:
         """Per event whether it matches."""
         if condition == ALL:

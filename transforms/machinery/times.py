@@ -26,6 +26,11 @@ def column_micros(times: pa.Array | pa.ChunkedArray) -> npt.NDArray[np.int64]:
     return np.asarray(times.cast(pa.int64()).to_numpy())
 
 
+def dates(days: npt.NDArray[np.int64]) -> pa.Array:
+    """A date32 column of days since the epoch."""
+    return pa.array(days.astype(np.int32)).view(pa.date32())
+
+
 def micros_or_null(times: pa.Array) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
     """(µs since the epoch, is null) of a timestamp[us] array; 0 where null."""
     if not times.null_count:

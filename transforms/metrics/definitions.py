@@ -19,8 +19,10 @@ from typing import Any, Literal
 
 import msgspec
 
+from transforms.machinery.zones import UTC, ZONES_VERSION, zone_names
 from transforms.metrics.kinds import KINDS
-from transforms.metrics.kinds.conditions import EVENT_NAME
+from transforms.metrics.kinds.conditions import EVENT_NAME, When, Where
+from transforms.metrics.kinds.every_session import of_every_session
 from transforms.metrics.kinds.kind import WANTED, Column, Kind, Needs, RollUp
 from transforms.metrics.kinds.occurrences import Count, Flag, flag_sum
 
@@ -31,6 +33,8 @@ _TOP_KEYS = {
     "max_events_per_session",
     "max_event_age_days",
     "inactive_days",
+    "reporting_timezone",
+    "dev_builds",
     "engaged_by",
     "engagement_flags",
     "metrics",
@@ -69,11 +73,25 @@ class Metrics:
     """A person who is not seen for more days than this has churned, for that time."""
     engaged_by: tuple[str, ...]
     engagement_flags: tuple[str, ...]
+    reporting_timezone: str
+    """In which days of reports begin and end."""
+    dev_builds: Where
+    """Properties of events of a build that is no release."""
+
+    @cached_property
+    def of_every_session(self) -> tuple[Kind, ...]:
+        """The kinds that no entry declares."""
+        return of_every_session(self.reporting_timezone, self.dev_builds)
+
+    @cached_property
+    def every(self) -> tuple[Kind, ...]:
+        """All kinds of a session: those of the entries, then those of every session."""
+        return (*self.entries, *self.of_every_session)
 
     @cached_property
     def needs(self) -> Needs:
         """What must be kept of every event, each once."""
-        every = [entry.needs() for entry in self.entries]
+        every = [entry.needs() for entry in self.every]
         found = (_once(value for needs in every for value in needs[part]) for part in range(3))
         conditions, texts, numbers = found
         return Needs(conditions, tuple(text for text in texts if text != EVENT_NAME), numbers)  # it has its name anyway
@@ -105,7 +123,7 @@ class Metrics:
         found: dict[str, PropertyType] = {SESSION_PROPERTY: "text"}
         if self.libraries is not None:
             found[LIBRARY_PROPERTY] = "text"
-        for name, kind, entry in _uses(self.entries):
+        for name, kind, entry in _uses(self.every):
             if name == EVENT_NAME:
                 if kind == "number":
                     raise MetricsError(f"metric {entry!r}: property {name!r} is the event's name, a text, no number")
@@ -127,6 +145,9 @@ class Metrics:
             "max_events_per_session": self.max_events_per_session,
             "max_event_age_days": self.max_event_age_days,
             "inactive_days": self.inactive_days,
+            "reporting_timezone": self.reporting_timezone,
+            "zones": ZONES_VERSION,
+            "dev_builds": self.dev_builds,
             "engaged_by": self.engaged_by,
             "engagement_flags": self.engagement_flags,
             "entries": [{**msgspec.to_builtins(entry), "description": ""} for entry in self.entries],
@@ -201,6 +222,8 @@ def parse_metrics(text: str) -> Metrics:
         inactive_days=_whole(raw, "inactive_days", 14, 36_500),
         engaged_by=_texts(raw, "engaged_by", "the file", default=[]),
         engagement_flags=_texts(raw, "engagement_flags", "the file", default=[]),
+        reporting_timezone=_zone(raw),
+        dev_builds=_dev_builds(raw),
     )
     _check_references(metrics)
     return metrics
@@ -274,6 +297,24 @@ def _checked(table: Mapping[str, Any], key: str, where: str, valid: Callable[[An
 def _texts(table: Mapping[str, Any], key: str, where: str, default: list[str] | None = None) -> tuple[str, ...]:
     value = _checked(table, key, where, _is_texts, "a non-empty list of texts")
     return tuple(default or ()) if value is None else tuple(value)
+
+
+def _zone(table: Mapping[str, Any]) -> str:
+    zone = table.get("reporting_timezone", UTC)
+    if not isinstance(zone, str) or zone not in zone_names():
+        raise MetricsError(f"reporting_timezone: {zone!r} is not a zone of the IANA database, as America/Chicago is")
+    return zone
+
+
+def _dev_builds(table: Mapping[str, Any]) -> Where:
+    """`dev_builds`, by default Expo Go: no event of a release runs in it."""
+    given = table.get("dev_builds", {"$app_namespace": ["host.exp.exponent", "host.exp.Exponent"]})
+    try:
+        found = msgspec.convert({"where": given}, When)
+        found.condition()
+    except ValueError as error:
+        raise MetricsError(f"dev_builds: {given!r} is not {WANTED['where']}") from error
+    return found.where
 
 
 def _whole(table: Mapping[str, Any], key: str, default: int, most: int) -> int:

@@ -25,7 +25,9 @@ from transforms.machinery.columns import TextColumn, dictionary
 from transforms.machinery.combine import SetCombineFn, Slice
 from transforms.machinery.counts import NAMESPACE
 from transforms.machinery.steps import flat_map
+from transforms.machinery.times import dates
 from transforms.metrics.definitions import Metrics
+from transforms.metrics.kinds.every_session import START_DATE
 from transforms.schemas.columns import columns_of
 from transforms.schemas.inputs import PROFILE
 
@@ -39,8 +41,8 @@ Ints = npt.NDArray[np.int64]
 
 def moved_schema(metrics: Metrics, sessions: pa.Schema) -> pa.Schema:
     """The columns of session rows that persons are made from."""
-    names = ["person_id", "session_id", "start_timestamp", "end_timestamp", "is_engaged", "user_id", *_PROFILE]
-    return columns_of(sessions, *names, *metrics.rolled_up)
+    names = ["person_id", "session_id", "start_timestamp", "end_timestamp", START_DATE, "is_engaged", "user_id"]
+    return columns_of(sessions, *names, *_PROFILE, *metrics.rolled_up)
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,10 @@ class Persons:
     def texts(self, name: str) -> TextColumn:
         """Per session the value of a text column."""
         return dictionary(self.rows.column(name))
+
+    def days(self, name: str) -> Ints:
+        """Per session a date, days since the epoch."""
+        return np.asarray(self.rows.column(name).view(pa.int32()).to_numpy().astype(np.int64))
 
     def micros(self, name: str) -> Ints:
         """Per session a time, µs."""
@@ -108,7 +114,7 @@ def person_rows(rows: pa.RecordBatch, metrics: Metrics, schema: pa.Schema) -> pa
         "last_session_date": last,
         "days_since_first_session": days,
         "sessions_per_day": sizes / (days + 1),
-        **_activity(begin // _DAY, starts, metrics.inactive_days),
+        **_activity(sessions.days(START_DATE), starts, sizes, metrics.inactive_days),
         "engagement_score": np.add.reduceat(active.astype(np.int64), starts) / sizes,
         **{column.name: column.of(sessions) for column in metrics.rollups},
     }
@@ -117,12 +123,15 @@ def person_rows(rows: pa.RecordBatch, metrics: Metrics, schema: pa.Schema) -> pa
     return pa.RecordBatch.from_arrays([_array(values[field.name], field.type) for field in schema], schema=schema)
 
 
-def _activity(days: Ints, starts: Ints, inactive_days: int) -> dict[str, Ints]:
-    """What the days of sessions, ascending for each person, say."""
+def _activity(days: Ints, starts: Ints, sizes: Ints, inactive_days: int) -> dict[str, Any]:
+    """What the days of sessions say."""
+    days = days[np.lexsort((days, np.repeat(np.arange(len(starts)), sizes)))]  # clocks that go back can repeat a day
     gaps = np.diff(days, prepend=0)
     gaps[starts] = 0
     return {
         "active_days": np.add.reduceat(gaps > 0, starts, dtype=np.int64) + 1,
+        "first_active_date": dates(days[starts]),
+        "last_active_date": dates(days[starts + sizes - 1]),
         "longest_gap_days": np.maximum.reduceat(gaps, starts),
         "times_churned": np.add.reduceat(gaps > inactive_days, starts, dtype=np.int64),
     }

@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from transforms.metrics.definitions import Metrics
 from transforms.metrics.kinds.kind import Column, RollUp
-from transforms.schemas.columns import BOOLEAN, FLOAT, INTEGER, TEXT, TEXTS, TIMESTAMP, column
+from transforms.schemas.columns import BOOLEAN, DATE, FLOAT, INTEGER, TEXT, TEXTS, TIMESTAMP, column
 from transforms.schemas.inputs import ACQUISITION, PROFILE
 
 #: The columns that say which run has written a row.
@@ -64,7 +64,9 @@ _PERSON_TAIL = (
         required=True,
     ),
     column("sessions_per_day", FLOAT, "Sessions / (days_since_first_session + 1).", required=True),
-    column("active_days", INTEGER, "UTC days on which a session starts.", required=True),
+    column("active_days", INTEGER, "Different start_date of the sessions.", required=True),
+    column("first_active_date", DATE, "The first of them.", required=True),
+    column("last_active_date", DATE, "The last of them.", required=True),
     column("longest_gap_days", INTEGER, "Most days from one of them to the next, 0 for one day.", required=True),
     column("times_churned", INTEGER, "How often that was more than inactive_days.", required=True),
     column(
@@ -87,7 +89,8 @@ _REJECTED_EVENT = (
 
 def session_columns(metrics: Metrics) -> list[pa.Field]:
     """`sessions`, without the run columns."""
-    return [*_SESSION_HEAD, *_declared(metrics.columns), *_SESSION_TAIL]
+    always = (one for kind in metrics.of_every_session for one in kind.columns())
+    return [*_SESSION_HEAD, *_declared(metrics.columns), *_declared(always), *_SESSION_TAIL]
 
 
 def person_columns(metrics: Metrics) -> list[pa.Field]:

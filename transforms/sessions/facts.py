@@ -44,7 +44,7 @@ def fact_names(metrics: Metrics) -> list[str]:
         "start_timestamp",
         "end_timestamp",
         "event_count",
-        *(column.name for column in metrics.columns),
+        *(column.name for kind in metrics.every for column in kind.columns()),
         "is_oversized",
     ]
 
@@ -93,9 +93,9 @@ def facts_of(events: EventSet, schema: pa.Schema) -> pa.RecordBatch:
         ROWS: events.input_rows,
         ARRIVAL: events.arrival,
     }
-    for entry in events.metrics.entries:
-        names = [column.name for column in entry.columns()]
-        values |= zip(names, entry.values(events), strict=True)
+    for kind in events.metrics.every:
+        names = [column.name for column in kind.columns()]
+        values |= zip(names, kind.values(events), strict=True)
     columns = [_array(values[field.name], field.type) for field in schema]
     return pa.RecordBatch.from_arrays(columns, schema=schema)
 

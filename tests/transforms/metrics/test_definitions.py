@@ -8,6 +8,7 @@ import pytest
 
 from pipeline import tables
 from tests.builders import METRICS, WAVES_METRICS
+from transforms.metrics import definitions
 from transforms.metrics.definitions import MetricsError, load_metrics, parse_metrics
 
 GOOD = '[metrics.taps]\nkind = "count"\nevents = ["tap"]\ndescription = "Taps."\n'
@@ -46,6 +47,10 @@ def entry(kind: str, keys: str) -> str:
         ("engagement_flags = ['typo']\n" + GOOD, ["engagement_flags", "'typo'", "created_event"]),
         ("max_events_per_session = 0\n" + GOOD, ["max_events_per_session", "0", "1 to 1000000"]),
         ("max_events_per_session = true\n" + GOOD, ["True"]),
+        ("reporting_timezone = 'Chicago'\n" + GOOD, ["reporting_timezone: 'Chicago'", "as America/Chicago is"]),
+        ("reporting_timezone = ['UTC']\n" + GOOD, ["reporting_timezone: ['UTC']"]),
+        ("dev_builds = {}\n" + GOOD, ["dev_builds: {}", "a table of properties"]),
+        ("dev_builds = { a = nan }\n" + GOOD, ["dev_builds: {'a': nan}", "a table of properties"]),
         ("inactive_days = 0\n" + GOOD, ["inactive_days: 0 is not a whole number from 1 to 36500"]),
         (
             GOOD + "[metrics.m]\nkind = 'max'\nproperty = 'y'\nclip = [1, 0]\ndescription = 'x'",
@@ -109,6 +114,14 @@ def test_the_digest_is_of_definitions_not_of_words() -> None:
     assert parse_metrics(GOOD.replace("Taps.", "Other words.")).digest == parse_metrics(GOOD).digest
     assert parse_metrics(GOOD.replace('"tap"', '"tip"')).digest != parse_metrics(GOOD).digest
     assert METRICS.digest != load_metrics(WAVES_METRICS).digest
+    for key in ('reporting_timezone = "America/Chicago"', 'dev_builds = { build = "dev" }'):
+        assert parse_metrics(f"{key}\n{GOOD}").digest != parse_metrics(GOOD).digest
+
+
+def test_other_zones_are_other_definitions(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = parse_metrics(GOOD).digest
+    monkeypatch.setattr(definitions, "ZONES_VERSION", "2015.1")
+    assert parse_metrics(GOOD).digest != before
 
 
 def test_adding_an_entry_adds_the_columns() -> None:
@@ -134,5 +147,6 @@ def test_equal_conditions_are_kept_once_and_those_of_all_events_not_at_all() -> 
     metrics = parse_metrics(
         one + GOOD.replace('"tap"', '"a", "b"') + entry("count", "property = 'event'").replace("new", "all")
     )
-    assert len(metrics.needs.conditions) == 1
-    assert metrics.properties.keys() == {"$session_id", "$lib"}
+    other = parse_metrics(GOOD)
+    assert len(set(metrics.needs.conditions) - set(other.needs.conditions)) == 1
+    assert metrics.properties == other.properties

@@ -34,7 +34,8 @@ def session(number: int, **values: Any) -> dict[str, Any]:
     empty = {pa.bool_(): False, pa.int64(): 0, pa.float64(): None}
     row = {field.name: empty.get(field.type) for field in SCHEMA}
     row |= {"session_id": f"s{number}", "person_id": "p", "distinct_id": "p", "distinct_ids": ["p"]}
-    return row | {"start_timestamp": at(start), "end_timestamp": at(start + seconds)} | values
+    times = {"start_timestamp": at(start), "end_timestamp": at(start + seconds), "start_date": at(start).date()}
+    return row | times | values
 
 
 def parts_of(rows: list[dict[str, Any]]) -> list[Slice]:
@@ -185,6 +186,15 @@ def test_days_with_sessions_and_the_gaps_between(days: list[float], active: int,
     assert SMALL_METRICS.inactive_days == 14
     found = of([session(number, start=day * 86_400) for number, day in enumerate(days)])  # at noon of day 0
     assert (found["active_days"], found["longest_gap_days"], found["times_churned"]) == (active, longest, churned)
+    assert found["first_active_date"] == at(0).date()
+    assert found["last_active_date"] == at(days[-1] * 86_400).date()
+
+
+def test_clocks_that_go_back_at_midnight_repeat_a_day() -> None:
+    day, before = at(86_400).date(), at(0).date()
+    found = of([session(1, start_date=day), session(2, start_date=before), session(3, start_date=day)])
+    assert (found["active_days"], found["longest_gap_days"]) == (2, 1)
+    assert (found["first_active_date"], found["last_active_date"]) == (before, day)
 
 
 def test_one_session_has_no_deviation_and_an_even_number_a_middle() -> None:

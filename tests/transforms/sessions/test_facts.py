@@ -36,12 +36,15 @@ CHOICES: dict[str, Sequence[Any]] = {
     "session": ["s1", "0191d2c0-7b7e-7c38-a5f4-6a9a0d6a1f11"],
     "name": ["tap", "buy", "look"],
     "seconds": range(4),
-    "arrives": [None, 60, 61],
+    "arrives": [None, 60, 61, 1],
     "who": ["anon", "+12015550100"],
     "screen": [None, "Home", "Chat", "Ünïcode 🎈"],
     "y": [None, 0, 3, 7.5, -1, 0.15],
     "height": [None, 0, 10],
     "mode": [None, True, 1, "1", "x"],
+    "zone": [None, "America/New_York", "nowhere"],
+    "address": [None, "Asia/Kolkata"],
+    "device": [{}, {"$is_emulator": True}, {"$is_emulator": False, "build": "0"}],
 }
 
 
@@ -56,9 +59,13 @@ def any_event(
     y: float | None,
     height: int | None,
     mode: bool | int | str | None,
+    zone: str | None,
+    address: str | None,
+    device: dict[str, Any],
 ) -> dict[str, Any]:
     """An event made of `CHOICES`; without `arrives` its arrival is null."""
     properties = {"$screen_name": screen, "y": y, "h": height, "mode": mode}
+    properties |= {"$timezone": zone, "$geoip_time_zone": address, **device}
     row = event(number, session, name=name, seconds=seconds, arrives=arrives, distinct_id=who, properties=properties)
     return row if arrives is not None else {**row, "bq_ingested_timestamp": None}
 

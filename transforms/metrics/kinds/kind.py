@@ -75,6 +75,10 @@ class SessionEvents(Protocol):
         """Per event its time, µs."""
 
     @property
+    def ahead(self) -> Bools:
+        """Per event whether its time is later than its arrival."""
+
+    @property
     def first_time(self) -> Ints:
         """Per session the time of its first event, µs."""
 

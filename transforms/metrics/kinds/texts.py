@@ -49,8 +49,7 @@ class First(OfTexts, frozen=True, kw_only=True, tag="first"):
 
     def column(self, events: SessionEvents) -> pa.Array:
         """The text of the earliest event that has one."""
-        column = self.texts(events)
-        return _at(column, first_known(column.codes, events.starts))
+        return first_text(self.texts(events), events.starts)
 
     def rollups(self) -> tuple[RollUp, ...]:
         """The value of the latest session that has one."""
@@ -97,6 +96,11 @@ def _different(column: TextColumn, events: SessionEvents) -> tuple[Ints, Ints]:
     width = len(column.values) + 1
     pairs = np.unique(session[there] * width + column.codes[there])
     return pairs // width, pairs % width
+
+
+def first_text(column: TextColumn, starts: Ints) -> pa.Array:
+    """Per group the first text that is there, null where none is."""
+    return _at(column, first_known(column.codes, starts))
 
 
 def first_known(codes: npt.NDArray[np.int32], starts: Ints) -> Ints:
