@@ -14,6 +14,7 @@ from sample import EXCLUDED_IDS, write_sample
 from tests.builders import METRICS, WAVES_METRICS, assert_adds_up, ledger, published, run
 from tests.end_to_end.oracle import WAVES, Expected, differences, expected
 from transforms.metrics.definitions import load_metrics
+from transforms.schemas.columns import description
 
 SHARED_WAVES = Path(__file__).parents[1] / "data" / "waves"
 
@@ -82,5 +83,5 @@ def test_published_columns_are_those_of_tables(metrics_file: Path | None) -> Non
     for table in tables.outputs(metrics):
         names = table.schema.names
         assert len(names) == len(set(names))
-        assert all(tables.description(field) for field in table.schema)
+        assert all(description(field) for field in table.schema)
         assert isinstance(table.schema, pa.Schema)
