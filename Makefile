@@ -1,5 +1,5 @@
 # One command each; all use a virtual environment in .venv, the emulators one in .venv-emulators, a peer of the
-# benchmarks one in .venv-peers.
+# benchmarks one in .venv-peers, dbt one in .venv-dbt.
 # the newest Python there is; a command of that name need not be one that can make environments
 PYTHON ?= $(shell for one in python3.13 python3.12 python3.11; do \
 	$$one -c "import ensurepip, venv" >/dev/null 2>&1 && echo $$one && break; done)
@@ -7,13 +7,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 EMULATORS := .venv-emulators
 PEERS := .venv-peers
+DBT := .venv-dbt
 # two processes: more would start more emulators than 3 GB of memory hold
 IN_PARALLEL := -n 2 --dist worksteal
 new_venv = { test -n "$(PYTHON)" || { echo "Python 3.11, 3.12 or 3.13 with venv is needed (on Debian and Ubuntu: apt \
 install python3 python3-venv), or say which: make PYTHON=…" >&2; exit 1; }; $(PYTHON) -m venv $(1); }
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: run test test-fast test-random test-python test-cloud test-dataflow check format bench bench-quick template lock clean
+.PHONY: run test test-fast test-random test-python test-dbt test-cloud test-dataflow check format bench bench-quick template docs lock clean
 
 run: $(VENV)/run  ## the main job on the sample warehouse
 	$(BIN)/python -m pipeline --runner DirectRunner
@@ -29,6 +30,9 @@ test-random: $(VENV)/dev  ## the laws on random data, which differs every time (
 
 test-python: ## the main job and the fast tests in a fresh Debian 13, with its Python; needs root and debootstrap
 	tests/debian/run.sh .debian
+
+test-dbt: $(VENV)/dev $(DBT)/ready  ## dbt parses the sources that are made for it, and its tests pass on the sample
+	DBT=$(DBT) $(BIN)/python -m pytest tests/dbt/check_sources.py
 
 test-cloud: $(VENV)/dev  ## one small run on the real BigQuery: make test-cloud PROJECT=… BUCKET=…
 	TEST_CLOUD=yes PROJECT=$(PROJECT) BUCKET=$(BUCKET) $(BIN)/python -m pytest -rs tests/cloud
@@ -54,15 +58,18 @@ format: $(VENV)/dev  ## rewrite the code in the one format
 template: $(VENV)/run  ## flex_template.json from the options
 	$(BIN)/python -m deploy.template
 
+docs: $(VENV)/dev  ## docs/tables.md and .json, and the sources for dbt, from the declarations of the tables
+	$(BIN)/python -m deploy.dictionary
+
 lock: $(VENV)/dev  ## compile the lock files from requirements*.in, for Python 3.11 and later
-	for name in requirements requirements-dev requirements-emulators requirements-peers; do \
+	for name in requirements requirements-dev requirements-emulators requirements-peers requirements-dbt; do \
 		$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --strip-extras \
 			--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock (Python 3.11 and later)" \
 			--output-file $$name.txt $$name.in || exit 1; \
 	done
 
 clean:  ## remove what make and the default run have made
-	rm -rf $(VENV) $(EMULATORS) $(PEERS) warehouse .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(EMULATORS) $(PEERS) $(DBT) warehouse .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 $(VENV)/run: requirements.txt
 	test -x $(BIN)/python || $(call new_venv,$(VENV))
@@ -82,4 +89,9 @@ $(EMULATORS)/ready: requirements-emulators.txt tests/bigquery/prepare_emulators.
 $(PEERS)/ready: requirements-peers.txt
 	test -x $(PEERS)/bin/python || $(call new_venv,$(PEERS))
 	$(PEERS)/bin/pip install --quiet --require-hashes --no-deps --requirement requirements-peers.txt
+	touch $@
+
+$(DBT)/ready: requirements-dbt.txt
+	test -x $(DBT)/bin/python || $(call new_venv,$(DBT))
+	$(DBT)/bin/pip install --quiet --require-hashes --no-deps --requirement requirements-dbt.txt
 	touch $@

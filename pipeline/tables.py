@@ -70,6 +70,10 @@ class Output:
     """Whether `--limit` makes a sample of it."""
     in_ledger: bool = False
     """Whether its changes are columns of the ledger, and lines of the log and the summary, or are among the notes."""
+    made_by: str = ""
+    """The module with the rules of its columns, for the docs."""
+    rules: tuple[tuple[str, str], ...] = ()
+    """Other modules, each with the names of the columns whose rule it has."""
 
     def under(self, metrics: Metrics) -> OutputTable:
         """The table that these metrics give.
@@ -84,6 +88,11 @@ class Output:
     def ledger_columns(self) -> dict[str, str]:
         """Change → the column of the ledger that tells of it."""
         return {change: f"{self.name}_{change}" for change in CHANGES} if self.in_ledger else {}
+
+    def rule(self, column: str) -> str:
+        """The module with the rule of a column that no metric gives."""
+        rules = (*self.rules, *_SHARED_RULES)
+        return next((module for module, names in rules if column in names.split()), self.made_by)
 
     def changes(self, counts: Mapping[str, int]) -> dict[str, int]:
         """Change → rows, from the counts of a run."""
@@ -110,6 +119,20 @@ USER_INVITES = Table("firebase", "userinvites", inputs.USER_INVITES)
 #: Inputs without which a run goes on: their columns are null, false or 0.
 OPTIONAL_INPUTS = (POSTHOG_SESSIONS, USERS, FIREBASE_EVENTS, USER_INVITES)
 
+#: Module → the columns of any output whose rule it has.
+_SHARED_RULES = (
+    ("transforms/users/users.py", " ".join(field.name for field in inputs.PROFILE)),
+    ("transforms/published/changes.py", " ".join(field.name for field in RUN_COLUMNS)),
+)
+#: Columns of any table that hold what belongs to one person: names, addresses, ids, and whole rows.
+PERSONAL = frozenset(
+    {
+        *("fullName", "phoneNumber", "username", "email"),
+        *("person_id", "user_id", "distinct_id", "distinct_ids", "session_id", "too_old_sessions"),
+        *("uuid", "row_key", "row"),
+    }
+)
+
 SESSIONS = Output(
     "sessions",
     "One row a session: what its events say, whose it is, and the owner's profile.",
@@ -119,6 +142,14 @@ SESSIONS = Output(
     cluster_by=("person_id",),
     in_samples=True,
     in_ledger=True,
+    made_by="transforms/sessions/rows.py",
+    rules=(
+        (
+            "transforms/sessions/facts.py",
+            "session_id distinct_id distinct_ids start_timestamp end_timestamp event_count is_oversized",
+        ),
+        ("transforms/sessions/owners.py", "person_id user_id channel_type is_bounce"),
+    ),
 )
 PERSONS = Output(
     "persons",
@@ -128,6 +159,7 @@ PERSONS = Output(
     cluster_by=("person_id",),
     in_samples=True,
     in_ledger=True,
+    made_by="transforms/persons/rows.py",
 )
 REJECTED_EVENTS = Output(
     "rejected_events",
@@ -135,9 +167,12 @@ REJECTED_EVENTS = Output(
     rejected_columns,
     key=("row_key",),
     append_only=True,
+    made_by="transforms/events/rejected_events.py",
 )
 #: In the order in which they are told.
 OUTPUTS = (SESSIONS, PERSONS, REJECTED_EVENTS)
+RUNS_KEY = "run_id"
+RUNS_DESCRIPTION = "The ledger: one row a published run, every row that it read accounted for."
 RUNS = Table(
     "aggregated",
     "runs",

@@ -10,13 +10,16 @@ import pyarrow as pa
 import pytest
 from google.api_core import exceptions
 from google.auth.exceptions import DefaultCredentialsError, RefreshError
+from google.cloud import bigquery
 from requests.exceptions import ConnectionError as RequestError
 
 from pipeline import tables
 from pipeline.errors import RunError
-from pipeline.warehouse.bigquery.client import told
+from pipeline.warehouse.bigquery.client import BigQueryClient, told
 from pipeline.warehouse.bigquery.read import Source, _OpenStreams, _ReadStream
+from pipeline.warehouse.bigquery.schema import About, about, fields_of
 from pipeline.warehouse.columns import Columns
+from tests.builders import METRICS
 
 
 @pytest.mark.parametrize(
@@ -90,3 +93,37 @@ def test_a_stream_gives_its_rows_in_the_schema_up_to_the_limit(limit: int | None
     found = pa.Table.from_batches(batches)
     assert found.column("uuid").to_pylist() == [str(number) for number in range(limit or 30)]
     assert found.column("missing").null_count == found.num_rows
+
+
+class Service:
+    """What is sent to BigQuery about tables; it keeps the last one."""
+
+    def __init__(self) -> None:
+        self.sent: dict[str, Any] = {}
+        self.parts: list[str] = []
+
+    def create_table(self, table: bigquery.Table, **_: Any) -> None:
+        self.sent = table.to_api_repr()
+
+    def get_table(self, name: str, **_: Any) -> bigquery.Table:
+        return bigquery.Table.from_api_repr({**self.sent, "labels": {"team": "growth"}})
+
+    def update_table(self, table: bigquery.Table, parts: list[str], **_: Any) -> None:
+        self.sent, self.parts = table.to_api_repr(), parts
+
+
+def test_tables_say_what_they_are_and_what_is_unique_in_them() -> None:
+    """The emulator does not keep the key."""
+    client, service = object.__new__(BigQueryClient), Service()
+    client._project, client._client = "p", service
+    table = tables.SESSIONS.under(METRICS)
+    client.create_table("out", "sessions", fields_of(table), about=about(table))
+    assert service.sent["tableConstraints"] == {"primaryKey": {"columns": ["session_id"]}}
+    assert service.sent["description"] == table.output.description
+    assert service.sent["labels"] == about(table).labels
+    known = client.table("out", "sessions")
+    assert known is not None
+    assert known.about == About(table.output.description, ("session_id",), {"team": "growth"})
+    client.describe("out", "sessions", fields_of(table), about(table))
+    assert service.sent["labels"] == {"team": "growth", **about(table).labels}
+    assert service.parts == ["schema", "description", "labels", "table_constraints"]

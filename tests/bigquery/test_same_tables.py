@@ -17,10 +17,11 @@ from google.cloud.bigquery import SchemaField, Table
 
 from pipeline import tables
 from pipeline.launcher import main
-from pipeline.warehouse.bigquery.schema import fields_of
+from pipeline.warehouse.bigquery.schema import about, fields_of
 from sample import write_sample
 from tests.bigquery.emulators import PROJECT, Emulators
 from tests.builders import METRICS, event, ledger, run, write_events
+from transforms.schemas.columns import description
 
 pytestmark = pytest.mark.emulator
 
@@ -67,9 +68,12 @@ def test_tables_are_made_as_declared_and_staging_is_removed(tmp_path: Path, bigq
         made = {field.name: field for field in found[table.name].schema}
         assert list(made) == table.schema.names
         for field in table.schema:
-            assert made[field.name].description == tables.description(field)
+            assert made[field.name].description == description(field)
             if not pa.types.is_list(field.type):
                 assert made[field.name].mode == ("NULLABLE" if field.nullable else "REQUIRED")
+        wanted = about(table)
+        assert found[table.name].description == wanted.description
+        assert found[table.name].labels == wanted.labels
     assert found["sessions"].time_partitioning.field == "start_timestamp"
     assert found["sessions"].time_partitioning.type_ == "DAY"
     assert found["sessions"].clustering_fields == found["persons"].clustering_fields == ["person_id"]

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from pipeline import tables
 from pipeline.errors import RunError
-from pipeline.warehouse.bigquery.schema import check_input, fields_of, missing_fields, staging_fields
+from pipeline.warehouse.bigquery.schema import (
+    about,
+    check_input,
+    described,
+    fields_of,
+    missing_fields,
+    staging_fields,
+)
 from tests.builders import METRICS
 
 SESSIONS = tables.SESSIONS.under(METRICS)
@@ -39,6 +47,21 @@ def test_what_a_target_lacks_is_added_as_nullable() -> None:
         ("scrolled", "NULLABLE"),
     ]
     assert missing_fields(SESSIONS, changed("event_count", type="INT64"), "out.sessions") == []
+
+
+def test_a_table_says_what_it_is_once() -> None:
+    wanted = about(SESSIONS)
+    assert wanted.description == tables.SESSIONS.description
+    assert wanted.key == ("session_id",)
+    assert wanted.labels["personal_data"] == "yes"
+    assert about(tables.RUNS).key == ("run_id",)
+    fields = fields_of(SESSIONS)
+    others = {**wanted.labels, "team": "growth"}  # somebody's own label is no reason to say it again
+    assert described(SESSIONS, fields, replace(wanted, labels=others)) is None
+    assert described(SESSIONS, fields, None) == fields
+    assert described(SESSIONS, fields, replace(wanted, key=())) == fields
+    assert described(SESSIONS, fields, replace(wanted, labels={})) == fields
+    assert described(SESSIONS, changed("city", description="Town."), wanted) == fields
 
 
 @pytest.mark.parametrize(

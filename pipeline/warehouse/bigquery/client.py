@@ -15,11 +15,12 @@ from google.api_core import exceptions
 from google.api_core.retry import Retry
 from google.auth.exceptions import DefaultCredentialsError, GoogleAuthError
 from google.cloud import bigquery
+from google.cloud.bigquery.table import PrimaryKey, TableConstraints
 from requests.exceptions import ConnectionError as RequestError
 from requests.exceptions import Timeout
 
 from pipeline.errors import RunError
-from pipeline.warehouse.bigquery.schema import Field
+from pipeline.warehouse.bigquery.schema import About, Field
 from pipeline.warehouse.bigquery.sql import name_of, path_of
 
 #: Failures after which the same call can succeed.
@@ -37,6 +38,7 @@ class TableInfo:
     bytes: int
     kind: str = "TABLE"
     """BigQuery's word for it: TABLE, VIEW, MATERIALIZED_VIEW, EXTERNAL, SNAPSHOT."""
+    about: About | None = None
 
 
 @dataclass(frozen=True)
@@ -93,7 +95,10 @@ class BigQueryClient:
             except exceptions.NotFound:
                 return None
         fields = tuple(field.to_api_repr() for field in found.schema)
-        return TableInfo(fields, int(found.num_rows or 0), int(found.num_bytes or 0), found.table_type or "TABLE")
+        key = found.table_constraints.primary_key if found.table_constraints else None
+        about = About(found.description or "", tuple(key.columns) if key else (), dict(found.labels))
+        kind = found.table_type or "TABLE"
+        return TableInfo(fields, int(found.num_rows or 0), int(found.num_bytes or 0), kind, about)
 
     def create_table(
         self,
@@ -104,9 +109,12 @@ class BigQueryClient:
         partition_by: str | None = None,
         cluster_by: Sequence[str] = (),
         lives: timedelta | None = None,
+        about: About | None = None,
     ) -> None:
         """Make a table unless it is there."""
         table = bigquery.Table(f"{self._path(dataset)}.{name}", schema=_schema(fields))
+        if about:
+            _describe(table, about)
         if partition_by:
             table.time_partitioning = bigquery.TimePartitioning(field=partition_by)
         if cluster_by:
@@ -122,6 +130,15 @@ class BigQueryClient:
             table = self._client.get_table(f"{self._path(dataset)}.{name}", retry=_RETRY)
             table.schema = [*table.schema, *_schema(fields)]
             self._client.update_table(table, ["schema"], retry=_RETRY)
+
+    def describe(self, dataset: str, name: str, fields: Sequence[Field], about: About) -> None:
+        """Let a table that is there, with these columns, say what it is; labels that others have given it stay."""
+        with told(f"table {dataset}.{name}", "roles/bigquery.dataEditor"):
+            table = self._client.get_table(f"{self._path(dataset)}.{name}", retry=_RETRY)
+            table.schema = _schema(fields)
+            _describe(table, about)
+            parts = ["schema", "description", "labels", "table_constraints"]
+            self._client.update_table(table, parts, retry=_RETRY)
 
     def delete_table(self, dataset: str, name: str) -> None:
         """Remove a table; nothing happens when there is none."""
@@ -220,6 +237,12 @@ def _reason(error: exceptions.GoogleAPICallError) -> str:
     """BigQuery's reason code; its message may quote values of rows."""
     errors = getattr(error, "errors", None) or [{}]
     return str(errors[0].get("reason") or type(error).__name__)
+
+
+def _describe(table: bigquery.Table, about: About) -> None:
+    table.description = about.description
+    table.labels = {**table.labels, **about.labels}
+    table.table_constraints = TableConstraints(PrimaryKey(list(about.key)), None)
 
 
 def _schema(fields: Sequence[Field]) -> list[bigquery.SchemaField]:

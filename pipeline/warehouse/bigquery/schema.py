@@ -5,13 +5,15 @@ A field is BigQuery's own form: a dict of name, type, mode and description.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pyarrow as pa
 
+from pipeline import tables
 from pipeline.errors import RunError
-from pipeline.tables import Table
+from pipeline.tables import OutputTable, Table
 from pipeline.warehouse.columns import Columns, Found, bind
 from transforms.published.changes import CHANGE
 from transforms.schemas.columns import description
@@ -53,6 +55,34 @@ _EXPECTED = {
     pa.timestamp("us", "UTC"): "TIMESTAMP",
     pa.date32(): "DATE",
 }
+
+
+@dataclass(frozen=True)
+class About:
+    """What a table says of itself beside its columns."""
+
+    description: str
+    key: tuple[str, ...]
+    """Its primary key, which BigQuery does not enforce, but its optimizer and its readers use."""
+    labels: Mapping[str, str]
+
+
+def about(table: Table) -> About:
+    """What a table that runs write says of itself."""
+    personal = "yes" if tables.PERSONAL & set(table.schema.names) else "no"
+    labels = {"made_by": "sessions-and-persons", "personal_data": personal}
+    if isinstance(table, OutputTable):
+        return About(table.output.description, table.output.key, labels)
+    return About(tables.RUNS_DESCRIPTION, (tables.RUNS_KEY,), labels)
+
+
+def described(table: Table, existing: Sequence[Field], said: About | None) -> list[Field] | None:
+    """The columns of a table, with what they mean now; None where it and they say so already."""
+    wanted, now = about(table), {field["name"]: field["description"] for field in fields_of(table)}
+    fields = [{**field, "description": now.get(field["name"], field.get("description", ""))} for field in existing]
+    said_labels = {name: label for name, label in said.labels.items() if name in wanted.labels} if said else {}
+    says_so = said is not None and wanted == replace(said, labels=said_labels)
+    return None if says_so and fields == [*existing] else fields
 
 
 def fields_of(table: Table) -> list[Field]:

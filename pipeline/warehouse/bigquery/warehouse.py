@@ -36,7 +36,7 @@ from pipeline.warehouse.bigquery.inputs import Datasets, copy_problem, needs_cop
 from pipeline.warehouse.bigquery.preflight import check_bucket, check_streams
 from pipeline.warehouse.bigquery.publish import publish_once, wait_for_loads
 from pipeline.warehouse.bigquery.read import ReadTable, Source
-from pipeline.warehouse.bigquery.schema import check_input, fields_of, missing_fields, staging_fields
+from pipeline.warehouse.bigquery.schema import about, check_input, described, fields_of, missing_fields, staging_fields
 from pipeline.warehouse.bigquery.stage import ROWS, StageChanges
 from pipeline.warehouse.columns import Columns
 from transforms.machinery.counts import Count
@@ -271,15 +271,20 @@ class BigQueryWarehouse:
     def _make_target(
         self, table: Table, name: str, partition_by: str | None = None, cluster_by: Sequence[str] = ()
     ) -> None:
-        """A table with all its columns, made now or by an earlier run."""
-        dataset = self._at.aggregated
+        """A table with all its columns, which says what it and they are, made now or by an earlier run."""
+        dataset, says = self._at.aggregated, about(table)
         info = self._client.table(dataset, name)
         if info is None:
-            self._client.create_table(dataset, name, fields_of(table), partition_by=partition_by, cluster_by=cluster_by)
-        else:
-            missing = missing_fields(table, info.fields, f"{dataset}.{name}")
-            if missing:
-                self._client.add_columns(dataset, name, missing)
+            fields = fields_of(table)
+            self._client.create_table(
+                dataset, name, fields, partition_by=partition_by, cluster_by=cluster_by, about=says
+            )
+            return
+        missing = missing_fields(table, info.fields, f"{dataset}.{name}")
+        if missing:
+            self._client.add_columns(dataset, name, missing)
+        if anew := described(table, [*info.fields, *missing], info.about):
+            self._client.describe(dataset, name, anew, says)
 
     def _is_copied(self, table: Table) -> bool:
         info = self._infos.get(self._label(table))
