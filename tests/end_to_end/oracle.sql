@@ -254,6 +254,11 @@ from (
 )
 group by person_id;
 
+-- all social events of a user, in sessions or not
+create table creators as
+select owner as user_id, count(*) as number, min(epoch_us(s.createdAt)) as first_us
+from social_events s join owners using (user_id) where s.createdAt is not null group by owner;
+
 create table persons as
 select
     person_id,
@@ -279,7 +284,11 @@ select
     any_value(last_active_date) as last_active_date, any_value(longest_gap_days) as longest_gap_days,
     any_value(times_churned) as times_churned,
     count(*) filter ({active}) / count(*) as engagement_score,
+    coalesce(any_value(number), 0) as total_events_created,
+    any_value((first_us - epoch_us(createdAt)) / 86400000000) as days_to_first_event,
+    first(channel_type order by start_us, session_id) filter (channel_type is not null) as first_touch_channel,
+    last(channel_type order by start_us, session_id) filter (channel_type is not null) as latest_touch_channel,
     any_value(fullName) as fullName, any_value(phoneNumber) as phoneNumber, any_value(username) as username,
     any_value(email) as email, any_value(contactAccessGranted) as contactAccessGranted,
     any_value(businessUser) as businessUser, any_value(createdAt) as createdAt
-from sessions join gaps using (person_id) group by person_id;
+from sessions join gaps using (person_id) left join creators using (user_id) group by person_id;

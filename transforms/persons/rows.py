@@ -28,12 +28,16 @@ from transforms.machinery.steps import flat_map
 from transforms.machinery.times import dates
 from transforms.metrics.definitions import Metrics
 from transforms.metrics.kinds.every_session import START_DATE
-from transforms.schemas.columns import columns_of
+from transforms.metrics.kinds.texts import first_text, last_text
+from transforms.schemas.columns import bare, columns_of
 from transforms.schemas.inputs import PROFILE
+from transforms.schemas.outputs import CREATED
 
 _DAY = 86_400_000_000
 _MICROS = 1_000_000
 _PROFILE = [one.name for one in PROFILE]
+_CREATED = [one.name for one in CREATED]
+_CHANNEL = "channel_type"
 #: Sessions of a block that wait for nothing; beyond, repetitions are dropped first.
 _BOUND = 1_000_000
 Ints = npt.NDArray[np.int64]
@@ -42,7 +46,8 @@ Ints = npt.NDArray[np.int64]
 def moved_schema(metrics: Metrics, sessions: pa.Schema) -> pa.Schema:
     """The columns of session rows that persons are made from."""
     names = ["person_id", "session_id", "start_timestamp", "end_timestamp", START_DATE, "is_engaged", "user_id"]
-    return columns_of(sessions, *names, *_PROFILE, *metrics.rolled_up)
+    columns = columns_of(sessions, *names, _CHANNEL, *_PROFILE, *metrics.rolled_up)
+    return pa.schema([*columns, *bare(CREATED)])
 
 
 @dataclass(frozen=True)
@@ -116,10 +121,12 @@ def person_rows(rows: pa.RecordBatch, metrics: Metrics, schema: pa.Schema) -> pa
         "sessions_per_day": sizes / (days + 1),
         **_activity(sessions.days(START_DATE), starts, sizes, metrics.inactive_days),
         "engagement_score": np.add.reduceat(active.astype(np.int64), starts) / sizes,
+        "first_touch_channel": first_text(sessions.texts(_CHANNEL), starts),
+        "latest_touch_channel": last_text(sessions.texts(_CHANNEL), starts, starts + sizes),
         **{column.name: column.of(sessions) for column in metrics.rollups},
     }
-    one = sessions.rows.take(pa.array(starts))  # user and profile are the same in all sessions of a person
-    values |= {name: one.column(name) for name in ("person_id", "user_id", *_PROFILE)}
+    one = sessions.rows.take(pa.array(starts))  # what is of the user is the same in all sessions of a person
+    values |= {name: one.column(name) for name in ("person_id", "user_id", *_PROFILE, *_CREATED)}
     return pa.RecordBatch.from_arrays([_array(values[field.name], field.type) for field in schema], schema=schema)
 
 

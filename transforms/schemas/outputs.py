@@ -42,6 +42,11 @@ _SESSION_TAIL = (
 )
 #: The columns of `sessions` that metrics do not decide.
 SESSION = (*_SESSION_HEAD, *_SESSION_TAIL)
+#: What a person has created, in sessions or not; it travels with the rows of the person's sessions.
+CREATED = (
+    column("total_events_created", INTEGER, "Social events of the user, those outside sessions too.", required=True),
+    column("days_to_first_event", FLOAT, "From createdAt to the first of them, fractional; below 0 if before."),
+)
 _PERSON_HEAD = (
     column("person_id", TEXT, "All sessions with one person_id.", required=True),
     column("user_id", TEXT, "Firebase user, null for anonymous persons."),
@@ -75,6 +80,9 @@ _PERSON_TAIL = (
         "Share of sessions, 0 to 1, with any of the engagement flags.",
         required=True,
     ),
+    *CREATED,
+    column("first_touch_channel", TEXT, "channel_type of the first session that has one."),
+    column("latest_touch_channel", TEXT, "channel_type of the latest session that has one."),
     *PROFILE,
 )
 _REJECTED_EVENT = (

@@ -20,13 +20,15 @@ from transforms.machinery.keys import rows_of_keys
 from transforms.machinery.times import column_micros
 from transforms.metrics.definitions import CREATED_EVENT, Metrics
 from transforms.published.changes import CHANGE, LoadedBy, as_they_were, change_counts, equal, run_columns, with_change
-from transforms.schemas.columns import INTEGER, TEXT, TIMESTAMP, columns_of
+from transforms.schemas.columns import FLOAT, INTEGER, TEXT, TIMESTAMP, columns_of
 from transforms.schemas.inputs import PROFILE, SOCIAL_EVENT
-from transforms.schemas.outputs import LOADED_AT, RUN_ID, without_run_columns
+from transforms.schemas.outputs import CREATED, LOADED_AT, RUN_ID, without_run_columns
 from transforms.sessions.fate import GONE, NEW, SAME, STATE, settled_schema, was
 
 _MICROS = 1_000_000
+_DAY = 86_400_000_000
 _PROFILE = [one.name for one in PROFILE]
+_CREATED = [one.name for one in CREATED]
 
 
 def session_rows(
@@ -37,8 +39,8 @@ def session_rows(
     Its tables, all of one partition of persons: `sessions` (`settled_schema`), unique `users`,
     `firebase_events` by `user_id`, and published `persons`. Besides rows it gives, by name:
 
-    * `people`: session rows of the persons that must be aggregated;
-    * `kept_persons`: published persons whose sessions are all as they were, as unchanged rows; only with
+    * `people`: session rows of the persons that must be aggregated, each with what its user has created (`CREATED`);
+    * `kept_persons`: published persons of whom all that is as it was, as unchanged rows; only with
       `keep_persons`;
     * `other_persons`: the other published persons.
     """
@@ -64,12 +66,12 @@ def session_rows(
         yield made
         yield from change_counts("sessions", change)
 
-        live = made.filter(pa.array(~gone))
+        live = with_created(made.filter(pa.array(~gone)), tables["firebase_events"])
         kept = unaffected(live, persons) if keep_persons else pa.array([], TEXT)
         for result in as_they_were("persons", persons.filter(pc.is_in(persons.column("person_id"), kept)), "unchanged"):
             yield ("kept_persons", result) if isinstance(result, pa.Table) else result
         yield "other_persons", persons.filter(pc.invert(pc.is_in(persons.column("person_id"), kept)))
-        yield "people", live.filter(pc.invert(pc.is_in(live.column("person_id"), kept))).select(content)
+        yield "people", live.filter(pc.invert(pc.is_in(live.column("person_id"), kept))).select([*content, *_CREATED])
 
     return rows
 
@@ -77,15 +79,18 @@ def session_rows(
 def unaffected(sessions: pa.Table, persons: pa.Table) -> pa.Array:
     """Ids of the published persons whose sessions are exactly those that they were published with.
 
-    None of a person's sessions changed, and there are as many as before: so none came and none left.
+    None of a person's sessions changed, and there are as many as before: so none came and none left. Nor did what the
+    user has created change.
 
     Args:
-      sessions: all sessions of these persons, with `CHANGE`.
+      sessions: all sessions of these persons, with `CHANGE` and `CREATED`.
       persons: published rows.
     """
-    marked = pa.table(
-        {"person_id": sessions.column("person_id"), "same": pc.equal(sessions.column(CHANGE), "unchanged")}
-    )
+    same = np.array(pc.equal(sessions.column(CHANGE), "unchanged"))
+    before = rows_of_keys(persons, "person_id", sessions.column("person_id"), _CREATED)
+    for name in _CREATED:
+        same &= equal(sessions.column(name), before.column(name))
+    marked = pa.table({"person_id": sessions.column("person_id"), "same": same})
     found = marked.group_by("person_id").aggregate([("same", "count"), ("same", "all")])
     number = rows_of_keys(found, "person_id", persons.column("person_id"), ["same_count", "same_all"])
     before = pc.equal(number.column("same_count"), persons.column("total_sessions"))
@@ -142,6 +147,18 @@ def _derived(metrics: Metrics, tables: dict[str, pa.Table]) -> dict[str, pa.Chun
         CREATED_EVENT: pa.chunked_array([created > 0]),
         "is_engaged": pa.chunked_array([engaged]),
     }
+
+
+def with_created(sessions: pa.Table, events: pa.Table) -> pa.Table:
+    """Session rows with `CREATED` of their users, who are in the same partition as their Firebase events."""
+    of_users = events.group_by("user_id").aggregate([("createdAt", "count"), ("createdAt", "min")])
+    found = rows_of_keys(of_users, "user_id", sessions.column("user_id"), ["createdAt_count", "createdAt_min"])
+    signed_up = sessions.column("createdAt").cast(INTEGER)
+    days = pc.divide(pc.subtract(found.column("createdAt_min").cast(INTEGER), signed_up).cast(FLOAT), float(_DAY))
+    columns = (found.column("createdAt_count").fill_null(0), days)
+    for name, column in zip(_CREATED, columns, strict=True):
+        sessions = sessions.append_column(name, column)
+    return sessions
 
 
 def in_order(sessions: pa.Table, live: npt.NDArray[np.bool_]) -> dict[str, pa.ChunkedArray]:

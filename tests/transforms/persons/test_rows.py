@@ -20,9 +20,11 @@ from transforms.machinery.blocks import pack_rows, unpack_rows
 from transforms.machinery.combine import Accumulator, Slice
 from transforms.persons import rows as persons
 from transforms.persons.rows import PersonCombineFn, by_person, deal, moved_schema
+from transforms.schemas.columns import bare
+from transforms.schemas.outputs import CREATED
 
 SESSIONS_SCHEMA = tables.SESSIONS.under(SMALL_METRICS).bare
-SCHEMA = tables.SESSIONS.under(SMALL_METRICS).content
+SCHEMA = pa.schema([*tables.SESSIONS.under(SMALL_METRICS).content, *bare(CREATED)])
 MOVED = moved_schema(SMALL_METRICS, SESSIONS_SCHEMA)
 COMBINE = PersonCombineFn(SMALL_METRICS, SESSIONS_SCHEMA, tables.PERSONS.under(SMALL_METRICS).content, bound=4)
 
@@ -84,6 +86,7 @@ def any_session(number: int, first_buy: float | None, **values: Any) -> Any:
 CHOICES: dict[str, Any] = {
     "seconds": [0, 1, 2.5, 86_400, 0.000001],
     "start": range(4),
+    "channel_type": [None, "Direct", "Email"],
     "taps": [0, 1, 7],
     "bought": [True, False],
     "entry": [None, "Home", "Chat"],
@@ -207,6 +210,19 @@ def test_latest_value_skips_sessions_without_one_and_breaks_ties_by_session_id()
     assert of(rows)["entry"] == "B"
     tied = [session(1, start=5, entry="A"), session(2, start=5, entry="B")]
     assert of(tied)["entry"] == of(tied[::-1])["entry"] == "B"
+
+
+def test_channels_of_a_person_skip_sessions_without_one() -> None:
+    channels = [None, "Email", None, "Direct", "Referral", None]
+    found = of([session(number, channel_type=channel) for number, channel in enumerate(channels)])
+    assert (found["first_touch_channel"], found["latest_touch_channel"]) == ("Email", "Referral")
+    none = of([session(1)])
+    assert (none["first_touch_channel"], none["latest_touch_channel"]) == (None, None)
+
+
+def test_what_a_user_has_created_travels_with_the_sessions() -> None:
+    found = of([session(number, total_events_created=3, days_to_first_event=0.5) for number in range(2)])
+    assert (found["total_events_created"], found["days_to_first_event"]) == (3, 0.5)
 
 
 def test_extremes_and_sums_of_a_person_skip_sessions_without_a_value() -> None:

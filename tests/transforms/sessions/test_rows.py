@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -10,8 +12,10 @@ from hypothesis import strategies as st
 
 from tests.builders import at
 from transforms.published.changes import CHANGE
-from transforms.sessions.rows import in_order, unaffected
+from transforms.sessions.rows import in_order, unaffected, with_created
 
+DAYS = "days_to_first_event"
+TIME = pa.timestamp("us", "UTC")
 #: A session by its person before and after (None: it is not there) and whether its content changed otherwise.
 SESSION = st.tuples(st.sampled_from([None, "p", "q", "r"]), st.sampled_from([None, "p", "q", "r"]), st.booleans())
 
@@ -23,11 +27,40 @@ def kept(sessions: list[tuple[str | None, str | None, bool]]) -> set[str]:
     persons = {"person_id": published, "total_sessions": [before.count(person) for person in published]}
     live = [(new, old == new and not changed) for old, new, changed in sessions if new]
     rows = {"person_id": [new for new, _ in live], CHANGE: ["unchanged" if same else "updated" for _, same in live]}
-    found = unaffected(
-        pa.table(rows, pa.schema([("person_id", pa.string()), (CHANGE, pa.string())])),
-        pa.table(persons, pa.schema([("person_id", pa.string()), ("total_sessions", pa.int64())])),
-    )
-    return set(found.to_pylist())
+    return set(unaffected(with_nothing(rows), with_nothing(persons)).to_pylist())
+
+
+def with_nothing(columns: dict[str, list[Any]]) -> pa.Table:
+    """Rows of persons who have created nothing."""
+    rows = len(columns["person_id"])
+    kinds = {"total_sessions": pa.int64()}
+    arrays = {name: pa.array(values, kinds.get(name, pa.string())) for name, values in columns.items()}
+    nothing = {"total_events_created": pa.array([0] * rows, pa.int64()), DAYS: pa.nulls(rows, pa.float64())}
+    return pa.table(arrays | nothing)
+
+
+def created(*days: float, signed_up: float | None = 0, before: Any = (1, 2.0)) -> tuple[Any, Any, bool]:
+    """What a user has created who signed up then, with social events on these days, and whether the row is kept."""
+    times = [at(0), *(at(day * 86_400) for day in days)]
+    events = {"user_id": ["u", *("p" for _ in days)], "createdAt": pa.array(times, TIME)}
+    known = pa.array([None if signed_up is None else at(signed_up)], TIME)
+    session = pa.table({"person_id": ["p"], "user_id": ["p"], "createdAt": known, CHANGE: ["unchanged"]})
+    rows = with_created(session, pa.table(events))
+    number, first = pa.array([before[0]], pa.int64()), pa.array([before[1]], pa.float64())
+    person = {"person_id": ["p"], "total_sessions": [1], "total_events_created": number, DAYS: first}
+    [row] = rows.to_pylist()
+    return row["total_events_created"], row[DAYS], unaffected(rows, pa.table(person)).to_pylist() == ["p"]
+
+
+def test_what_a_user_has_created_keeps_or_changes_the_row() -> None:
+    assert created(2) == (1, 2.0, True)
+    assert created(2, 3.5) == (2, 2.0, False)
+    assert created(1.5) == (1, 1.5, False)
+    assert created(-1) == (1, -1.0, False)
+    assert created() == (0, None, False)
+    assert created(before=(0, None)) == (0, None, True)
+    assert created(2, signed_up=None) == (1, None, False)
+    assert created(2, signed_up=None, before=(1, None)) == (1, None, True)
 
 
 @given(st.lists(SESSION, max_size=12))
@@ -55,8 +88,8 @@ def test_not_kept(sessions: list[tuple[str | None, str | None, bool]]) -> None:
 
 
 def test_a_person_beyond_the_limit_of_sessions_is_never_kept() -> None:
-    rows = pa.table({"person_id": ["p"] * 5, CHANGE: ["unchanged"] * 5})
-    assert unaffected(rows, pa.table({"person_id": ["p"], "total_sessions": [4]})).to_pylist() == []
+    rows = with_nothing({"person_id": ["p"] * 5, CHANGE: ["unchanged"] * 5})
+    assert unaffected(rows, with_nothing({"person_id": ["p"], "total_sessions": [4]})).to_pylist() == []
 
 
 #: A session by its person, start, length and whether it is one still.

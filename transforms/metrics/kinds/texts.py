@@ -61,8 +61,7 @@ class Last(First, frozen=True, kw_only=True, tag="last"):
 
     def column(self, events: SessionEvents) -> pa.Array:
         """The text of the latest event that has one."""
-        column = self.texts(events)
-        return _at(column, last_known(column.codes, events.starts, events.ends))
+        return last_text(self.texts(events), events.starts, events.ends)
 
 
 class Values(OfTexts, frozen=True, kw_only=True, tag="values"):
@@ -103,6 +102,11 @@ def first_text(column: TextColumn, starts: Ints) -> pa.Array:
     return _at(column, first_known(column.codes, starts))
 
 
+def last_text(column: TextColumn, starts: Ints, ends: Ints) -> pa.Array:
+    """Per group the last text that is there, null where none is."""
+    return _at(column, last_known(column.codes, starts, ends))
+
+
 def first_known(codes: npt.NDArray[np.int32], starts: Ints) -> Ints:
     """Per group the first row whose code is not −1; −1 where there is none."""
     found = starts.copy()
@@ -131,7 +135,6 @@ def _with_nulls(column: TextColumn, rows: Ints) -> pa.Array:
 
 def _latest(name: str) -> RollUp:
     def latest(sessions: PersonSessions) -> pa.Array:
-        column = sessions.texts(name)
-        return _at(column, last_known(column.codes, sessions.starts, sessions.starts + sessions.sizes))
+        return last_text(sessions.texts(name), sessions.starts, sessions.starts + sessions.sizes)
 
     return RollUp(name, pa.string(), f"{name} of the latest session that has one.", False, name, latest)
