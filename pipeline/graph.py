@@ -1,13 +1,13 @@
 """The whole graph on one screen.
 
-    posthog events ─► Decode ─► COMBINE ──┬──────────► Settle ──────► Make ─┬──────────────────────► sessions ─┐
+    posthog events ─► Decode ─► COMBINE ──┬──────────► Conclude ────► Make ─┬──────────────────────► sessions ─┐
                         │     per session │ facts     sessions      session │                                  │
                         │                 ▼           ▲   ▲   ▲      rows   └► COMBINE ─► Compare ─► persons ──┼─► Publish
                         │               Match users ──┘   │   │      ▲  ▲    per person                        │ (one switch,
                         │                 ▲   ▲           │ posthog  │  published                               │ with ledger)
                         │            unique   published ──┘ sessions │  persons                                │
                         │             users   sessions           users,                                        │
-                        └─► rejected                           firebase events      Settle ─► rejected events ─┘
+                        └─► rejected                           firebase events     Compare ─► rejected events ─┘
 
 Events are shuffled once, as slim rows in blocks of sessions (`transforms.machinery.blocks`), and their facts stay in these blocks.
 Everything after that moves packed record batches of sessions, joined by block (`transforms.machinery.join`), and is recomputed in
@@ -25,14 +25,14 @@ from pipeline import tables
 from pipeline.publish import add_publishing
 from pipeline.warehouse.base import Run, Warehouse
 from transforms.events.decode import DecodeEvents
-from transforms.events.rejected_events import SettleRejected
+from transforms.events.rejected_events import CompareRejected
 from transforms.events.session_blocks import Blocks
 from transforms.ids.excluded import CountExcluded
 from transforms.metrics.definitions import Metrics
 from transforms.persons.rows import AggregatePersons
 from transforms.published.changes import CompareWithPublished
 from transforms.sessions.facts import AggregateSessions, fact_schema
-from transforms.sessions.fate import SettleSessions
+from transforms.sessions.fate import ConcludeSessions
 from transforms.sessions.owners import MatchUsers
 from transforms.sessions.rows import MakeSessionRows
 from transforms.users.deeds import SOCIAL_EVENTS, UniqueDeeds
@@ -74,22 +74,21 @@ def build(
         unique_users.also["identities"],
     ) | "Match users" >> MatchUsers(n)
     unsettled = p | "Unsettled" >> beam.Create([run.plan.unsettled.rows()]).with_output_types(pa.RecordBatch)
-    settled = (
+    concluded = (
         fresh,
         published[sessions],
         matches.rows,
         p | "Read PostHog sessions" >> warehouse.read_input(acquisition),
         (decoded.late, unsettled) | "All unsettled" >> beam.Flatten(),
-    ) | "Settle sessions" >> SettleSessions(
-        run.plan.window, excluded, (facts, sessions.bare, acquisition.bare), blocks.number
-    )
+    ) | "Conclude sessions" >> ConcludeSessions(run.plan.window, excluded, facts, sessions.bare, blocks.number)
     made = (
-        settled.rows,
+        concluded.rows,
+        concluded.also["staying"],
         unique_users.rows,
         created.rows,
         published[persons],
     ) | "Make session rows" >> MakeSessionRows(
-        metrics, run.loaded_by, (facts, sessions.bare, users.bare, persons.bare), n, keep_persons=run.keeps_persons
+        metrics, facts, sessions.target, persons.target, run.loaded_by, n, keep_persons=run.keeps_persons
     )
 
     people = made.also["people"] | "Aggregate persons" >> AggregatePersons(metrics, sessions.bare, persons.content, n)
@@ -105,8 +104,8 @@ def build(
         decoded.rejected,
         published[rejected],
         unique_users.also["identities"],
-    ) | "Settle rejected events" >> SettleRejected(rejected.target, run.loaded_by, n, excluded)
+    ) | "Compare rejected events" >> CompareRejected(rejected.target, run.loaded_by, n, excluded)
     all_persons = (people.rows, made.also["kept_persons"]) | "All persons" >> beam.Flatten()
     written = {sessions: made, persons: people._replace(rows=all_persons), rejected: dead}
-    counts = [*(step.counts for step in (decoded, settled, unique_users, created)), listed]
-    add_publishing(p, run, warehouse, written, counts, decoded.arrivals, settled.texts)
+    counts = [*(step.counts for step in (decoded, concluded, unique_users, created)), listed]
+    add_publishing(p, run, warehouse, written, counts, decoded.arrivals, concluded.also["waiting"])

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import apache_beam as beam
+import pyarrow as pa
 from apache_beam.metrics import Metrics as BeamMetrics
 from apache_beam.pvalue import AsList, AsSingleton, PCollection
 
@@ -30,7 +31,7 @@ def add_publishing(
     written: Mapping[OutputTable, Outcome],
     counts: Sequence[PCollection[Count]],
     arrivals: PCollection[Latest],
-    unsettled: PCollection[str],
+    unsettled: PCollection[pa.RecordBatch],
 ) -> None:
     """Add the end of the graph: staging, and one step that waits for all others and runs even for no row.
 
@@ -41,7 +42,7 @@ def add_publishing(
       written: rows of every table with their change, and their counts.
       counts: numbers of the other steps.
       arrivals: the greatest arrivals of parts of the rows, µs.
-      unsettled: sessions that only a backfill can settle, as `transforms.incremental.unsettled.as_text`.
+      unsettled: sessions that only a backfill can settle, as `transforms.incremental.unsettled.UNSETTLED`.
     """
     staged = [written[table].rows | f"Stage {table.name}" >> warehouse.stage(run, table) for table in run.tables]
     latest = arrivals | "Latest arrivals" >> beam.CombineGlobally(merge_latest).without_defaults()

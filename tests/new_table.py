@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import apache_beam as beam
@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from pipeline import tables
 from pipeline.warehouse.base import Run
 from tests.builders import METRICS
-from transforms.machinery.join import JoinByKey, Outcome, Result, Side
+from transforms.machinery.join import JoinByKey, Outcome, Results, Side
 from transforms.metrics.definitions import Metrics
 from transforms.published.changes import CompareWithPublished
 from transforms.schemas.columns import DATE, INTEGER, TEXT
@@ -24,12 +24,12 @@ NEEDED = pa.schema(
 )
 
 
-def visits_by_day(given: dict[str, pa.Table]) -> Iterator[Result]:
+def visits_by_day(given: dict[str, pa.Table]) -> Results:
     """`sessions` of some persons → (person_id, day, sessions of that day)."""
     there = given["sessions"].filter(pc.not_equal(given["sessions"].column("_change"), "deleted"))
     days = there.append_column("day", there.column("start_timestamp").cast(pa.date32()))
     found = days.group_by(["person_id", "day"]).aggregate([([], "count_all")])
-    yield found.rename_columns(["person_id", "day", "sessions"]).select(["person_id", "day", "sessions"])
+    return Results([found.rename_columns(["person_id", "day", "sessions"])])
 
 
 def needed(batch: pa.RecordBatch) -> pa.RecordBatch:

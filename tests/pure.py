@@ -6,7 +6,6 @@ fewer, through the pipeline.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -25,16 +24,17 @@ from tests.same import RUN_COLUMNS
 from transforms.events.decoder import EventDecoder
 from transforms.events.distinct_ids import SESSION_IDS, distinct_ids, session_ids
 from transforms.ids.excluded import Excluded
-from transforms.incremental.unsettled import unsettled_of
+from transforms.incremental.unsettled import ListUnsettled
 from transforms.incremental.watermark import Latest
+from transforms.machinery.join import Results
 from transforms.machinery.record_batches import as_batch
 from transforms.metrics.definitions import Metrics
 from transforms.persons.rows import moved_schema, person_rows
 from transforms.published.changes import LoadedBy, compare, with_change
 from transforms.sessions.concluded import excluded_ids
 from transforms.sessions.facts import fact_schema
-from transforms.sessions.fate import settle
-from transforms.sessions.owners import MATCHES, match_users
+from transforms.sessions.fate import STAYING, WAITING, conclude
+from transforms.sessions.owners import match_users
 from transforms.sessions.rows import session_rows
 from transforms.users.deeds import SOCIAL_EVENTS, Deeds, keyed, of_kept_users, unique
 from transforms.users.users import clean_users, unique_by_phone, unique_by_user_id, unique_documents
@@ -94,28 +94,37 @@ class Model:
         self.counts = {}
         run_id = f"run-{len(self.ledger)}"
         loaded_by = LoadedBy(run_id, self.clock)
-        texts: list[str] = []
         sessions, persons = tables.SESSIONS.under(self.metrics), tables.PERSONS.under(self.metrics)
         before = {table: self._table(table) for table in (sessions, persons)}
         limited = events if plan.limit is None else list(events)[: plan.limit]
         facts, left_out, late, arrivals = self._facts(limited, plan)
         unique, named = self._unique(users)
-        settled = self._settle(facts, before[sessions], left_out, named["identities"], acquisition, late, plan, texts)
-        make = session_rows(self.metrics, sessions.bare, loaded_by, keep_persons=plan.keeps_persons(self.code_version))
+        concluded: dict[str, pa.Table] = {}
+        fresh = self._conclude(
+            facts, before[sessions], left_out, named["identities"], acquisition, late, plan, concluded
+        )
+        keep = plan.keeps_persons(self.code_version)
+        make = session_rows(self.metrics, facts.schema, sessions.target, persons.target, loaded_by, keep_persons=keep)
         created = pa.Table.from_pylist(list(social), schema=tables.FIREBASE_EVENTS.bare)
         firebase_events = self._deeds(SOCIAL_EVENTS, created, named["aliases"])
         also: dict[str, pa.Table] = {}
-        made = self._collect(
-            make(
-                {"sessions": settled, "users": unique, "firebase_events": firebase_events, "persons": before[persons]}
-            ),
-            also=also,
-        )
+        given = {
+            "fresh": fresh,
+            "staying": concluded[STAYING],
+            "users": unique,
+            "firebase_events": firebase_events,
+            "persons": before[persons],
+        }
+        made = self._collect(make(given), also)
         people = {"rows": self._persons(also["people"]), "published": also["other_persons"]}
         changed = self._collect(compare(persons.target, loaded_by)(people))
         if plan.mode == "sample":
             return plan
-        unsettled = unsettled_of(texts, Counter(text.partition(" ")[0] for text in texts))
+        listing = ListUnsettled()
+        waiting = listing.create_accumulator()
+        for batch in concluded[WAITING].to_batches():
+            waiting = listing.add_input(waiting, batch)
+        unsettled = listing.extract_output(waiting)
         described = Run(
             run_id,
             self.clock,
@@ -130,7 +139,7 @@ class Model:
             excluded_marks=excluded_marks,
         )
         row = ledger_row(described, self.counts.items(), arrivals, unsettled, self.clock)
-        assert self.counts.get("sessions.too_old", 0) == len(texts)
+        assert self.counts.get("sessions.too_old", 0) == concluded[WAITING].num_rows
         self._merge(sessions, made)
         self._merge(persons, pa.concat_tables([changed, also["kept_persons"]]))
         self.ledger.append(row)
@@ -180,13 +189,13 @@ class Model:
         for step in (unique_documents, unique_by_user_id):
             rows = self._collect(step({"users": rows}))
         also: dict[str, pa.Table] = {}
-        return self._collect(unique_by_phone(self.excluded)({"users": rows}), also=also), also
+        return self._collect(unique_by_phone(self.excluded)({"users": rows}), also), also
 
     def _deeds(self, deeds: Deeds, rows: pa.Table, aliases: pa.Table) -> pa.Table:
         latest = self._collect(unique(deeds)({"rows": self._collect(keyed(deeds)(rows))}))
         return self._collect(of_kept_users(deeds, self.excluded)({"rows": latest, "aliases": aliases}))
 
-    def _settle(
+    def _conclude(
         self,
         facts: pa.Table,
         published: pa.Table,
@@ -195,7 +204,7 @@ class Model:
         acquisition: Rows,
         late: pa.RecordBatch,
         plan: Plan,
-        texts: list[str],
+        also: dict[str, pa.Table],
     ) -> pa.Table:
         ids = [
             _of_batches(rows, lambda batch, fresh=fresh: distinct_ids(batch, fresh), SESSION_IDS)
@@ -205,12 +214,12 @@ class Model:
         given = {
             "facts": facts,
             "published": published,
-            "matches": self._collect(match_users(known), MATCHES),
+            "matches": self._collect(match_users(known)),
             "acquisition": pa.Table.from_pylist(list(acquisition), schema=tables.POSTHOG_SESSIONS.bare),
             "unsettled": pa.Table.from_batches([late, plan.unsettled.rows()]),
         }
         sessions = tables.SESSIONS.under(self.metrics).bare
-        return self._collect(settle(plan.window, self.excluded, facts.schema, sessions)(given), texts=texts)
+        return self._collect(conclude(plan.window, self.excluded, facts.schema, sessions)(given), also)
 
     def _persons(self, rows: pa.Table) -> pa.Table:
         moved = moved_schema(self.metrics, tables.SESSIONS.under(self.metrics).bare)
@@ -218,26 +227,12 @@ class Model:
         made = person_rows(as_batch(rows.select(moved.names)), self.metrics, content)
         return pa.Table.from_batches([made], content)
 
-    def _collect(
-        self,
-        results: Iterable[Any],
-        schema: pa.Schema | None = None,
-        also: dict[str, pa.Table] | None = None,
-        texts: list[str] | None = None,
-    ) -> pa.Table:
-        found = []
-        for result in results:
-            if isinstance(result, tuple) and isinstance(result[1], pa.Table):
-                assert also is not None
-                also[result[0]] = pa.concat_tables([also[result[0]], result[1]]) if result[0] in also else result[1]
-            elif isinstance(result, tuple):
-                self._count([result])
-            elif isinstance(result, str):
-                assert texts is not None
-                texts.append(result)
-            else:
-                found.append(result)
-        return pa.concat_tables(found).combine_chunks() if found else schema.empty_table()
+    def _collect(self, results: Results, also: dict[str, pa.Table] | None = None) -> pa.Table:
+        self._count(results.counts.items())
+        for name, found in results.also.items():
+            assert also is not None
+            also[name] = pa.concat_tables(found)
+        return pa.concat_tables(results.rows).combine_chunks()
 
     def _count(self, counts: Iterable[tuple[str, int]]) -> None:
         for name, number in counts:

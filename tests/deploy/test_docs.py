@@ -45,14 +45,12 @@ def counters_in_the_code() -> tuple[set[str], set[str]]:
     counters, distributions = set(), set()
     for path in (ROOT / "transforms").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.Yield) and isinstance(node.value, ast.Tuple):
-                counters.add(_pattern(node.value.elts[0]))
             if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("BeamMetrics.distribution"):
                 distributions.add(_pattern(node.args[1]))
-            if isinstance(node, ast.FunctionDef) and node.name == "_counts":  # of a decoded batch
-                texts = [part for part in ast.walk(node) if isinstance(part, ast.Dict | ast.DictComp | ast.Subscript)]
-                keys = [key for text in texts for key in _keys(text)]
-                counters |= {_pattern(key) for key in keys}
+            if isinstance(node, ast.Yield) and isinstance(node.value, ast.Tuple):
+                counters.add(_pattern(node.value.elts[0]))
+            if isinstance(node, ast.Dict | ast.DictComp | ast.Subscript):  # counts are gathered by name
+                counters |= {_pattern(key) for key in _keys(node)}
     return {name for name in counters if "." in name or name in ("read", "kept", "duplicates")}, distributions
 
 

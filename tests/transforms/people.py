@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 
 from pipeline import tables
+from transforms.machinery.join import Results
 from transforms.users.deeds import INVITES, SOCIAL_EVENTS, Deeds, keyed, of_kept_users, unique
 from transforms.users.users import clean_users, unique_by_phone, unique_by_user_id, unique_documents
 
@@ -25,17 +26,12 @@ class Collected:
     counts: Counter[str] = field(default_factory=Counter)
 
 
-def collect(results: Iterable[Any], counts: Counter[str] | None = None) -> Collected:
-    """Gather results; the rows are one table."""
-    rows, also, numbers = [], dict[str, list[pa.Table]](), Counter() if counts is None else counts
-    for result in results:
-        if isinstance(result, pa.Table):
-            rows.append(result)
-        elif isinstance(result[1], pa.Table):
-            also.setdefault(result[0], []).append(result[1])
-        else:
-            numbers[result[0]] += result[1]
-    return Collected(pa.concat_tables(rows), {name: pa.concat_tables(parts) for name, parts in also.items()}, numbers)
+def collect(results: Results, counts: Counter[str] | None = None) -> Collected:
+    """Results with the tables of an output as one; `counts` gathers those of several."""
+    numbers = Counter[str]() if counts is None else counts
+    numbers.update(results.counts)
+    also = {name: pa.concat_tables(parts) for name, parts in results.also.items() if parts}
+    return Collected(pa.concat_tables(results.rows), also, numbers)
 
 
 def unique_users(rows: Rows, excluded: Iterable[str] = ()) -> Collected:

@@ -25,7 +25,7 @@ import pyarrow.compute as pc
 from transforms.events.properties import PropertyColumns, PropertyDecoder, clean_text, clean_texts, values_of
 from transforms.ids.excluded import Excluded
 from transforms.ids.posthog_rules import canonical_session_ids, meaningless_column
-from transforms.incremental.unsettled import late_rows
+from transforms.incremental.unsettled import unsettled_rows
 from transforms.incremental.watermark import Latest, latest
 from transforms.incremental.window import ARRIVAL_TIME, EVENT_TIME, EVERYTHING, MAX_AHEAD, Window
 from transforms.machinery.columns import Columns, Layout, TextColumn, dictionary
@@ -208,7 +208,7 @@ class EventDecoder:
             ),
             rejected=_rejected(batch, reason),
             left_out=_pairs(sessions, session_texts, people, reason == _CODE["excluded_user"]),
-            late=late_rows(_texts_of(sessions, session_texts, late), stamps[late].tolist()),
+            late=unsettled_rows(_texts_of(sessions, session_texts, late), stamps[late].tolist()),
             matches={
                 entry.name: self._matching(entry, numbers)
                 for entry in self._metrics.entries

@@ -167,7 +167,7 @@ class _Grouped:
         self.starts: Ints = starts
         self.ends: Ints = np.append(starts[1:], len(order))
         self.session: Ints = session
-        self.rows = _settle_ties(rows.take(order), session)
+        self.rows = _order_ties(rows.take(order), session)
 
     def copies(self) -> Bools | None:
         """Which rows are copies that do not count; None where there is none."""
@@ -217,7 +217,7 @@ def _by_time(session: Ints, times: Ints) -> Ints:
     return order[np.argsort(session[order], kind="stable")]
 
 
-def _settle_ties(rows: Columns, session: Ints) -> Columns:
+def _order_ties(rows: Columns, session: Ints) -> Columns:
     """Rows by (session, time) → those of one time by uuid, name, distinct id, arrival and content as well."""
     times = rows.numbers["time"]
     same = (session[1:] == session[:-1]) & (times[1:] == times[:-1])

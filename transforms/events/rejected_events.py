@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -23,11 +24,11 @@ from apache_beam.pvalue import PCollection
 
 from transforms.ids.excluded import Excluded
 from transforms.ids.phones import phone_forms
-from transforms.machinery.join import JoinByKey, Outcome, Result, Side, all_counts
+from transforms.machinery.join import JoinByKey, JoinFunction, Outcome, Results, Side, all_counts
 from transforms.machinery.record_batches import rows_to_batch
 from transforms.machinery.steps import flat_map
 from transforms.machinery.texts import valid_text
-from transforms.published.changes import CompareWithPublished, LoadedBy, Target, as_they_were
+from transforms.published.changes import CompareWithPublished, LoadedBy, Target, as_they_were, change_counts
 from transforms.schemas.columns import TEXT
 from transforms.users.users import IDENTITIES
 
@@ -83,7 +84,7 @@ def identities_by_form(identities: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
     yield out.set_column(out.schema.get_field_index("key"), "key", _who(out.column("key")))
 
 
-def without_excluded(table: str, excluded: frozenset[str]) -> Callable[[dict[str, pa.Table]], Iterator[Result]]:
+def without_excluded(table: str, excluded: frozenset[str]) -> JoinFunction:
     """The join function of `rows` and `published` letters (with `WHO`) and excluded `identities`, by whose they are.
 
     Gives the rows that stay and, without `WHO`, `published`, which stay, and `removed`, which are deleted. What was
@@ -96,23 +97,26 @@ def without_excluded(table: str, excluded: frozenset[str]) -> Callable[[dict[str
         users = pc.is_in(who, identities.column("key").combine_chunks())
         return np.asarray(users) | listed.mask(who) | listed.are_words_in(letters.column("row"))
 
-    def split(tables: dict[str, pa.Table]) -> Iterator[Result]:
+    def split(tables: dict[str, pa.Table]) -> Results:
         rows, published = tables["rows"], tables["published"]
         out = theirs(rows, tables["identities"])
-        yield rows.filter(pa.array(~out)).drop_columns([WHO])
+        counts = Counter[str]()
         for reason, number in zip(*np.unique(np.asarray(rows.column("reason"))[out], return_counts=True), strict=True):
-            yield f"rejected.{reason}", -int(number)
-            yield "filtered.excluded_user", int(number)
-        out = theirs(published, tables["identities"])
+            counts[f"rejected.{reason}"] -= int(number)
+            counts["filtered.excluded_user"] += int(number)
+        gone = theirs(published, tables["identities"])
         published = published.drop_columns([WHO])
-        yield "published", published.filter(pa.array(~out))
-        for result in as_they_were(table, published.filter(pa.array(out)), "deleted"):
-            yield ("removed", result) if isinstance(result, pa.Table) else result
+        counts.update(change_counts(table, np.repeat("deleted", gone.sum())))
+        also = {
+            "published": [published.filter(pa.array(~gone))],
+            "removed": [as_they_were(published.filter(pa.array(gone)), "deleted")],
+        }
+        return Results([rows.filter(pa.array(~out)).drop_columns([WHO])], also, counts)
 
     return split
 
 
-class SettleRejected(beam.PTransform):
+class CompareRejected(beam.PTransform):
     """(rejected source rows, published dead letters, `IDENTITIES`) → `Outcome` of dead letters with their change.
 
     All PCollection[pa.RecordBatch]; the source rows have a `reason` as well.

@@ -1,7 +1,7 @@
 """Whose data is left out: the list of excluded ids, and what equals one of them.
 
 An id of the list is a distinct id, a user id or a phone number. It excludes the *person*: every event with that
-distinct id, every session that settles to that user, whatever other ids it has (`transforms.sessions.fate`), and their
+distinct id, every session that belongs to that user, whatever other ids it has (`transforms.sessions.fate`), and their
 dead letters (`transforms.events.rejected_events`). Phone numbers are compared in their normal form
 (`transforms.ids.phones`).
 """

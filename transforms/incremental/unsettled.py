@@ -18,6 +18,7 @@ import pyarrow as pa
 
 from transforms.incremental.window import EVENT_TIME, Window
 from transforms.machinery.guard import guarded
+from transforms.machinery.times import column_micros
 from transforms.schemas.columns import INTEGER, TIMESTAMP, columns_of
 from transforms.schemas.inputs import EVENTS
 from transforms.schemas.outputs import SESSION
@@ -88,48 +89,48 @@ def _covers(window: Window, day: str) -> bool:
     return window.scan_start is None or begin >= window.scan_start
 
 
-def as_text(session_id: str, micros: int) -> str:
-    """A session that is not settled, as `ListUnsettled` takes it: its day, a space, its id."""
-    return f"{_EPOCH + timedelta(days=micros // _DAY)} {session_id}"
+#: A session that waits, as they are listed: its day (UTC, ISO), its id.
+Waits = tuple[str, str]
 
 
-def unsettled_of(texts: Iterable[str], numbers: Mapping[str, int]) -> Unsettled:
-    """The first of some texts (`as_text`), and day → sessions."""
-    parts = [text.split(" ", 1) for text in heapq.nsmallest(MAX_LISTED, texts)]
-    days, ids = zip(*parts, strict=True) if parts else ((), ())
+def unsettled_of(waits: Iterable[Waits], numbers: Mapping[str, int]) -> Unsettled:
+    """The first of those that wait, and day → sessions."""
+    first = heapq.nsmallest(MAX_LISTED, waits)
+    days, ids = zip(*first, strict=True) if first else ((), ())
     return Unsettled(ids, days, json.dumps(numbers, sort_keys=True))
 
 
-_Part = tuple[Counter[str], list[str]]
+_Part = tuple[Counter[str], list[Waits]]
 
 
 @guarded("listing of sessions")
-@beam.typehints.with_input_types(str)
+@beam.typehints.with_input_types(pa.RecordBatch)
 @beam.typehints.with_output_types(Unsettled)
 class ListUnsettled(beam.CombineFn):
-    """`as_text` of each session once → `Unsettled`; an accumulator holds the numbers by day and the first texts."""
+    """`UNSETTLED` rows of each session once → `Unsettled`; an accumulator holds numbers by day and the first ids."""
 
     def create_accumulator(self) -> _Part:
         """Nothing."""
         return Counter(), []
 
-    def add_input(self, part: _Part, text: str) -> _Part:
-        """One session more."""
-        numbers, texts = part
-        numbers[text.partition(" ")[0]] += 1
-        texts.append(text)
-        return (numbers, texts) if len(texts) < 2 * MAX_LISTED else self.compact(part)
+    def add_input(self, part: _Part, sessions: pa.RecordBatch) -> _Part:
+        """Some sessions more."""
+        numbers, waits = part
+        days = [_day(micros) for micros in column_micros(sessions.column(EVENT_TIME)).tolist()]
+        numbers.update(days)
+        waits += zip(days, sessions.column("session_id").to_pylist(), strict=True)
+        return (numbers, waits) if len(waits) < 2 * MAX_LISTED else self.compact(part)
 
     def merge_accumulators(self, parts: Iterable[_Part]) -> _Part:
         """All of them."""
-        numbers, texts = Counter[str](), list[str]()
+        numbers, waits = Counter[str](), list[Waits]()
         for some, more in parts:
             numbers += some
-            texts += more
-        return self.compact((numbers, texts))
+            waits += more
+        return self.compact((numbers, waits))
 
     def compact(self, part: _Part) -> _Part:
-        """Only texts that can be listed."""
+        """Only those that can be listed."""
         return part[0], heapq.nsmallest(MAX_LISTED, part[1])
 
     def extract_output(self, part: _Part) -> Unsettled:
@@ -137,7 +138,11 @@ class ListUnsettled(beam.CombineFn):
         return unsettled_of(part[1], part[0])
 
 
-def late_rows(sessions: Sequence[str], times: Sequence[int]) -> pa.RecordBatch:
+def _day(micros: int) -> str:
+    return str(_EPOCH + timedelta(days=micros // _DAY))
+
+
+def unsettled_rows(sessions: Iterable[str], times: Iterable[int]) -> pa.RecordBatch:
     """`UNSETTLED` rows of these sessions and times (µs)."""
-    moments = pa.array(times, INTEGER).cast(TIMESTAMP)
+    moments = pa.array(list(times), INTEGER).cast(TIMESTAMP)
     return pa.RecordBatch.from_pydict({"session_id": list(sessions), EVENT_TIME: moments}, schema=UNSETTLED)

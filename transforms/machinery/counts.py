@@ -6,6 +6,7 @@ Template launcher never sees the job's end). The same numbers are also Beam coun
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import apache_beam as beam
@@ -15,6 +16,11 @@ from apache_beam.pvalue import PCollection
 #: Namespace of all counters and distributions of this pipeline.
 NAMESPACE = "sessions"
 Count = tuple[str, int]
+
+
+def some_of(counts: Mapping[str, int]) -> dict[str, int]:
+    """The counts that are not 0: what never happens is not told."""
+    return {name: number for name, number in counts.items() if number}
 
 
 @beam.typehints.with_input_types(Count)

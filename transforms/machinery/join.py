@@ -7,7 +7,7 @@ rows of all inputs with those keys. Batches go through the shuffle, not rows.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeAlias
 
 import apache_beam as beam
@@ -20,10 +20,19 @@ from transforms.machinery.guard import guarded
 from transforms.machinery.record_batches import as_batch
 from transforms.machinery.steps import split
 
-#: What a function on tables may yield: rows, rows for another output, numbers for the ledger, ids for the ledger.
-Result: TypeAlias = pa.Table | tuple[str, pa.Table] | Count | str
+
+@dataclass(frozen=True)
+class Results:
+    """What a function on tables gives: for each output its tables, and numbers for the ledger."""
+
+    rows: Sequence[pa.Table] = ()
+    also: Mapping[str, Sequence[pa.Table]] = field(default_factory=dict)
+    """Of other outputs by name."""
+    counts: Mapping[str, int] = field(default_factory=dict)
+
+
 #: Tables of one partition by input name → results.
-JoinFunction: TypeAlias = Callable[[dict[str, pa.Table]], Iterable[Result]]
+JoinFunction: TypeAlias = Callable[[dict[str, pa.Table]], Results]
 
 
 @dataclass(frozen=True)
@@ -81,34 +90,27 @@ class Outcome(NamedTuple):
     rows: PCollection[pa.RecordBatch]
     counts: PCollection[Count]
     """Numbers for the ledger."""
-    texts: PCollection[str]
-    """Ids for the ledger (only `transforms.sessions.fate` gives any)."""
     also: dict[str, PCollection[pa.RecordBatch]]
     """Rows of other kinds, by the names that the step was given."""
 
 
 class _Dispatching(beam.DoFn):
-    """Sends what a join function yields to the outputs of an `Outcome`."""
+    """Sends `Results` to the outputs of an `Outcome`."""
 
-    COUNTS, TEXTS = "counts", "texts"
+    COUNTS = "counts"
 
-    def send(self, results: Iterable[Result]) -> Iterator[pa.RecordBatch | TaggedOutput]:
-        for result in results:
-            if isinstance(result, pa.Table):
-                if result.num_rows:
-                    yield as_batch(result)
-            elif isinstance(result, str):
-                yield TaggedOutput(self.TEXTS, result)
-            elif not isinstance(result[1], pa.Table):
-                yield TaggedOutput(self.COUNTS, result)
-            elif result[1].num_rows:
-                yield TaggedOutput(result[0], as_batch(result[1]))
+    def send(self, results: Results) -> Iterator[pa.RecordBatch | TaggedOutput]:
+        """The main output's batches, and all others with their tags."""
+        yield from (as_batch(table) for table in results.rows if table.num_rows)
+        for name, tables in results.also.items():
+            yield from (TaggedOutput(name, as_batch(table)) for table in tables if table.num_rows)
+        yield from (TaggedOutput(self.COUNTS, count) for count in results.counts.items())
 
 
 def _outcome(source: PCollection[Any], dofn: _Dispatching, also: Sequence[str] = ()) -> Outcome:
-    types = {"rows": pa.RecordBatch, "counts": Count, "texts": str} | dict.fromkeys(also, pa.RecordBatch)
+    types = {"rows": pa.RecordBatch, _Dispatching.COUNTS: Count} | dict.fromkeys(also, pa.RecordBatch)
     outputs = split(source, dofn, **types)
-    return Outcome(outputs["rows"], outputs["counts"], outputs["texts"], {name: outputs[name] for name in also})
+    return Outcome(outputs["rows"], outputs[_Dispatching.COUNTS], {name: outputs[name] for name in also})
 
 
 @guarded("joining of rows")
@@ -132,7 +134,7 @@ class _CallPerBlock(_Dispatching):
 @guarded("cleaning of rows")
 @beam.typehints.with_input_types(pa.RecordBatch)
 class _CallPerBatch(_Dispatching):
-    def __init__(self, function: Callable[[pa.Table], Iterable[Result]]) -> None:
+    def __init__(self, function: Callable[[pa.Table], Results]) -> None:
         self._function = function
 
     def process(self, batch: pa.RecordBatch) -> Iterator[pa.RecordBatch | TaggedOutput]:
@@ -173,7 +175,7 @@ class JoinByKey(beam.PTransform):
 class EachBatch(beam.PTransform):
     """PCollection[pa.RecordBatch] → `Outcome` of `function`, called with every batch as a table."""
 
-    def __init__(self, function: Callable[[pa.Table], Iterable[Result]]) -> None:
+    def __init__(self, function: Callable[[pa.Table], Results]) -> None:
         super().__init__()
         self._function = function
 

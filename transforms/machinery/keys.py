@@ -39,6 +39,19 @@ def row_codes(table: pa.Table) -> npt.NDArray[np.int64]:
     return codes
 
 
+def structs_of(rows: pa.Table, missing: npt.NDArray[np.bool_] | None = None) -> pa.StructArray:
+    """Whole rows as one nullable column; null where a row is `missing`."""
+    columns = [column.combine_chunks() for column in rows.columns]
+    fields = [field.with_nullable(True) for field in rows.schema]
+    return pa.StructArray.from_arrays(columns, fields=fields, mask=None if missing is None else pa.array(missing))
+
+
+def rows_of_structs(structs: pa.ChunkedArray) -> pa.Table:
+    """The rows that `structs_of` was given, all their columns null where they were missing."""
+    one = structs.combine_chunks()
+    return pa.table(one.flatten(), schema=pa.schema(list(one.type)))
+
+
 def rows_of_keys(table: pa.Table, key: str, wanted: pa.ChunkedArray, columns: list[str]) -> pa.Table:
     """`columns` of the row of `table` whose unique `key` equals each wanted value; nulls where none does."""
     index = pc.index_in(wanted, value_set=table.column(key).combine_chunks())

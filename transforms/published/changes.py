@@ -6,10 +6,10 @@ changes nothing, and readers can ask what changed since yesterday.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import apache_beam as beam
 import numpy as np
@@ -18,12 +18,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from apache_beam.pvalue import PCollection
 
-from transforms.machinery.counts import Count
-from transforms.machinery.join import JoinByKey, Outcome, Result, Side
+from transforms.machinery.join import JoinByKey, JoinFunction, Outcome, Results, Side
 from transforms.machinery.keys import first_of_each, positions
 from transforms.schemas.columns import TEXT
 from transforms.schemas.outputs import LOADED_AT, RUN_ID, without_run_columns
 
+Bools = npt.NDArray[np.bool_]
 #: Column that says what happened to a row: one of `CHANGES`.
 CHANGE = "_change"
 CHANGES = ("inserted", "updated", "deleted", "unchanged")
@@ -67,58 +67,67 @@ def count_name(table: str, change: str) -> str:
     return f"{table}.{change}"
 
 
-def compare(target: Target, loaded_by: LoadedBy) -> Callable[[dict[str, pa.Table]], Iterator[Result]]:
+def compare(target: Target, loaded_by: LoadedBy) -> JoinFunction:
     """The join function of `rows` (no run columns) and `published` (with them) by the target's key.
 
     Gives rows of `with_change(target.schema)`, deleted ones included, and counts by `count_name`. Of rows with
     one key the first stays (only rejected rows can repeat).
     """
     table, key = target.name, target.key
-    given = with_change(target.schema)
 
-    def changes(tables: dict[str, pa.Table]) -> Iterator[Result]:
+    def changes(tables: dict[str, pa.Table]) -> Results:
         rows, published = first_of_each(tables["rows"], *key), tables["published"]
         position = positions(rows, published, key)
-        known = np.asarray(pc.is_valid(position))
-        before = published.take(position)
-        same = known.copy()
-        for name in target.content.names:
-            same &= equal(rows.column(name), before.column(name))
-        change = np.where(same, "unchanged", np.where(known, "updated", "inserted"))
-        columns = {name: rows.column(name) for name in target.content.names}
-        columns |= run_columns(change, before.column(LOADED_AT), before.column(RUN_ID), loaded_by)
-        yield pa.table([columns[name] for name in given.names], schema=given)
-        yield from change_counts(table, change)
+        known, before = np.asarray(pc.is_valid(position)), published.take(position)
+        change = change_of(are_same(rows, before, known), known)
+        made = with_run_columns(rows, change, before, loaded_by, target.schema)
         gone = published.filter(pc.is_null(positions(published, rows, key)))
         what = "unchanged" if table in loaded_by.append_only else "deleted"
-        yield from as_they_were(table, gone, what)
+        counts = Counter(change_counts(table, change)) + Counter(change_counts(table, np.repeat(what, gone.num_rows)))
+        return Results([made, as_they_were(gone, what)], counts=counts)
 
     return changes
 
 
-def run_columns(
-    change: npt.NDArray[np.str_], loaded_at: pa.ChunkedArray, run_id: pa.ChunkedArray, loaded_by: LoadedBy
-) -> dict[str, Any]:
-    """`LOADED_AT`, `RUN_ID` and `CHANGE` of rows: the published ones (given) where a row is not written anew."""
+def are_same(rows: pa.Table, before: pa.Table, known: Bools) -> Bools:
+    """Which rows have the published content, in all their columns.
+
+    Args:
+      rows: content, without the run columns.
+      before: the published row of each, nulls for none.
+      known: whether there is one.
+    """
+    same = known.copy()
+    for name in rows.schema.names:
+        same &= equal(rows.column(name), before.column(name))
+    return same
+
+
+def change_of(same: Bools, known: Bools, gone: Bools | bool = False) -> npt.NDArray[np.str_]:
+    """What happened to each row: whether it is as published, was published at all, is not there any longer."""
+    return np.select([gone & known, same, known], ["deleted", "unchanged", "updated"], "inserted")
+
+
+def with_run_columns(
+    rows: pa.Table, change: npt.NDArray[np.str_], before: pa.Table, loaded_by: LoadedBy, schema: pa.Schema
+) -> pa.Table:
+    """Rows of `with_change(schema)`: who wrote them last is this run, but where a row is not written anew."""
     kept = pa.array(np.isin(change, ("unchanged", "deleted")))
-    return {
-        LOADED_AT: pc.if_else(kept, loaded_at, pa.scalar(loaded_by.loaded_at, loaded_at.type)),
-        RUN_ID: pc.if_else(kept, run_id, pa.scalar(loaded_by.run_id)),
-        CHANGE: pa.array(change, pa.string()),
-    }
+    made = {name: rows.column(name) for name in rows.schema.names}
+    for name, value in ((LOADED_AT, loaded_by.loaded_at), (RUN_ID, loaded_by.run_id)):
+        made[name] = pc.if_else(kept, before.column(name), pa.scalar(value, schema.field(name).type))
+    return pa.table(made | {CHANGE: pa.array(change, TEXT)}, schema=with_change(schema))
 
 
-def change_counts(table: str, change: npt.NDArray[np.str_]) -> Iterator[Count]:
+def change_counts(table: str, change: npt.NDArray[np.str_]) -> dict[str, int]:
     """`count_name` → rows."""
-    for name, number in zip(*np.unique(change, return_counts=True), strict=True):
-        yield count_name(table, str(name)), int(number)
+    names, numbers = np.unique(change, return_counts=True)
+    return {count_name(table, str(name)): int(number) for name, number in zip(names, numbers, strict=True)}
 
 
-def as_they_were(table: str, published: pa.Table, change: str) -> Iterator[Result]:
-    """Published rows that all get one change, and their count."""
-    yield published.append_column(CHANGE, pa.array([change] * published.num_rows, pa.string()))
-    if published.num_rows:
-        yield count_name(table, change), published.num_rows
+def as_they_were(published: pa.Table, change: str) -> pa.Table:
+    """Published rows that all get one change."""
+    return published.append_column(CHANGE, pa.array([change] * published.num_rows, TEXT))
 
 
 class CompareWithPublished(beam.PTransform):

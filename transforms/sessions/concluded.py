@@ -53,9 +53,15 @@ class Choice:
     waiting: dict[str, int]
     """Session → the earliest time known of it, µs: a backfill of that day settles it."""
 
+    @classmethod
+    def of_everything(cls, facts: int, published: int) -> Choice:
+        """All fresh facts count, no published row stays."""
+        none = np.zeros(facts, bool)
+        return cls(~none, none, none, np.zeros(published, bool), {})
+
 
 def choose(window: Window, excluded: Excluded, facts: pa.Table, published: pa.Table, unsettled: pa.Table) -> Choice:
-    """What a run that is no full load concludes.
+    """What a run concludes.
 
     Args:
       window: of the run.
@@ -65,6 +71,8 @@ def choose(window: Window, excluded: Excluded, facts: pa.Table, published: pa.Ta
       unsettled: `transforms.incremental.unsettled.UNSETTLED` rows of the same sessions: of late events, and of the last
       run.
     """
+    if window.is_full:
+        return Choice.of_everything(facts.num_rows, published.num_rows)
     ids, keys = facts.column("session_id"), published.column("session_id").combine_chunks()
     position = np.asarray(pc.index_in(ids, value_set=keys).fill_null(-1))
     found = np.isin(np.arange(published.num_rows), position)

@@ -1,16 +1,17 @@
-"""Which sessions a run goes on with, whose they are, and how they differ from what is published.
+"""The fate of every session, decided here: made of this run's facts, kept with those that are published, or gone.
 
 A full load uses what it aggregated. Other runs aggregated only the events of their scan:
 `transforms.sessions.concluded` says which sessions they have read whole, and of which the published facts stay.
 
-Here, where both are at hand, facts are compared with what is published; the columns that are only made later
-(`transforms.sessions.rows`) travel along as `_was_…`, so that no second join by session is needed.
+The published row goes along as one nullable struct, so that `transforms.sessions.rows`, which makes the other columns,
+can say what changed without a second join by session. Facts that stay are those of the struct, and travel once.
 """
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import apache_beam as beam
@@ -21,12 +22,16 @@ import pyarrow.compute as pc
 
 from transforms.events.session_blocks import session_blocks
 from transforms.ids.excluded import Excluded
-from transforms.incremental.unsettled import UNSETTLED, as_text
+from transforms.incremental.unsettled import UNSETTLED, unsettled_rows
 from transforms.incremental.window import Window
-from transforms.machinery.join import JoinByKey, Outcome, Result, Side
+from transforms.machinery.counts import some_of
+from transforms.machinery.join import JoinByKey, JoinFunction, Outcome, Results, Side
+from transforms.machinery.keys import positions, rows_of_structs, structs_of
 from transforms.machinery.steps import flat_map
-from transforms.published.changes import equal
-from transforms.sessions.concluded import choose
+from transforms.published.changes import Bools
+from transforms.schemas.columns import BOOLEAN, bare
+from transforms.schemas.inputs import POSTHOG_SESSIONS
+from transforms.sessions.concluded import Choice, choose
 from transforms.sessions.facts import ARRIVAL, ROWS
 from transforms.sessions.owners import (
     MATCHES,
@@ -38,88 +43,125 @@ from transforms.sessions.owners import (
     with_person,
 )
 
-#: Column that says what is known of a row: a new session; facts and person as published; not so; not a session anymore.
-STATE = "_state"
-NEW, SAME, DIFFERENT, GONE = range(4)
-_WAS = "_was_"
-_Bools = npt.NDArray[np.bool_]
+#: Columns beside facts and person: the published row, null for none; whether nothing of this run says why the facts
+#: should be other than published; whether the session is none anymore.
+PUBLISHED, SURPRISING, GONE = "_published", "_surprising", "_gone"
+#: The outputs beside sessions that are made anew: published rows that stay or go; sessions that wait for a backfill.
+STAYING, WAITING = "staying", "waiting"
 
 
-def was(name: str) -> str:
-    """The column with the published value of a column."""
-    return _WAS + name
+def fresh_schema(facts: pa.Schema, sessions: pa.Schema) -> pa.Schema:
+    """Sessions made of this run's facts: facts, person, `SURPRISING`, and `PUBLISHED` if there is a row."""
+    return pa.schema([*fact_fields(facts), *PERSON, pa.field(SURPRISING, BOOLEAN), _published(sessions)])
 
 
-def settled_schema(facts: pa.Schema, sessions: pa.Schema) -> pa.Schema:
-    """The schema of `SettleSessions`: facts, person, `STATE`, and `was` of all other columns of `sessions`."""
-    known = [field for field in facts if field.name not in (ROWS, ARRIVAL)] + list(PERSON)
-    names = {field.name for field in known}
-    carried = [field.with_name(was(field.name)) for field in sessions if field.name not in names]
-    return pa.schema([*known, pa.field(STATE, pa.int8()), *carried])
+def staying_schema(sessions: pa.Schema) -> pa.Schema:
+    """Sessions that are published: whose they are now, `GONE`, and the row, which has their facts."""
+    return pa.schema([*PERSON, pa.field(GONE, BOOLEAN), _published(sessions)])
 
 
-def settle(
-    window: Window, excluded: frozenset[str], facts_schema: pa.Schema, sessions_schema: pa.Schema
-) -> Callable[[dict[str, pa.Table]], Iterator[Result]]:
+def fact_fields(facts: pa.Schema) -> list[pa.Field]:
+    """The facts that are columns of `sessions`."""
+    return [field for field in facts if field.name not in (ROWS, ARRIVAL)]
+
+
+def _published(sessions: pa.Schema) -> pa.Field:
+    return pa.field(PUBLISHED, pa.struct(list(sessions)))
+
+
+@dataclass(frozen=True)
+class Sessions:
+    """Sessions of a run whatever their fate: first those that are made of this run's facts, then the others."""
+
+    rows: pa.Table
+    """Facts and person."""
+    before: pa.Table
+    """The published row of each, nulls for none."""
+    known: Bools
+    """Whether there is one."""
+    gone: Bools
+    """Whether it is no session anymore."""
+    fresh: int
+    """How many are made of this run's facts."""
+    surprising: Bools
+    """Of these: nothing says why their facts should be other than published."""
+
+    @classmethod
+    def of(cls, fresh: pa.Table, staying: pa.Table, facts: pa.Schema) -> Sessions:
+        """From rows of `fresh_schema` and of `staying_schema`."""
+        names = [field.name for field in fact_fields(facts)]
+        new, old = (rows_of_structs(rows.column(PUBLISHED)) for rows in (fresh, staying))
+        theirs = staying.select(PERSON.names)
+        for name in names:
+            theirs = theirs.append_column(name, old.column(name))
+        columns = [*names, *PERSON.names]
+        rows = pa.concat_tables([fresh.select(columns), theirs.select(columns)]).combine_chunks()
+        known = np.append(np.asarray(pc.is_valid(fresh.column(PUBLISHED))), np.ones(staying.num_rows, bool))
+        gone = np.append(np.zeros(fresh.num_rows, bool), np.asarray(staying.column(GONE)))
+        surprising = np.asarray(fresh.column(SURPRISING))
+        return cls(rows, pa.concat_tables([new, old]), known.astype(bool), gone.astype(bool), len(fresh), surprising)
+
+
+def conclude(window: Window, excluded: frozenset[str], facts: pa.Schema, sessions: pa.Schema) -> JoinFunction:
     """The join function of `facts` (of the scan), `published`, `matches`, `acquisition` and `unsettled` by session id.
 
-    Gives rows of `settled_schema`, counts of input rows (`kept`, `duplicates`, `filtered.<reason>`) and of sessions,
-    and a text (`unsettled.as_text`) of each session that waits for a backfill.
+    Gives rows of `fresh_schema`; `STAYING` of `staying_schema`; `UNSETTLED` of each session that waits for a backfill;
+    counts of input rows (`kept`, `duplicates`, `filtered.<reason>`) and of sessions.
     """
     listed = Excluded(excluded)
-    target = settled_schema(facts_schema, sessions_schema)
-    fact_names = [field.name for field in facts_schema if field.name not in (ROWS, ARRIVAL)]
+    schemas = fresh_schema(facts, sessions), staying_schema(sessions)
+    names = [field.name for field in fact_fields(facts)]
 
-    def settled(tables: dict[str, pa.Table]) -> Iterator[Result]:
-        facts, published, matches = tables["facts"], tables["published"], tables["matches"]
-        keys = published.column("session_id").combine_chunks()
-        position = pc.index_in(facts.column("session_id"), value_set=keys)
-        surprising = np.zeros(facts.num_rows, bool)
-        if window.is_full:
-            use, stay = np.ones(facts.num_rows, bool), np.zeros(published.num_rows, bool)
-        else:
-            choice = choose(window, listed, facts, published, tables["unsettled"])
-            use, stay, surprising = choice.use, choice.stay, choice.surprising
-            for reason, where in (("too_old", choice.stale), ("untouched", ~use & ~choice.stale)):
-                rows = int(_ints(facts.column(ROWS))[where].sum())
-                if rows:
-                    yield f"filtered.session_{reason}", rows
-            if choice.waiting:
-                yield "sessions.too_old", len(choice.waiting)
-                yield from itertools.starmap(as_text, choice.waiting.items())
+    def concluded(tables: dict[str, pa.Table]) -> Results:
+        found, published, matches = tables["facts"], tables["published"], tables["matches"]
+        choice = choose(window, listed, found, published, tables["unsettled"])
         is_fresh = matches.column("fresh")
-        fresh_matches, old_matches = matches.filter(is_fresh), matches.filter(pc.invert(is_fresh))
-        gone_with_user = use & have_excluded_user(facts, fresh_matches)
-        stay &= ~have_excluded_user(published, old_matches)
-        if gone_with_user.any():
-            yield "filtered.excluded_user", int(_ints(facts.column(ROWS))[gone_with_user].sum())
-        use &= ~gone_with_user
-        facts, position = facts.filter(pa.array(use)), position.filter(pa.array(use))
-        yield from row_counts(facts)
+        now, before = matches.filter(is_fresh), matches.filter(pc.invert(is_fresh))
+        theirs = choice.use & have_excluded_user(found, now)
+        use, stay = choice.use & ~theirs, choice.stay & ~have_excluded_user(published, before)
+        counts = _left_out(found.column(ROWS), choice, theirs, full=window.is_full)
 
         acquisition = latest_acquisition(tables["acquisition"])
-        fresh = with_person(facts.select(fact_names), fresh_matches, acquisition)
-        staying = published.filter(pa.array(stay))
-        old = with_person(staying.select(fact_names), old_matches, acquisition)
-        for chosen in (fresh, old):
-            yield from differences(chosen, acquisition)
-        found = np.isin(np.arange(published.num_rows), np.asarray(position.fill_null(-1)))
-        gone = published.filter(pa.array(~stay & ~found))
-        before = published.take(position)
-        same = same_in(fact_names, fresh, before)
-        if surprises := int((surprising[use] & ~same).sum()):
-            yield "sessions.later_than_overlap", surprises
-        known = np.asarray(pc.is_valid(before.column("session_id")))
-        same &= same_in(PERSON.names, fresh, before)
-        yield _beside(fresh, before, np.where(known, np.where(same, SAME, DIFFERENT), NEW), target)
-        yield _beside(old, staying, np.where(same_in(PERSON.names, old, staying), SAME, DIFFERENT), target)
-        yield _beside(gone, gone, np.full(gone.num_rows, GONE), target)
+        used, kept = found.filter(pa.array(use)), published.filter(pa.array(stay))
+        row = positions(used, published, ["session_id"])
+        replaced = np.isin(np.arange(published.num_rows), np.asarray(row.fill_null(-1)))
+        gone = published.filter(pa.array(~stay & ~replaced))
+        fresh = with_person(used.select(names), now, acquisition)
+        owned = with_person(kept.select(names), before, acquisition)
+        for some in (row_counts(used), differences(fresh, acquisition), differences(owned, acquisition)):
+            counts.update(some)
+        made = {name: fresh.column(name) for name in (*names, *PERSON.names)}
+        made[SURPRISING] = pa.array(choice.surprising[use])
+        made[PUBLISHED] = structs_of(published.take(row), np.asarray(pc.is_null(row)))
+        staying = [
+            _staying(owned, kept, schemas[1], gone=False),
+            _staying(gone, gone, schemas[1], gone=True),
+        ]
+        waiting = pa.Table.from_batches([unsettled_rows(choice.waiting, choice.waiting.values())])
+        return Results([pa.table(made, schema=schemas[0])], {STAYING: staying, WAITING: [waiting]}, counts)
 
-    return settled
+    return concluded
 
 
-class SettleSessions(beam.PTransform):
-    """(facts, published, matches, acquisition, unsettled) → `Outcome` of `settled_schema`; `texts` are those that wait.
+def _staying(owned: pa.Table, published: pa.Table, schema: pa.Schema, *, gone: bool) -> pa.Table:
+    """Rows of `staying_schema`: published ones, and the same rows with their person of today."""
+    columns = {name: owned.column(name) for name in PERSON.names}
+    columns |= {GONE: pa.array(np.full(published.num_rows, gone)), PUBLISHED: structs_of(published)}
+    return pa.table(columns, schema=schema)
+
+
+def _left_out(rows: pa.ChunkedArray, choice: Choice, theirs: Bools, *, full: bool) -> Counter[str]:
+    """Why input rows are in no session of this run, and how many sessions wait."""
+    numbers = _ints(rows)
+    counts = {"filtered.excluded_user": int(numbers[theirs].sum()), "sessions.too_old": len(choice.waiting)}
+    if not full:
+        counts["filtered.session_too_old"] = int(numbers[choice.stale].sum())
+        counts["filtered.session_untouched"] = int(numbers[~choice.use & ~choice.stale].sum())
+    return Counter(some_of(counts))
+
+
+class ConcludeSessions(beam.PTransform):
+    """(facts, published, matches, acquisition, unsettled) → `Outcome` of sessions made anew; see `conclude`.
 
     `facts` come from this run's events (`facts_schema`), `published` are rows of the sessions table as last
     published, `matches` are `MATCHES` of both, `acquisition` rows of PostHog's sessions, `unsettled` are `UNSETTLED`
@@ -128,22 +170,18 @@ class SettleSessions(beam.PTransform):
     """
 
     def __init__(
-        self,
-        window: Window,
-        excluded: frozenset[str],
-        schemas: tuple[pa.Schema, pa.Schema, pa.Schema],
-        blocks: int,
+        self, window: Window, excluded: frozenset[str], facts: pa.Schema, sessions: pa.Schema, blocks: int
     ) -> None:
         super().__init__()
-        facts, sessions, acquisition = schemas
-        self._function = settle(window, excluded, facts, sessions)
-        self._sides = {
-            "facts": Side("session_id", facts, session_blocks),
-            "published": Side("session_id", sessions, session_blocks),
-            "matches": Side("session_id", MATCHES, session_blocks),
-            "acquisition": Side("session_id", acquisition, session_blocks),
-            "unsettled": Side("session_id", UNSETTLED, session_blocks),
+        self._function = conclude(window, excluded, facts, sessions)
+        schemas: Mapping[str, pa.Schema] = {
+            "facts": facts,
+            "published": sessions,
+            "matches": MATCHES,
+            "acquisition": bare(POSTHOG_SESSIONS),
+            "unsettled": UNSETTLED,
         }
+        self._sides = {name: Side("session_id", schema, session_blocks) for name, schema in schemas.items()}
         self._blocks = blocks
 
     def expand(self, inputs: tuple[Any, ...]) -> Outcome:
@@ -151,47 +189,17 @@ class SettleSessions(beam.PTransform):
         *others, acquisition, unsettled = inputs
         canonical = acquisition | "Canonical ids" >> flat_map(canonical_acquisition)
         sides = dict(zip(self._sides, (*others, canonical, unsettled), strict=True))
-        return sides | "Join by session" >> JoinByKey(self._function, self._sides, self._blocks)
+        joined = JoinByKey(self._function, self._sides, self._blocks, also=(STAYING, WAITING))
+        return sides | "Join by session" >> joined
 
 
-def same_in(names: Sequence[str], rows: pa.Table, before: pa.Table) -> _Bools:
-    """Whether rows have the published values in these columns; `before` has nulls where nothing is published."""
-    same = np.asarray(pc.is_valid(before.column("session_id"))).copy()
-    for name in names:
-        same &= equal(rows.column(name), before.column(name))
-    return same
-
-
-def _beside(rows: pa.Table, before: pa.Table, states: npt.NDArray[np.int64], target: pa.Schema) -> pa.Table:
-    """Rows of `target`: the columns that they have, their state, and the published values of the others.
-
-    Args:
-      rows: facts with person.
-      before: the published row of each, nulls for none.
-      states: of each.
-      target: the schema.
-    """
-    columns = []
-    for field in target:
-        if field.name == STATE:
-            columns.append(pa.array(states.astype(np.int8)))
-        elif field.name.startswith(_WAS):
-            columns.append(before.column(field.name.removeprefix(_WAS)))
-        else:
-            columns.append(rows.column(field.name))
-    return pa.table(columns, schema=target)
-
-
-def row_counts(facts: pa.Table) -> Iterator[tuple[str, int]]:
+def row_counts(facts: pa.Table) -> dict[str, int]:
     """How the input rows of facts add up."""
-    rows = _ints(facts.column(ROWS))
-    events = _ints(facts.column("event_count"))
+    rows, events = _ints(facts.column(ROWS)), _ints(facts.column("event_count"))
     oversized = np.asarray(facts.column("is_oversized"))
     kept = np.where(oversized, rows, events)  # beyond the limit duplicates cannot be told from events
-    yield "kept", int(kept.sum())
-    yield "duplicates", int((rows - kept).sum())
-    if oversized.any():
-        yield "sessions.oversized", int(oversized.sum())
+    counts = {"kept": int(kept.sum()), "duplicates": int((rows - kept).sum())}
+    return counts | some_of({"sessions.oversized": int(oversized.sum())})
 
 
 def _ints(values: pa.ChunkedArray) -> npt.NDArray[np.int64]:

@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 
 from transforms.events.distinct_ids import SESSION_IDS, distinct_ids
 from transforms.ids.posthog_rules import canonical_session_column
-from transforms.machinery.join import JoinByKey, Outcome, Side
+from transforms.machinery.join import JoinByKey, Outcome, Results, Side
 from transforms.machinery.keys import first_of_each, rows_of_keys
 from transforms.machinery.steps import flat_map
 from transforms.schemas.columns import columns_of
@@ -39,13 +39,13 @@ def fresh_ids(dealt: tuple[str, pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     return distinct_ids(dealt[1], True)
 
 
-def match_users(tables: dict[str, pa.Table]) -> Iterator[pa.Table]:
+def match_users(tables: dict[str, pa.Table]) -> Results:
     """`ids` (`SESSION_IDS`) and `identities` with the same keys → `MATCHES` of sessions with a user."""
     ids = tables["ids"]
     best = _smallest(tables["identities"], "key", "match")
     found = rows_of_keys(best, "key", ids.column("distinct_id"), ["match", "excluded"])
     columns = {name: (ids if name in ids.schema.names else found).column(name) for name in MATCHES.names}
-    yield pa.table(columns, schema=MATCHES).filter(pc.is_valid(found.column("match")))
+    return Results([pa.table(columns, schema=MATCHES).filter(pc.is_valid(found.column("match")))])
 
 
 class MatchUsers(beam.PTransform):
@@ -127,15 +127,15 @@ def latest_acquisition(sessions: pa.Table) -> pa.Table:
     return first_of_each(sessions.take(order), "session_id")
 
 
-def differences(facts: pa.Table, acquisition: pa.Table) -> Iterator[tuple[str, int]]:
+def differences(facts: pa.Table, acquisition: pa.Table) -> dict[str, int]:
     """How often PostHog's sessions, which go stale for late events, disagree with the events."""
     known = rows_of_keys(acquisition, "session_id", facts.column("session_id"), acquisition.schema.names)
-    yield "posthog_sessions.matched", known.num_rows - known.column("session_id").null_count
+    counts = {"posthog_sessions.matched": known.num_rows - known.column("session_id").null_count}
     for name in ("start_timestamp", "end_timestamp", "autocapture_count", "screen_count"):
         if name in facts.schema.names:
-            ours, theirs = facts.column(name), known.column(name)
-            differs = np.asarray(pc.not_equal(ours, theirs).fill_null(False))
-            yield f"posthog_sessions.{name}_differs", int(differs.sum())
+            differs = pc.not_equal(facts.column(name), known.column(name)).fill_null(False)
+            counts[f"posthog_sessions.{name}_differs"] = int(np.asarray(differs).sum())
+    return counts
 
 
 def _smallest(table: pa.Table, key: str, value: str) -> pa.Table:

@@ -1,12 +1,10 @@
-"""Settled sessions → rows of the sessions table: profile, created events, derived columns, and what changed.
+"""Sessions → rows of the sessions table: profile, created events, derived columns, and what changed.
 
 Sessions are partitioned by person here, so this is also where persons are told apart whose sessions are all as
 they were: their published row stays, and only the others are aggregated again.
 """
 
 from __future__ import annotations
-
-from collections.abc import Callable, Iterator
 
 import apache_beam as beam
 import numpy as np
@@ -15,15 +13,27 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from apache_beam.pvalue import PCollection
 
-from transforms.machinery.join import JoinByKey, Outcome, Result, Side
+from transforms.machinery.counts import some_of
+from transforms.machinery.join import JoinByKey, JoinFunction, Outcome, Results, Side
 from transforms.machinery.keys import rows_of_keys
 from transforms.machinery.times import column_micros
 from transforms.metrics.definitions import CREATED_EVENT, Metrics
-from transforms.published.changes import CHANGE, LoadedBy, as_they_were, change_counts, equal, run_columns, with_change
-from transforms.schemas.columns import FLOAT, INTEGER, TEXT, TIMESTAMP, columns_of
-from transforms.schemas.inputs import PROFILE, SOCIAL_EVENT
-from transforms.schemas.outputs import CREATED, LOADED_AT, RUN_ID, without_run_columns
-from transforms.sessions.fate import GONE, NEW, SAME, STATE, settled_schema, was
+from transforms.published.changes import (
+    CHANGE,
+    LoadedBy,
+    Target,
+    are_same,
+    as_they_were,
+    change_counts,
+    change_of,
+    count_name,
+    equal,
+    with_run_columns,
+)
+from transforms.schemas.columns import FLOAT, INTEGER, TEXT, TIMESTAMP, bare, columns_of
+from transforms.schemas.inputs import PROFILE, SOCIAL_EVENT, USERS
+from transforms.schemas.outputs import CREATED
+from transforms.sessions.fate import Sessions, fact_fields, fresh_schema, staying_schema
 
 _MICROS = 1_000_000
 _DAY = 86_400_000_000
@@ -31,47 +41,54 @@ _PROFILE = [one.name for one in PROFILE]
 _CREATED = [one.name for one in CREATED]
 
 
+#: The outputs beside session rows: sessions of persons that must be aggregated, each with what its user has created
+#: (`CREATED`); published persons of whom all that is as it was, as unchanged rows; the other published persons.
+PEOPLE, KEPT_PERSONS, OTHER_PERSONS = "people", "kept_persons", "other_persons"
+
+
 def session_rows(
-    metrics: Metrics, schema: pa.Schema, loaded_by: LoadedBy, keep_persons: bool
-) -> Callable[[dict[str, pa.Table]], Iterator[Result]]:
-    """The join function that makes rows of the sessions table, with their change (`with_change(schema)`).
+    metrics: Metrics, facts: pa.Schema, sessions: Target, persons: Target, loaded_by: LoadedBy, *, keep_persons: bool
+) -> JoinFunction:
+    """The join function that makes rows of the sessions table, with their change (`with_change(sessions.schema)`).
 
-    Its tables, all of one partition of persons: `sessions` (`settled_schema`), unique `users`,
-    `firebase_events` by `user_id`, and published `persons`. Besides rows it gives, by name:
-
-    * `people`: session rows of the persons that must be aggregated, each with what its user has created (`CREATED`);
-    * `kept_persons`: published persons of whom all that is as it was, as unchanged rows; only with
-      `keep_persons`;
-    * `other_persons`: the other published persons.
+    Its tables, all of one partition of persons: `fresh` and `staying` sessions (see `fate`), unique `users`,
+    `firebase_events` by `user_id`, and published `persons`. Besides rows it gives `PEOPLE`, `OTHER_PERSONS`, and with
+    `keep_persons` also `KEPT_PERSONS`.
     """
-    target = with_change(schema)
-    content = without_run_columns(schema).names
+    content = sessions.content.names
+    from_events = [field.name for field in fact_fields(facts)]
+    later = [name for name in content if name not in from_events]
 
-    def rows(tables: dict[str, pa.Table]) -> Iterator[Result]:
-        sessions, persons = tables["sessions"], tables["persons"]
-        columns = {name: sessions.column(name) for name in sessions.schema.names}
-        state = np.asarray(sessions.column(STATE))
-        same, gone = state == SAME, state == GONE
-        derived = _derived(metrics, tables) | in_order(sessions, ~gone)
-        if same.any():
-            for name, column in derived.items():
-                same &= equal(column, sessions.column(was(name)))
-        if gone.any():
-            for name, column in derived.items():
-                derived[name] = pc.if_else(pa.array(gone), sessions.column(was(name)), column)
-        change = np.select([gone, same, state == NEW], ["deleted", "unchanged", "inserted"], "updated")
-        columns |= derived
-        columns |= run_columns(change, columns[was(LOADED_AT)], columns[was(RUN_ID)], loaded_by)
-        made = pa.table([columns[name] for name in target.names], schema=target)
-        yield made
-        yield from change_counts("sessions", change)
+    def rows(tables: dict[str, pa.Table]) -> Results:
+        found, published = Sessions.of(tables["fresh"], tables["staying"], facts), tables["persons"]
+        columns = {name: found.rows.column(name) for name in found.rows.schema.names}
+        columns |= _derived(metrics, found.rows, tables["users"], tables["firebase_events"])
+        columns |= in_order(found.rows, ~found.gone)
+        made = pa.table(columns, schema=sessions.content)
+        same = np.ones(made.num_rows, bool)  # facts that stay are as published
+        new, before = (table.slice(0, found.fresh).select(from_events) for table in (made, found.before))
+        same[: found.fresh] = are_same(new, before, found.known[: found.fresh])
+        surprises = int((found.surprising & ~same[: found.fresh]).sum())
+        same &= are_same(made.select(later), found.before, found.known)
+        change = change_of(same, found.known, found.gone)
+        written = with_run_columns(made, change, found.before, loaded_by, sessions.schema)
 
-        live = with_created(made.filter(pa.array(~gone)), tables["firebase_events"])
-        kept = unaffected(live, persons) if keep_persons else pa.array([], TEXT)
-        for result in as_they_were("persons", persons.filter(pc.is_in(persons.column("person_id"), kept)), "unchanged"):
-            yield ("kept_persons", result) if isinstance(result, pa.Table) else result
-        yield "other_persons", persons.filter(pc.invert(pc.is_in(persons.column("person_id"), kept)))
-        yield "people", live.filter(pc.invert(pc.is_in(live.column("person_id"), kept))).select([*content, *_CREATED])
+        live = with_created(written.filter(pa.array(~found.gone)), tables["firebase_events"])
+        kept = unaffected(live, published) if keep_persons else pa.array([], TEXT)
+        stays = pc.is_in(published.column("person_id"), kept)
+        also = {
+            KEPT_PERSONS: [as_they_were(published.filter(stays), "unchanged")],
+            OTHER_PERSONS: [published.filter(pc.invert(stays))],
+            PEOPLE: [live.filter(pc.invert(pc.is_in(live.column("person_id"), kept))).select([*content, *_CREATED])],
+        }
+        counts = change_counts(sessions.name, change)
+        counts |= some_of(
+            {
+                "sessions.later_than_overlap": surprises,
+                count_name(persons.name, "unchanged"): also[KEPT_PERSONS][0].num_rows,
+            }
+        )
+        return Results([written], also, counts)
 
     return rows
 
@@ -98,29 +115,32 @@ def unaffected(sessions: pa.Table, persons: pa.Table) -> pa.Array:
 
 
 class MakeSessionRows(beam.PTransform):
-    """(sessions, users, firebase_events, persons) → `Outcome` of session rows with their change.
+    """(fresh, staying, users, firebase_events, persons) → `Outcome` of session rows with their change.
 
-    `sessions` are `settled_schema`, `users` unique users, `firebase_events` social events of the kept
-    users, `persons` as published; all PCollection[pa.RecordBatch]. See `session_rows` for the other outputs.
+    `fresh` and `staying` are sessions as `fate` gives them, `users` unique users, `firebase_events` social
+    events of the kept users, `persons` as published; all PCollection[pa.RecordBatch]. The other outputs are those of
+    `session_rows`.
     """
 
     def __init__(
         self,
         metrics: Metrics,
+        facts: pa.Schema,
+        sessions: Target,
+        persons: Target,
         loaded_by: LoadedBy,
-        schemas: tuple[pa.Schema, pa.Schema, pa.Schema, pa.Schema],
         partitions: int,
         *,
         keep_persons: bool,
     ) -> None:
         super().__init__()
-        facts, sessions, users, persons = schemas
-        self._function = session_rows(metrics, sessions, loaded_by, keep_persons)
+        self._function = session_rows(metrics, facts, sessions, persons, loaded_by, keep_persons=keep_persons)
         self._sides = {
-            "sessions": Side("person_id", settled_schema(facts, sessions)),
-            "users": Side("user_id", users),
+            "fresh": Side("person_id", fresh_schema(facts, sessions.schema)),
+            "staying": Side("person_id", staying_schema(sessions.schema)),
+            "users": Side("user_id", bare(USERS)),
             "firebase_events": Side("user_id", columns_of(SOCIAL_EVENT, "user_id", "createdAt")),
-            "persons": Side("person_id", persons),
+            "persons": Side("person_id", persons.schema),
         }
         self._partitions = partitions
 
@@ -128,15 +148,16 @@ class MakeSessionRows(beam.PTransform):
         """One shuffle by person."""
         joined = dict(zip(self._sides, inputs, strict=True))
         return joined | "Join by person" >> JoinByKey(
-            self._function, self._sides, self._partitions, also=("people", "kept_persons", "other_persons")
+            self._function, self._sides, self._partitions, also=(PEOPLE, KEPT_PERSONS, OTHER_PERSONS)
         )
 
 
-def _derived(metrics: Metrics, tables: dict[str, pa.Table]) -> dict[str, pa.ChunkedArray]:
+def _derived(
+    metrics: Metrics, sessions: pa.Table, users: pa.Table, firebase_events: pa.Table
+) -> dict[str, pa.ChunkedArray]:
     """The columns of the sessions table that do not come from facts: profile, created events, what follows."""
-    sessions = tables["sessions"]
-    created = _created_events(sessions, tables["firebase_events"])
-    profile = rows_of_keys(tables["users"], "user_id", sessions.column("user_id"), _PROFILE)
+    created = _created_events(sessions, firebase_events)
+    profile = rows_of_keys(users, "user_id", sessions.column("user_id"), _PROFILE)
     micros = column_micros(sessions.column("end_timestamp")) - column_micros(sessions.column("start_timestamp"))
     engaged = micros > 0
     for name in metrics.engaged_by:
@@ -155,9 +176,9 @@ def with_created(sessions: pa.Table, events: pa.Table) -> pa.Table:
     found = rows_of_keys(of_users, "user_id", sessions.column("user_id"), ["createdAt_count", "createdAt_min"])
     signed_up = sessions.column("createdAt").cast(INTEGER)
     days = pc.divide(pc.subtract(found.column("createdAt_min").cast(INTEGER), signed_up).cast(FLOAT), float(_DAY))
-    columns = (found.column("createdAt_count").fill_null(0), days)
-    for name, column in zip(_CREATED, columns, strict=True):
-        sessions = sessions.append_column(name, column)
+    created = {"total_events_created": found.column("createdAt_count").fill_null(0), "days_to_first_event": days}
+    for name in _CREATED:
+        sessions = sessions.append_column(name, created[name])
     return sessions
 
 

@@ -8,7 +8,7 @@ did nothing is left.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import apache_beam as beam
@@ -18,7 +18,8 @@ import pyarrow.compute as pc
 from apache_beam.pvalue import PCollection
 
 from transforms.ids.excluded import Excluded
-from transforms.machinery.join import EachBatch, JoinByKey, Outcome, Result, Side, all_counts
+from transforms.machinery.counts import some_of
+from transforms.machinery.join import EachBatch, JoinByKey, JoinFunction, Outcome, Results, Side, all_counts
 from transforms.machinery.keys import rows_of_keys
 from transforms.schemas.columns import TEXT, bare
 from transforms.schemas.inputs import DOCUMENT_ID, FIREBASE_EVENTS, INVITE, SOCIAL_EVENT, USER_INVITES
@@ -54,49 +55,49 @@ INVITES = Deeds(
 )
 
 
-def keyed(deeds: Deeds) -> Callable[[pa.Table], Iterator[Result]]:
+def keyed(deeds: Deeds) -> Callable[[pa.Table], Results]:
     """The function that gives rows their `DOCUMENT_KEY` and leaves out those that are incomplete and of no document."""
 
-    def rows_with_key(rows: pa.Table) -> Iterator[Result]:
+    def rows_with_key(rows: pa.Table) -> Results:
         known = rows.filter(pc.or_(_is_complete(rows), pc.is_valid(rows.column(DOCUMENT_ID.name))))
-        yield from _counted(f"{deeds.noun}.incomplete", rows.num_rows - known.num_rows)
-        yield with_document_key(known, deeds.otherwise)
+        counts = some_of({f"{deeds.noun}.incomplete": rows.num_rows - known.num_rows})
+        return Results([with_document_key(known, deeds.otherwise)], counts=counts)
 
     return rows_with_key
 
 
-def unique(deeds: Deeds) -> Callable[[dict[str, pa.Table]], Iterator[Result]]:
+def unique(deeds: Deeds) -> JoinFunction:
     """The join function of `rows` of a partition of document keys → the columns that go on, one row a document."""
 
-    def latest_rows(tables: dict[str, pa.Table]) -> Iterator[Result]:
+    def latest_rows(tables: dict[str, pa.Table]) -> Results:
         rows = tables["rows"]
         latest = latest_of_each(rows, deeds.kept.names)
-        yield from repeat_counts(deeds.noun, rows, latest)
         known = latest.filter(_is_complete(latest)).select(deeds.kept.names)
-        yield from _counted(f"{deeds.noun}.incomplete", latest.num_rows - known.num_rows)
+        counts = {f"{deeds.noun}.incomplete": latest.num_rows - known.num_rows}
         if deeds.statuses:
             place = known.schema.get_field_index("status")
             status = pc.utf8_lower(pc.utf8_trim_whitespace(known.column(place)))
             is_known = pc.is_in(status, pa.array(deeds.statuses))
-            yield from _counted(f"{deeds.noun}.status_unknown", pc.sum(pc.invert(is_known)).as_py() or 0)
+            counts[f"{deeds.noun}.status_unknown"] = pc.sum(pc.invert(is_known)).as_py() or 0
             known = known.set_column(place, "status", pc.if_else(is_known, status, pa.scalar(None, TEXT)))
-        yield known
+        return Results([known], counts=repeat_counts(deeds.noun, rows, latest) | some_of(counts))
 
     return latest_rows
 
 
-def of_kept_users(deeds: Deeds, excluded: frozenset[str]) -> Callable[[dict[str, pa.Table]], Iterator[Result]]:
+def of_kept_users(deeds: Deeds, excluded: frozenset[str]) -> JoinFunction:
     """The join function of `rows` (`Deeds.kept`) and `aliases` (`ALIASES`) by user id → rows of the kept users."""
     listed = Excluded(excluded)
 
-    def owned(tables: dict[str, pa.Table]) -> Iterator[Result]:
+    def owned(tables: dict[str, pa.Table]) -> Results:
         rows = tables["rows"]
         users = rows.column("user_id")
         known = rows_of_keys(tables["aliases"], "user_id", users, ["kept", "excluded"])
         out = np.asarray(known.column("excluded").fill_null(False)) | listed.mask(users)
-        yield from _counted(f"{deeds.noun}.excluded_user", int(out.sum()))
         owner = pc.coalesce(known.column("kept"), users)
-        yield rows.set_column(rows.schema.get_field_index("user_id"), "user_id", owner).filter(pa.array(~out))
+        theirs = rows.set_column(rows.schema.get_field_index("user_id"), "user_id", owner)
+        counts = some_of({f"{deeds.noun}.excluded_user": int(out.sum())})
+        return Results([theirs.filter(pa.array(~out))], counts=counts)
 
     return owned
 
@@ -123,8 +124,3 @@ class UniqueDeeds(beam.PTransform):
 
 def _is_complete(rows: pa.Table) -> pa.ChunkedArray:
     return pc.and_(pc.is_valid(rows.column("user_id")), pc.is_valid(rows.column("createdAt")))
-
-
-def _counted(name: str, number: int) -> Iterator[Result]:
-    if number:
-        yield name, number

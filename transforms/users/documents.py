@@ -6,12 +6,12 @@ optional columns tell which rows are versions of one document, and which is the 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from transforms.machinery.counts import Count
+from transforms.machinery.counts import some_of
 from transforms.machinery.keys import first_of_each
 from transforms.schemas.columns import INTEGER, TEXT
 from transforms.schemas.inputs import DOCUMENT_ID, EXPORTED_AT
@@ -36,12 +36,10 @@ def latest_of_each(rows: pa.Table, then: Sequence[str]) -> pa.Table:
     return first_of_each(rows.take(order), DOCUMENT_KEY).drop_columns([DOCUMENT_KEY])
 
 
-def repeat_counts(table: str, rows: pa.Table, latest: pa.Table) -> Iterator[Count]:
+def repeat_counts(table: str, rows: pa.Table, latest: pa.Table) -> dict[str, int]:
     """How many rows were left out: `<table>.older_versions`, and `<table>.duplicates` where nothing tells versions."""
     versions, left_out = _versions(rows) - _versions(latest), rows.num_rows - latest.num_rows
-    for name, number in (("older_versions", versions), ("duplicates", left_out - versions)):
-        if number:
-            yield f"{table}.{name}", number
+    return some_of({f"{table}.older_versions": versions, f"{table}.duplicates": left_out - versions})
 
 
 def _versions(rows: pa.Table) -> int:

@@ -13,8 +13,6 @@ null.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-
 import apache_beam as beam
 import numpy as np
 import pyarrow as pa
@@ -24,7 +22,8 @@ from apache_beam.pvalue import PCollection
 from transforms.ids.excluded import Excluded
 from transforms.ids.phones import are_ambiguous, phone_forms
 from transforms.ids.posthog_rules import meaningless_column
-from transforms.machinery.join import EachBatch, JoinByKey, Outcome, Result, Side, all_counts
+from transforms.machinery.counts import some_of
+from transforms.machinery.join import EachBatch, JoinByKey, JoinFunction, Outcome, Results, Side, all_counts
 from transforms.machinery.keys import first_of_each
 from transforms.schemas.columns import BOOLEAN, TEXT, bare, columns_of
 from transforms.schemas.inputs import PROFILE, USERS
@@ -42,7 +41,7 @@ ALIASES = pa.schema([*columns_of(USERS, "user_id"), ("kept", TEXT), ("excluded",
 """
 
 
-def clean_users(users: pa.Table) -> Iterator[Result]:
+def clean_users(users: pa.Table) -> Results:
     """Rows of `firebase.users` with `DOCUMENT_KEY`; those without a user id are counted and left out."""
     columns = {
         name: _blank_to_null(users.column(name))
@@ -54,37 +53,32 @@ def clean_users(users: pa.Table) -> Iterator[Result]:
     columns["user_id"] = _nobody_to_null(columns["user_id"])
     cleaned = pa.table(columns, schema=users.schema)
     known = cleaned.filter(pc.is_valid(cleaned.column("user_id")))
-    if known.num_rows < users.num_rows:
-        yield "users.without_user_id", users.num_rows - known.num_rows
-    yield with_document_key(known, ["user_id"])
+    counts = some_of({"users.without_user_id": users.num_rows - known.num_rows})
+    return Results([with_document_key(known, ["user_id"])], counts=counts)
 
 
-def unique_documents(tables: dict[str, pa.Table]) -> Iterator[Result]:
+def unique_documents(tables: dict[str, pa.Table]) -> Results:
     """`users` rows of a partition of document keys → the latest version of each document."""
     users = tables["users"]
     ranked = users.append_column(_MISSING, _missing(users))
     order = [_MISSING, "user_id", *(name for name in users.schema.names if name != DOCUMENT_KEY)]
     latest = latest_of_each(ranked, order).drop_columns([_MISSING])
-    yield from repeat_counts("users", users, latest)
-    yield latest
+    return Results([latest], counts=repeat_counts("users", users, latest))
 
 
-def unique_by_user_id(tables: dict[str, pa.Table]) -> Iterator[Result]:
+def unique_by_user_id(tables: dict[str, pa.Table]) -> Results:
     """`users` rows of a partition of user ids → one a user id, with `PHONE_KEY`."""
     users = tables["users"]
     kept = first_of_each(_by_rank(users, "user_id"), "user_id")
-    if kept.num_rows < users.num_rows:
-        yield "users.duplicates", users.num_rows - kept.num_rows
     phone = kept.column("phoneNumber").combine_chunks()
-    ambiguous = pc.sum(are_ambiguous(phone)).as_py()
-    if ambiguous:
-        yield "users.phone_ambiguous", ambiguous
+    ambiguous = pc.sum(are_ambiguous(phone)).as_py() or 0
+    counts = {"users.duplicates": users.num_rows - kept.num_rows, "users.phone_ambiguous": ambiguous}
     by_phone = pc.binary_join_element_wise(_PHONE, phone_forms(phone), "")
     by_user = pc.binary_join_element_wise("user:", kept.column("user_id"), "")
-    yield kept.append_column(PHONE_KEY, pc.coalesce(by_phone, by_user))
+    return Results([kept.append_column(PHONE_KEY, pc.coalesce(by_phone, by_user))], counts=some_of(counts))
 
 
-def unique_by_phone(excluded: frozenset[str] = frozenset()) -> Callable[[dict[str, pa.Table]], Iterator[Result]]:
+def unique_by_phone(excluded: frozenset[str] = frozenset()) -> JoinFunction:
     """The join function of `users` rows of a partition of phone keys → one a phone number; without one all stay.
 
     Gives `aliases` (`ALIASES`) and `identities` (`IDENTITIES`) as well. Who shares a phone number with an excluded
@@ -92,15 +86,11 @@ def unique_by_phone(excluded: frozenset[str] = frozenset()) -> Callable[[dict[st
     """
     listed = Excluded(excluded)
 
-    def unique(tables: dict[str, pa.Table]) -> Iterator[Result]:
+    def unique(tables: dict[str, pa.Table]) -> Results:
         users = _by_rank(tables["users"], PHONE_KEY)
         codes = users.column(PHONE_KEY).combine_chunks().dictionary_encode().indices.to_numpy()
         _, first, group = np.unique(codes, return_index=True, return_inverse=True)
         kept = users.take(pa.array(first))
-        if kept.num_rows < users.num_rows:
-            yield "users.duplicates", users.num_rows - kept.num_rows
-        yield kept.drop_columns([PHONE_KEY])
-
         ids, owner = users.column("user_id"), kept.column("user_id").take(pa.array(group))
         key = users.column(PHONE_KEY)
         phones = pc.if_else(pc.starts_with(key, _PHONE), pc.utf8_slice_codeunits(key, len(_PHONE)), None)
@@ -108,11 +98,17 @@ def unique_by_phone(excluded: frozenset[str] = frozenset()) -> Callable[[dict[st
         np.logical_or.at(out, group, listed.mask(ids) | listed.mask(phones))
         marks = pa.array(out[group])
         aliases = pa.table({"user_id": ids, "kept": owner, "excluded": marks}, schema=ALIASES)
-        yield "aliases", aliases.filter(pc.or_(pc.not_equal(ids, owner), marks))
+        aliases = aliases.filter(pc.or_(pc.not_equal(ids, owner), marks))
+        identities = []
         for level, keys in (("0", phones), ("1", ids)):
             match = pc.binary_join_element_wise(level, owner, "")
             known = pa.table({"key": keys, "match": match, "excluded": marks}, schema=IDENTITIES)
-            yield "identities", known.filter(pc.is_valid(keys))
+            identities.append(known.filter(pc.is_valid(keys)))
+        return Results(
+            [kept.drop_columns([PHONE_KEY])],
+            {"aliases": [aliases], "identities": identities},
+            some_of({"users.duplicates": users.num_rows - kept.num_rows}),
+        )
 
     return unique
 

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from transforms.incremental import unsettled as module
-from transforms.incremental.unsettled import ListUnsettled, Unsettled, as_text, unsettled_of
+from transforms.incremental.unsettled import ListUnsettled, Unsettled, unsettled_of, unsettled_rows
 from transforms.incremental.window import EVERYTHING, Window
 from transforms.machinery.times import micros
 
@@ -21,9 +21,8 @@ def moment(day: int, hour: int = 0) -> int:
     return micros(datetime(2026, 1, day, hour, tzinfo=UTC))
 
 
-TEXTS = st.lists(st.tuples(st.integers(1, 4), st.sampled_from("abcdefgh")), unique=True).map(
-    lambda pairs: [as_text(session, moment(day, 5)) for day, session in pairs]
-)
+#: (day of January, session) of sessions that wait.
+WAITS = st.lists(st.tuples(st.integers(1, 4), st.sampled_from("abcdefgh")), unique=True)
 
 
 @pytest.fixture(autouse=True)
@@ -31,24 +30,29 @@ def few(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MAX_LISTED", 5)
 
 
-@given(st.lists(TEXTS, min_size=1, max_size=4))
-def test_the_list_is_that_of_all_parts(parts: list[list[str]]) -> None:
+@given(st.lists(WAITS, min_size=1, max_size=4), st.integers(1, 3))
+def test_the_list_is_that_of_all_parts(parts: list[list[tuple[int, str]]], size: int) -> None:
     function = ListUnsettled()
     accumulators = []
     for part in parts:
         accumulator = function.create_accumulator()
-        for text in part:
-            accumulator = function.add_input(accumulator, text)
+        for begin in range(0, len(part), size):
+            days, sessions = zip(*part[begin : begin + size], strict=True)
+            rows = unsettled_rows(sessions, [moment(day, 5) for day in days])
+            accumulator = function.add_input(accumulator, rows)
         accumulators.append(function.compact(accumulator))
-    texts = [text for part in parts for text in part]
+    waits = [(f"2026-01-0{day}", session) for part in parts for day, session in part]
     found = function.extract_output(function.merge_accumulators(accumulators))
-    assert found == unsettled_of(texts, Counter(text.split(" ")[0] for text in texts))
-    assert [f"{day} {one}" for day, one in zip(found.session_days, found.sessions, strict=True)] == sorted(texts)[:5]
-    assert found.total == len(texts)
+    assert found == unsettled_of(waits, Counter(day for day, _ in waits))
+    assert list(zip(found.session_days, found.sessions, strict=True)) == sorted(waits)[:5]
+    assert found.total == len(waits)
 
 
 def test_an_id_may_hold_blanks_and_a_day_before_the_epoch() -> None:
-    found = unsettled_of([as_text("a b", moment(3, 23)), as_text("c", -1)], {"2026-01-03": 1, "1969-12-31": 1})
+    function = ListUnsettled()
+    rows = unsettled_rows(["a b", "c"], [moment(3, 23), -1])
+    found = function.extract_output(function.add_input(function.create_accumulator(), rows))
+    assert found.numbers == {"2026-01-03": 1, "1969-12-31": 1}
     assert (list(found.sessions), list(found.session_days)) == (["c", "a b"], ["1969-12-31", "2026-01-03"])
     assert found.rows().column("timestamp").to_pylist()[1] == datetime(2026, 1, 3, tzinfo=UTC)
 

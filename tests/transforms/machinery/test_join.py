@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import apache_beam as beam
 import pyarrow as pa
 import pytest
@@ -11,18 +9,18 @@ from apache_beam.testing.util import assert_that, equal_to
 
 from transforms.machinery.blocks import block_name
 from transforms.machinery.guard import UnexpectedError
-from transforms.machinery.join import JoinByKey, Result, Side
+from transforms.machinery.join import JoinByKey, Results, Side
 
 LEFT = pa.schema([("key", pa.string()), ("first", pa.int64()), ("second", pa.int64())])
 RIGHT = pa.schema([("key", pa.string()), ("third", pa.int64())])
 SIDES = {"left": Side("key", LEFT), "right": Side("key", RIGHT)}
 
 
-def joined(tables: dict[str, pa.Table]) -> Iterator[Result]:
+def joined(tables: dict[str, pa.Table]) -> Results:
     """Left rows that have a right one; how many had none."""
     both = tables["left"].join(tables["right"], "key", join_type="inner").combine_chunks()
-    yield both.select(["key", "first", "second", "third"])
-    yield "alone", tables["left"].num_rows - both.num_rows
+    alone = tables["left"].num_rows - both.num_rows
+    return Results([both.select(["key", "first", "second", "third"])], counts={"alone": alone})
 
 
 def values(batch: pa.RecordBatch) -> list[tuple[object, ...]]:

@@ -42,12 +42,8 @@ def run(new: dict[str, Any], old: dict[str, Any], **loaded_by: Any) -> tuple[dic
         for key, (number, texts) in old.items()
     ]
     tables = {"rows": pa.Table.from_pylist(rows, CONTENT), "published": pa.Table.from_pylist(published, SCHEMA)}
-    found, counts = [], {}
-    for result in compare(THINGS, LoadedBy("run-2", NOW, **loaded_by))(tables):
-        if isinstance(result, pa.Table):
-            found += result.to_pylist()
-        else:
-            counts[result[0]] = counts.get(result[0], 0) + result[1]
+    results = compare(THINGS, LoadedBy("run-2", NOW, **loaded_by))(tables)
+    found, counts = [row for table in results.rows for row in table.to_pylist()], dict(results.counts)
     by_key = {row["key"]: row for row in found}
     assert len(by_key) == len(found)
     return by_key, counts
@@ -79,9 +75,9 @@ def test_rows_of_an_append_only_table_stay_although_this_run_did_not_see_them() 
 
 def test_rows_with_one_key_are_one() -> None:
     rows = pa.Table.from_pylist([{"key": "a", "number": 1.5, "texts": []}] * 2, CONTENT)
-    results = list(compare(THINGS, LoadedBy("run-2", NOW))({"rows": rows, "published": SCHEMA.empty_table()}))
-    assert ("things.inserted", 1) in results
-    assert sum(result.num_rows for result in results if isinstance(result, pa.Table)) == 1
+    results = compare(THINGS, LoadedBy("run-2", NOW))({"rows": rows, "published": SCHEMA.empty_table()})
+    assert results.counts == {"things.inserted": 1}
+    assert sum(table.num_rows for table in results.rows) == 1
 
 
 @pytest.mark.parametrize(
@@ -123,8 +119,8 @@ def test_rows_of_a_key_of_two_columns_are_the_same_where_both_are(new: dict[Any,
         "rows": pa.Table.from_pylist(rows * 2, PAIRS.content),  # of rows with one key the first stays
         "published": pa.Table.from_pylist(published, PAIRS.schema),
     }
-    results = list(compare(PAIRS, LoadedBy("run-2", NOW))(given_tables))
-    found = [row for result in results if isinstance(result, pa.Table) for row in result.to_pylist()]
+    results = compare(PAIRS, LoadedBy("run-2", NOW))(given_tables)
+    found = [row for table in results.rows for row in table.to_pylist()]
     changes = {(row["owner"], row["day"]): row[CHANGE] for row in found}
     assert len(changes) == len(found)
     assert changes == {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import pyarrow as pa
@@ -11,16 +12,22 @@ from pipeline import tables
 from tests.builders import SMALL_METRICS, at
 from transforms.incremental.unsettled import UNSETTLED
 from transforms.incremental.window import EVERYTHING, Window
+from transforms.machinery.join import Results
 from transforms.machinery.times import micros
+from transforms.published.changes import CHANGE, CHANGES, LoadedBy, count_name
 from transforms.sessions.facts import ARRIVAL, ROWS, fact_schema
-from transforms.sessions.fate import DIFFERENT, GONE, NEW, SAME, STATE, settle, settled_schema, was
+from transforms.sessions.fate import PUBLISHED, STAYING, WAITING, conclude, fresh_schema, staying_schema
 from transforms.sessions.owners import MATCHES
+from transforms.sessions.rows import session_rows
+from transforms.users.deeds import SOCIAL_EVENTS
 
 DAY = 86_400
-SESSIONS = tables.SESSIONS.under(SMALL_METRICS).bare
+TABLE = tables.SESSIONS.under(SMALL_METRICS)
+SESSIONS = TABLE.bare
 FACTS = fact_schema(SMALL_METRICS, SESSIONS)
 WINDOW = Window(micros(at(10 * DAY)), new_from=micros(at(14 * DAY)), undated_from=micros(at(12 * DAY)))
-NAMES = {NEW: "new", SAME: "same", DIFFERENT: "different", GONE: "gone"}
+PERSONS = tables.PERSONS.under(SMALL_METRICS)
+NAMES = {"inserted": "new", "unchanged": "same", "updated": "different", "deleted": "gone"}
 
 
 def facts(session: str = "s", day: float = 11, arrival: float = 15, **changes: Any) -> dict[str, Any]:
@@ -42,11 +49,12 @@ def facts(session: str = "s", day: float = 11, arrival: float = 15, **changes: A
 
 def published(**changes: Any) -> dict[str, Any]:
     """The row that was published of the same."""
-    row = dict.fromkeys(SESSIONS.names) | {k: v for k, v in facts().items() if k in SESSIONS.names}
-    return row | {"person_id": "a", "fullName": "Ann", "_run_id": "run-1", **changes}
+    _, _, [row] = made(WINDOW, [facts()], [])
+    row = {name: row[name] for name in SESSIONS.names}
+    return row | {"_run_id": "run-1"} | changes
 
 
-def settled(
+def concluded(
     window: Window,
     fresh: list[dict[str, Any]],
     rows: list[dict[str, Any]],
@@ -54,8 +62,8 @@ def settled(
     user: str | None = None,
     acquisition: dict[str, Any] | None = None,
     waits: list[dict[str, Any]] | None = None,
-) -> tuple[dict[str, dict[str, Any]], dict[str, int], list[str]]:
-    """(rows by session, counts, texts)."""
+) -> Results:
+    """What is concluded of sessions."""
     matches = [
         {"session_id": "s", "fresh": is_fresh, "match": f"0{user}", "excluded": False} for is_fresh in (True, False)
     ]
@@ -66,25 +74,40 @@ def settled(
         "acquisition": pa.Table.from_pylist([acquisition] if acquisition else [], tables.POSTHOG_SESSIONS.bare),
         "unsettled": pa.Table.from_pylist(waits or [], UNSETTLED),
     }
-    found: dict[str, dict[str, Any]] = {}
-    counts: dict[str, int] = {}
-    texts = []
-    for result in settle(window, frozenset(), FACTS, SESSIONS)(given):
-        if isinstance(result, pa.Table):
-            assert result.schema == settled_schema(FACTS, SESSIONS)
-            found |= {row["session_id"]: row for row in result.to_pylist()}
-        elif isinstance(result, str):
-            texts.append(result)
-        else:
-            counts[result[0]] = counts.get(result[0], 0) + result[1]
-    return found, {name: number for name, number in counts.items() if number}, texts
+    found = conclude(window, frozenset(), FACTS, SESSIONS)(given)
+    assert {table.schema for table in found.rows} == {fresh_schema(FACTS, SESSIONS)}
+    assert {table.schema for table in found.also[STAYING]} == {staying_schema(SESSIONS)}
+    return found
+
+
+def made(*args: Any, **options: Any) -> tuple[dict[str, int], list[str], list[dict[str, Any]]]:
+    """(counts of both steps, sessions that wait with their days, rows of the sessions table with their change)."""
+    found = concluded(*args, **options)
+    make = session_rows(
+        SMALL_METRICS, FACTS, TABLE.target, PERSONS.target, LoadedBy("run-2", at(0)), keep_persons=False
+    )
+    results = make(
+        {
+            "fresh": pa.concat_tables(found.rows),
+            "staying": pa.concat_tables(found.also[STAYING]),
+            "users": tables.USERS.bare.empty_table(),
+            "firebase_events": SOCIAL_EVENTS.kept.empty_table(),
+            "persons": PERSONS.bare.empty_table(),
+        }
+    )
+    counts = Counter(found.counts) + Counter(results.counts)
+    told = {name: number for name, number in counts.items() if number and name not in CHANGED}
+    waiting = [row for table in found.also[WAITING] for row in table.to_pylist()]
+    rows = [row for table in results.rows for row in table.to_pylist()]
+    return told, [f"{row['timestamp']:%Y-%m-%d} {row['session_id']}" for row in waiting], rows
 
 
 def state(*args: Any, **options: Any) -> str | None:
-    rows, _, _ = settled(*args, **options)
-    return NAMES[rows["s"][STATE]] if "s" in rows else None
+    _, _, rows = made(*args, **options)
+    return next((NAMES[row[CHANGE]] for row in rows if row["session_id"] == "s"), None)
 
 
+CHANGED = {count_name("sessions", change) for change in CHANGES}
 #: Whether the session's facts are fresh ones or stay as published.
 WAYS = pytest.mark.parametrize("fresh", [[facts()], []], ids=["fresh", "staying"])
 
@@ -129,21 +152,22 @@ def test_new_gone_and_left_alone() -> None:
     assert state(WINDOW, [facts()], []) == "new"
     assert state(EVERYTHING, [], [published()]) == "gone"
     assert state(EVERYTHING, [facts("t")], [published()]) == "gone"
-    old = published(start_timestamp=at(8 * DAY), event_count=5)
-    rows, counts, texts = settled(WINDOW, [facts(**{ROWS: 3})], [old])
-    assert NAMES[rows["s"][STATE]] == "same"
-    assert rows["s"]["event_count"] == 5
+    old = published(start_timestamp=at(8 * DAY), end_timestamp=at(8 * DAY), event_count=5)
+    counts, waiting, [row] = made(WINDOW, [facts(**{ROWS: 3})], [old])
+    assert NAMES[row[CHANGE]] == "same"
+    assert row["event_count"] == 5
     assert counts == {"filtered.session_too_old": 3, "sessions.too_old": 1}
-    assert texts == ["2025-01-13 s"]
-    assert settled(WINDOW, [facts(arrival=11, **{ROWS: 3})], [old])[1:] == ({"filtered.session_untouched": 3}, [])
+    assert waiting == ["2025-01-13 s"]
+    untouched = made(WINDOW, [facts(arrival=11, **{ROWS: 3})], [old])
+    assert untouched[:2] == ({"filtered.session_untouched": 3}, [])
 
 
 def test_what_waits_is_not_published_and_told() -> None:
     waits = [{"session_id": "s", "timestamp": at(9.5 * DAY)}, {"session_id": "t", "timestamp": at(0)}]
-    rows, counts, texts = settled(WINDOW, [facts()], [], waits=waits)
-    assert rows == {}
+    counts, waiting, rows = made(WINDOW, [facts()], [], waits=waits)
+    assert rows == []
     assert counts == {"filtered.session_too_old": 1, "sessions.too_old": 2}
-    assert sorted(texts) == ["2025-01-05 t", "2025-01-15 s"]
+    assert sorted(waiting) == ["2025-01-05 t", "2025-01-15 s"]
 
 
 def test_rows_are_counted_and_what_came_later_than_the_overlap() -> None:
@@ -153,13 +177,22 @@ def test_rows_are_counted_and_what_came_later_than_the_overlap() -> None:
         facts("u", arrival=11, event_count=2, **{ROWS: 2}),
     ]
     before = [published(), published(session_id="t"), published(session_id="u")]
-    _, counts, _ = settled(WINDOW, many, before)
+    counts, _, _ = made(WINDOW, many, before)
     assert counts == {"kept": 6, "duplicates": 2, "sessions.later_than_overlap": 1}
     oversized = facts(is_oversized=True, **{ROWS: 9, "event_count": 3})
-    assert settled(WINDOW, [oversized], [])[1] == {"kept": 9, "sessions.oversized": 1}
+    assert made(WINDOW, [oversized], [])[0] == {"kept": 9, "sessions.oversized": 1}
 
 
-def test_the_published_values_of_later_columns_come_along() -> None:
-    rows, _, _ = settled(WINDOW, [facts()], [published()])
-    assert (rows["s"][was("fullName")], rows["s"][was("_run_id")]) == ("Ann", "run-1")
-    assert settled(WINDOW, [facts()], [])[0]["s"][was("fullName")] is None
+def test_the_published_row_comes_along_and_facts_that_stay_travel_once() -> None:
+    def rows(*args: Any) -> list[tuple[list[str], dict[str, Any]]]:
+        found = concluded(*args)
+        every = [*found.rows, *found.also[STAYING]]
+        return [(table.schema.names, row) for table in every for row in table.to_pylist()]
+
+    [(_, row)] = rows(WINDOW, [facts()], [published(fullName="Ann")])
+    assert (row[PUBLISHED]["fullName"], row[PUBLISHED]["_run_id"]) == ("Ann", "run-1")
+    [(_, row)] = rows(WINDOW, [facts()], [])
+    assert row[PUBLISHED] is None
+    [(names, row)] = rows(WINDOW, [], [published(fullName="Ann")])
+    assert row[PUBLISHED] == published(fullName="Ann")
+    assert set(names) & set(fact_schema(SMALL_METRICS, SESSIONS).names) == set()

@@ -37,7 +37,7 @@ def matches(
 ) -> pa.Table:
     batches = [*distinct_ids(facts(sessions), True), *([session_ids(left_out)] if left_out else [])]
     identities = unique_users(users, excluded).also["identities"]
-    found = list(match_users({"ids": pa.Table.from_batches(batches, SESSION_IDS), "identities": identities}))
+    found = match_users({"ids": pa.Table.from_batches(batches, SESSION_IDS), "identities": identities}).rows
     return pa.concat_tables(found) if found else MATCHES.empty_table()
 
 
