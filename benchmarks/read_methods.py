@@ -15,7 +15,7 @@ from pathlib import Path
 import apache_beam as beam
 
 from pipeline import tables
-from pipeline.warehouse.bigquery.read import ReadTable, Source
+from pipeline.warehouse.bigquery.read import ReadTable, Selection
 from tests.bigquery.emulators import running
 
 METHODS = ("DIRECT_READ", "ARROW")
@@ -34,7 +34,7 @@ def cpu_per_event(warehouse: Path) -> dict[str, float]:
         for method in METHODS:
 
             def read(condition: str | None, method: str = method) -> float:
-                source = Source(emulators.project, dataset, "events", tuple(tables.EVENTS.schema.names), condition)
+                source = Selection(emulators.project, dataset, "events", tuple(tables.EVENTS.schema.names), condition)
                 started = time.process_time()
                 with beam.Pipeline(runner="FnApiRunner", options=options) as pipeline:
                     _ = (

@@ -12,7 +12,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from pipeline.options import OPTIONS, Option
+from pipeline.option import Option
+from pipeline.options import OPTIONS
 
 FILE = Path(__file__).parents[1] / "flex_template.json"
 

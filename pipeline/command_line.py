@@ -15,9 +15,8 @@ from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions,
 
 from pipeline.errors import UsageError
 from pipeline.options import add_arguments
+from pipeline.workers import IN_PROCESS
 
-#: Beam's name of it.
-IN_PROCESS = "FnApiRunner"
 _View = TypeVar("_View", bound=PipelineOptions)
 #: Rows to read from which on several worker processes are faster than one: see benchmarks/README.md.
 MANY_ROWS = 3_000_000

@@ -23,7 +23,7 @@ import pyarrow as pa
 
 from pipeline import tables
 from pipeline.publish import add_publishing
-from pipeline.warehouse.base import Run, Warehouse
+from pipeline.warehouse.base import Run, Sink, Source
 from transforms.events.decode import DecodeEvents
 from transforms.events.rejected_events import CompareRejected
 from transforms.events.session_blocks import Blocks
@@ -40,7 +40,13 @@ from transforms.users.users import UniqueUsers
 
 
 def build(
-    p: beam.Pipeline, warehouse: Warehouse, run: Run, metrics: Metrics, excluded: frozenset[str], shuffles: int = 1
+    p: beam.Pipeline,
+    source: Source,
+    sink: Sink,
+    run: Run,
+    metrics: Metrics,
+    excluded: frozenset[str],
+    shuffles: int = 1,
 ) -> None:
     """Add the graph of a run to a pipeline: read, aggregate twice, compare, stage, publish.
 
@@ -53,18 +59,18 @@ def build(
     users, acquisition, social = tables.USERS, tables.POSTHOG_SESSIONS, tables.FIREBASE_EVENTS
     n, blocks = run.partitions, Blocks(run.session_blocks, shuffles, run.scan.rows // run.session_blocks)
 
-    events = p | "Read events" >> warehouse.read_events(run.plan)
+    events = p | "Read events" >> source.read_events(run.plan)
     decoded = events | "Decode events" >> DecodeEvents(metrics, excluded, run.plan.window, blocks)
     fresh = decoded.slices | "Aggregate sessions" >> AggregateSessions(metrics, facts, blocks)
-    fresh = fresh | "Tell blocks" >> warehouse.tell_blocks()
+    fresh = fresh | "Tell blocks" >> sink.tell_blocks()
 
     published = {
-        table: p | f"Read published {table.name}" >> warehouse.read_published(run, table)
+        table: p | f"Read published {table.name}" >> sink.read_published(run, table)
         for table in tables.outputs(metrics)
     }
-    unique_users = p | "Read users" >> warehouse.read_input(users) | "Deduplicate users" >> UniqueUsers(n, excluded)
+    unique_users = p | "Read users" >> source.read_input(users) | "Deduplicate users" >> UniqueUsers(n, excluded)
     created = (
-        p | "Read Firebase events" >> warehouse.read_input(social),
+        p | "Read Firebase events" >> source.read_input(social),
         unique_users.also["aliases"],
     ) | "Deduplicate Firebase events" >> UniqueDeeds(SOCIAL_EVENTS, excluded, n)
     matches = (
@@ -78,7 +84,7 @@ def build(
         fresh,
         published[sessions],
         matches.rows,
-        p | "Read PostHog sessions" >> warehouse.read_input(acquisition),
+        p | "Read PostHog sessions" >> source.read_input(acquisition),
         (decoded.late, unsettled) | "All unsettled" >> beam.Flatten(),
     ) | "Conclude sessions" >> ConcludeSessions(run.plan.window, excluded, facts, sessions.bare, blocks.number)
     made = (
@@ -108,4 +114,4 @@ def build(
     all_persons = (people.rows, made.also["kept_persons"]) | "All persons" >> beam.Flatten()
     written = {sessions: made, persons: people._replace(rows=all_persons), rejected: dead}
     counts = [*(step.counts for step in (decoded, concluded, unique_users, created)), listed]
-    add_publishing(p, run, warehouse, written, counts, decoded.arrivals, concluded.also["waiting"])
+    add_publishing(p, run, source, sink, written, counts, decoded.arrivals, concluded.also["waiting"])

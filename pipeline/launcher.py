@@ -13,7 +13,6 @@ import secrets
 import sys
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 
 import apache_beam as beam
 from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOptions, SetupOptions
@@ -22,19 +21,19 @@ from pipeline import __version__, signals, tables
 from pipeline.command_line import MANY_ROWS, choose_shuffles, choose_workers, parse
 from pipeline.credentials import credentials
 from pipeline.dataflow import is_dataflow, submission_told, submitted_text
-from pipeline.engines import check_engine, engine, finish, is_engine
+from pipeline.engines import check_engine, engine, finish
 from pipeline.errors import RunError, UsageError, cause_of
 from pipeline.excluded import digest, load_excluded
 from pipeline.graph import build
 from pipeline.marks import marks
-from pipeline.options import BIGQUERY, DEFAULT_WAREHOUSE, Settings, settings_of
+from pipeline.options import Settings, settings_of
 from pipeline.plan import make_plan
 from pipeline.progress import Progress, Sizes
 from pipeline.signatures import signatures_once
 from pipeline.staged_ids import stage_ids
 from pipeline.summary import plan_text, summary_text
-from pipeline.warehouse.base import REMEDY, Inventory, Run, Warehouse
-from pipeline.warehouse.local import LocalWarehouse
+from pipeline.warehouse.base import REMEDY, Published, Run, Sink, Source
+from pipeline.warehouse.kinds import kind_of
 from pipeline.workers import local_runner, local_workers
 from transforms.machinery.steps import collecting_less
 from transforms.metrics.definitions import Metrics, MetricsError, load_metrics
@@ -114,40 +113,42 @@ def _run(settings: Settings, options: PipelineOptions) -> None:
     with contextlib.ExitStack() as stack:
         stack.enter_context(credentials(settings.credentials_path, settings.credentials_secret, settings.project))
         excluded = load_excluded(settings.excluded_users, settings.project)
-        warehouse = stack.enter_context(contextlib.closing(_open(settings, shared=is_engine(options))))
+        # one place is both so far; nothing below asks for that
+        source = sink = kind_of(settings.values["warehouse"]).open_warehouse(settings.values, options)
+        stack.enter_context(contextlib.closing(sink))
         if not settings.plan_only:
-            warehouse.acquire()
-        run = _plan(settings, warehouse, metrics, excluded)
+            sink.acquire()
+        run = _plan(settings, source, sink, metrics, excluded)
         if not settings.plan_only:
             stack.enter_context(collecting_less())  # the local runner's shuffles are objects of this process
             stack.enter_context(signatures_once())
-            _execute(run, warehouse, metrics, excluded, options, quiet=settings.quiet)
+            _execute(run, source, sink, metrics, excluded, options, quiet=settings.quiet)
 
 
-def _plan(settings: Settings, warehouse: Warehouse, metrics: Metrics, excluded: frozenset[str]) -> Run:
+def _plan(settings: Settings, source: Source, sink: Sink, metrics: Metrics, excluded: frozenset[str]) -> Run:
     """Look at what is there, decide what to read, and say so."""
     started_at = datetime.now(UTC)
-    inventory = warehouse.inventory()
+    inputs, published = source.inputs(), sink.published()
     anew = settings.request.full_load or settings.request.limit is not None
-    if inventory.damage and not anew:
-        raise RunError(f"{inventory.damage}; {REMEDY}")
+    if published.damage and not anew:
+        raise RunError(f"{published.damage}; {REMEDY}")
     days = settings.request.days
-    excluded_marks = marks(excluded, warehouse.user_accounts(excluded))
+    excluded_marks = marks(excluded, source.user_accounts(excluded))
     plan = make_plan(
         settings.request,
-        inventory.last_run,
+        published.last_run,
         now=started_at,
         metrics_digest=metrics.digest,
         excluded_digest=None if settings.excluded_users is None else digest(excluded),
         excluded_marks=excluded_marks,
-        reach_back_to=None if anew else _reach_back(warehouse, inventory, excluded),
-        latest_end=None if days is None else warehouse.latest_end(*days),
+        reach_back_to=None if anew else _reach_back(sink, published, excluded),
+        latest_end=None if days is None else sink.latest_end(*days),
     )
     run = Run(
         run_id=f"{started_at:%Y%m%dT%H%M%S.%fZ}-{secrets.token_hex(4)}",
         started_at=started_at,
         plan=plan,
-        scan=warehouse.scan(plan),
+        scan=source.scan(plan),
         metrics_digest=metrics.digest,
         excluded_digest=digest(excluded),
         excluded_marks=excluded_marks,
@@ -155,54 +156,25 @@ def _plan(settings: Settings, warehouse: Warehouse, metrics: Metrics, excluded: 
         max_filtered_ratio=settings.max_filtered_ratio,
         code_version=__version__,
         options=settings.given,
-        input_counts=inventory.counts,
+        input_counts=inputs.counts,
         tables=tables.outputs(metrics, sample=plan.mode == "sample"),
         keeps_persons=plan.keeps_persons(__version__),
     )
-    print(plan_text(run, inventory, warehouse.where_to_look(plan)))
+    print(plan_text(run, inputs, published, sink.where_to_look(plan)))
     return run
 
 
-def _reach_back(warehouse: Warehouse, inventory: Inventory, excluded: frozenset[str]) -> datetime | None:
-    last = inventory.last_run
+def _reach_back(sink: Sink, published: Published, excluded: frozenset[str]) -> datetime | None:
+    last = published.last_run
     if last is None or last.excluded_digest == digest(excluded):
         return None
-    return warehouse.earliest_session_with(excluded)
-
-
-def _open(settings: Settings, *, shared: bool) -> Warehouse:
-    if settings.warehouse == BIGQUERY:
-        # imported late: its clients take half a second, and a local run needs none
-        from pipeline.warehouse.bigquery.inputs import Datasets
-        from pipeline.warehouse.bigquery.warehouse import BigQueryWarehouse
-
-        assert settings.project, "settings_of() has checked it"
-        datasets = Datasets(
-            settings.project, settings.posthog_dataset, settings.firebase_dataset, settings.aggregated_dataset
-        )
-        return BigQueryWarehouse(datasets, settings.read_method, settings.temp_location)
-    root = Path(settings.warehouse)
-    if shared:  # workers have working folders of their own
-        root = root.absolute()
-    if settings.is_default_warehouse and not (root / settings.posthog_dataset).exists():
-        _write_sample(root)
-    return LocalWarehouse(root, settings.posthog_dataset, settings.firebase_dataset, settings.aggregated_dataset)
-
-
-def _write_sample(root: Path) -> None:
-    """The sample generator stands beside the package in the repository; it is not installed with it."""
-    try:
-        from sample import write_sample
-    except ImportError as error:
-        told = f"no warehouse at {DEFAULT_WAREHOUSE}, and the sample generator is not installed; give --warehouse DIR"
-        raise UsageError(told) from error
-    print(f"No warehouse at {root}: writing a sample of about 50,000 events there first.")
-    write_sample(root)
+    return sink.earliest_session_with(excluded)
 
 
 def _execute(
     run: Run,
-    warehouse: Warehouse,
+    source: Source,
+    sink: Sink,
     metrics: Metrics,
     excluded: frozenset[str],
     options: PipelineOptions,
@@ -215,24 +187,26 @@ def _execute(
         print(f"  workers   {workers} processes (from {MANY_ROWS:,} rows on; --direct_num_workers decides otherwise)")
         os.environ.setdefault(*_WORKER_MALLOC)
     try:
-        warehouse.begin(run)
+        source.prepare(run)
+        sink.begin(run)
         if is_dataflow(options):
             excluded = stage_ids(excluded, options.view_as(GoogleCloudOptions).temp_location, run.run_id)
         with engine(options) as runner:
             pipeline = beam.Pipeline(runner or local_runner(options), options)
             with contextlib.suppress(OSError):  # only for other languages' transforms, and a killed run would leave it
                 os.rmdir(pipeline.local_tempdir)
-            build(pipeline, warehouse, run, metrics, excluded, choose_shuffles(options, run.scan.rows))
-            progress = Progress(warehouse.told, Sizes.of(run), enabled=not quiet)
+            build(pipeline, source, sink, run, metrics, excluded, choose_shuffles(options, run.scan.rows))
+            progress = Progress(sink.told, Sizes.of(run), enabled=not quiet)
             with progress, submission_told(options), local_workers():
                 result = pipeline.run()
                 if is_dataflow(options):
                     print(submitted_text(result, options))
                     return
                 finish(result, options)
-            print(summary_text(run, result, warehouse.where_to_look(run.plan)))
+            print(summary_text(run, result, sink.where_to_look(run.plan)))
     except BaseException as error:
-        if not is_dataflow(options) and warehouse.is_published(run):  # what came after the switch takes nothing back
+        if not is_dataflow(options) and sink.is_published(run):  # what came after the switch takes nothing back
             raise _PublishedAnywayError from error
-        warehouse.abandon(run)
+        source.release(run)
+        sink.abandon(run)
         raise

@@ -15,7 +15,7 @@ from apache_beam.pvalue import AsList, AsSingleton, PCollection
 from pipeline import tables
 from pipeline.ledger import check_filtered, check_rejected, ledger_row
 from pipeline.tables import OutputTable
-from pipeline.warehouse.base import Run, Staged, Warehouse
+from pipeline.warehouse.base import Run, Sink, Source, Staged
 from transforms.incremental.unsettled import ListUnsettled, Unsettled
 from transforms.incremental.watermark import Latest, merge_latest
 from transforms.machinery.counts import NAMESPACE, Count, SumCounts
@@ -27,7 +27,8 @@ _LOG = logging.getLogger("pipeline")
 def add_publishing(
     p: beam.Pipeline,
     run: Run,
-    warehouse: Warehouse,
+    source: Source,
+    sink: Sink,
     written: Mapping[OutputTable, Outcome],
     counts: Sequence[PCollection[Count]],
     arrivals: PCollection[Latest],
@@ -38,13 +39,14 @@ def add_publishing(
     Args:
       p: the pipeline.
       run: the run as planned.
-      warehouse: where to.
+      source: what it has made for the run goes when it is published.
+      sink: where to.
       written: rows of every table with their change, and their counts.
       counts: numbers of the other steps.
       arrivals: the greatest arrivals of parts of the rows, µs.
       unsettled: sessions that only a backfill can settle, as `transforms.incremental.unsettled.UNSETTLED`.
     """
-    staged = [written[table].rows | f"Stage {table.name}" >> warehouse.stage(run, table) for table in run.tables]
+    staged = [written[table].rows | f"Stage {table.name}" >> sink.stage(run, table) for table in run.tables]
     latest = arrivals | "Latest arrivals" >> beam.CombineGlobally(merge_latest).without_defaults()
     inputs = p | "Problems of the inputs" >> beam.Create(run.input_counts).with_output_types(Count)
     every = [*counts, *(table.counts for table in written.values()), inputs] | "All counts" >> beam.Flatten()
@@ -54,7 +56,8 @@ def add_publishing(
         | "Publish"
         >> beam.Map(
             publish_run,
-            warehouse=warehouse,
+            source=source,
+            sink=sink,
             staged=AsList(staged | "All staged" >> beam.Flatten()),
             counts=AsList(every | "Sum counts" >> SumCounts()),
             latest=AsSingleton(latest, default_value=()),
@@ -65,7 +68,8 @@ def add_publishing(
 
 def publish_run(
     run: Run,
-    warehouse: Warehouse,
+    source: Source,
+    sink: Sink,
     staged: Sequence[Staged],
     counts: Sequence[Count],
     latest: Latest,
@@ -75,7 +79,8 @@ def publish_run(
 
     Args:
       run: the run as planned.
-      warehouse: where to.
+      source: what it has made for the run goes when it is published.
+      sink: where to.
       staged: the pieces of all tables, all of them written.
       counts: of the whole graph, one a name.
       latest: the greatest arrivals read, µs.
@@ -87,7 +92,8 @@ def publish_run(
     row = ledger_row(run, counts, latest, unsettled, datetime.now(UTC))
     check_rejected(row, run.max_rejected_ratio)
     check_filtered(row, run.plan.previous, run.max_filtered_ratio)
-    warehouse.publish(run, staged, counts, row)
+    sink.publish(run, staged, counts, row)
+    source.release(run)
     if row["watermark"] is not None:
         age = row["published_at"] - row["watermark"]
         BeamMetrics.counter(NAMESPACE, "watermark_age_seconds").inc(max(0, int(age.total_seconds())))

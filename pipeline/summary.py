@@ -10,7 +10,7 @@ from apache_beam.runners.runner import PipelineResult
 
 from pipeline.marks import taken_off
 from pipeline.tables import Output
-from pipeline.warehouse.base import Inventory, Run
+from pipeline.warehouse.base import Inputs, Published, Run
 from pipeline.warehouse.columns import LOST, UNREADABLE
 from transforms.ids.excluded import LISTED, MATCHED
 from transforms.machinery.counts import NAMESPACE
@@ -21,7 +21,7 @@ from transforms.published.changes import STAYS
 _DAYS_TOLD = 7
 
 
-def plan_text(run: Run, inventory: Inventory, where: str) -> str:
+def plan_text(run: Run, inputs: Inputs, published: Published, where: str) -> str:
     """What will be read and written, and why."""
     plan, scan = run.plan, run.scan
     lines = [
@@ -33,8 +33,8 @@ def plan_text(run: Run, inventory: Inventory, where: str) -> str:
     ]
     if plan.watermark:
         lines.append(f"  watermark {plan.watermark:%Y-%m-%d %H:%M:%S} UTC")
-    if inventory.last_run and inventory.last_run.unsettled.total:
-        numbers = inventory.last_run.unsettled.numbers
+    if published.last_run and published.last_run.unsettled.total:
+        numbers = published.last_run.unsettled.numbers
         days = ", ".join(sorted(numbers)[:_DAYS_TOLD]) + (" …" if len(numbers) > _DAYS_TOLD else "")
         lines.append(f"  waiting   {sum(numbers.values()):,} sessions for a backfill of {days}")
     if plan.previous and not plan.window.is_full:
@@ -43,11 +43,11 @@ def plan_text(run: Run, inventory: Inventory, where: str) -> str:
             lines.append(
                 f"  note      {off:,} ids were taken off --excluded_users: --full_load brings back who they hid"
             )
-    if inventory.damage:
-        lines.append(f"  note      {inventory.damage}: not used")
-    if inventory.absent:
-        lines.append(f"  absent    {', '.join(inventory.absent)} (their columns are null, false or 0)")
-    lines += [f"  note      {problem.line}" for problem in inventory.problems]
+    if published.damage:
+        lines.append(f"  note      {published.damage}: not used")
+    if inputs.absent:
+        lines.append(f"  absent    {', '.join(inputs.absent)} (their columns are null, false or 0)")
+    lines += [f"  note      {problem.line}" for problem in inputs.problems]
     return "\n".join(lines)
 
 

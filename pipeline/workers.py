@@ -25,9 +25,11 @@ from apache_beam.runners.portability.fn_api_runner import FnApiRunner, worker_ha
 from apache_beam.runners.worker import sdk_worker
 from apache_beam.transforms.environments import Environment, python_sdk_capabilities
 
-from pipeline.command_line import IN_PROCESS
 from pipeline.errors import RunError
 from pipeline.worker_process import start
+
+#: Beam's name of its runner in this process.
+IN_PROCESS = "FnApiRunner"
 
 _URN = "sessions:worker_process:v1"
 #: Seconds that a worker without work has to end by itself.

@@ -73,9 +73,9 @@ TABLE = VISITS.under(METRICS)
 # the two lines
 
 
-def add_to_graph(pipeline: beam.Pipeline, run: Run, warehouse: Any, written: dict[tables.OutputTable, Outcome]) -> None:
+def add_to_graph(pipeline: beam.Pipeline, run: Run, sink: Any, written: dict[tables.OutputTable, Outcome]) -> None:
     """What `pipeline.graph.build` would say (it has read what is published of every output)."""
     visits = next(table for table in run.tables if table.name == VISITS.name)
-    published = pipeline | "Read visits" >> warehouse.read_published(run, visits)
+    published = pipeline | "Read visits" >> sink.read_published(run, visits)
     rows = written[next(table for table in written if table.name == "sessions")].rows | "Visits" >> CountVisits()
     written[visits] = (rows, published) | "Compare visits" >> CompareWithPublished(visits.target, run.loaded_by, 2)

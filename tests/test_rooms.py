@@ -16,7 +16,7 @@ ROOMS = re.findall(r"^    (\w+)/ ", transforms.__doc__ or "", re.MULTILINE)
 #: Which of the top-level packages each may import.
 MAY_IMPORT = {"transforms": {"transforms"}, "pipeline": {"pipeline", "transforms"}, "sample": {"sample"}}
 #: The one place where the generator is asked for, inside a function, because it is not installed with the package.
-ASKS_FOR_THE_SAMPLE = ("pipeline/launcher.py", "sample")
+ASKS_FOR_THE_SAMPLE = ("pipeline/warehouse/folder_options.py", "sample")
 
 
 def imports(text: str) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""What the graph and the launcher ask of a warehouse, whichever it is."""
+"""What the graph and the launcher ask of where tables come from and where they go, whichever it is."""
 
 from __future__ import annotations
 
@@ -33,20 +33,26 @@ class Problem:
 
 
 @dataclass(frozen=True)
-class Inventory:
-    """What is there before a run, from metadata only."""
+class Inputs:
+    """What is there to read, from metadata only."""
 
-    absent: tuple[str, ...]
+    absent: tuple[str, ...] = ()
     """Optional input tables that do not exist, as dataset.table."""
-    last_run: LastRun | None
     problems: tuple[Problem, ...] = ()
-    damage: str | None = None
-    """One line about published tables that a run must not be built upon."""
 
     @property
     def counts(self) -> tuple[Count, ...]:
         """Of the problems, for the ledger of a run: each name once, however many files have it."""
         return tuple((name, 1) for name in sorted({one.counts_as for one in self.problems if one.counts_as}))
+
+
+@dataclass(frozen=True)
+class Published:
+    """What runs before have left, from metadata only."""
+
+    last_run: LastRun | None = None
+    damage: str | None = None
+    """One line about published tables that a run must not be built upon."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +84,7 @@ class Run:
     tables: tuple[OutputTable, ...]
     """The tables it recomputes."""
     input_counts: tuple[Count, ...] = ()
-    """What the inputs lack, see `Inventory.counts`."""
+    """What the inputs lack, see `Inputs.counts`."""
     keeps_persons: bool = False
     """Whether published persons whose sessions are all as they were need not be aggregated again."""
     max_filtered_ratio: float = 1.0
@@ -135,20 +141,17 @@ def published_names(plan: Plan) -> list[str]:
     return [*(output.name for output in tables.OUTPUTS), tables.RUNS.name]
 
 
-class Warehouse(Protocol):
-    """Where the input tables are and the output tables go."""
+class Source(Protocol):
+    """Where the input tables are."""
 
-    def acquire(self) -> None:
-        """Become the run that may publish, where the warehouse can tell (RunError when another one is)."""
-
-    def close(self) -> None:
-        """Let others run and free what is held."""
-
-    def inventory(self) -> Inventory:
+    def inputs(self) -> Inputs:
         """Check the inputs (RunError naming what is missing or wrong) and say what is there."""
 
     def scan(self, plan: Plan) -> Scan:
         """What reading the events under this plan takes."""
+
+    def prepare(self, run: Run) -> None:
+        """Whatever must be done before a run can read, once per run."""
 
     def read_events(self, plan: Plan) -> beam.PTransform:
         """PBegin → PCollection[pa.RecordBatch] of `tables.EVENTS`; the plan's window only prunes it."""
@@ -156,8 +159,33 @@ class Warehouse(Protocol):
     def read_input(self, table: Table) -> beam.PTransform:
         """PBegin → PCollection[pa.RecordBatch] with the table's schema; nothing when it does not exist."""
 
+    def user_accounts(self, excluded: frozenset[str]) -> Iterable[tuple[str | None, str | None]]:
+        """(user_id, phone number) of users, at least of those that an excluded id stands for, in all their versions."""
+
+    def release(self, run: Run) -> None:
+        """Remove what `prepare` has made, when a run is published or has failed; may be called twice."""
+
+
+class Sink(Protocol):
+    """Where the output tables go, and are read as the memory of later runs."""
+
+    def acquire(self) -> None:
+        """Become the run that may publish, where the sink can tell (RunError when another one is)."""
+
+    def close(self) -> None:
+        """Let others run and free what is held."""
+
+    def published(self) -> Published:
+        """What runs before have left; after the source has looked at the inputs."""
+
     def read_published(self, run: Run, table: OutputTable) -> beam.PTransform:
         """PBegin → PCollection[pa.RecordBatch] of an output table as last published."""
+
+    def earliest_session_with(self, distinct_ids: frozenset[str]) -> datetime | None:
+        """Start of the earliest published session that may have one of these ids among several, None for none."""
+
+    def latest_end(self, first: datetime, beyond: datetime) -> datetime | None:
+        """End of the published sessions that start in [first, beyond), None for none."""
 
     def begin(self, run: Run) -> None:
         """Make the staging area, once per run, before the graph runs."""
@@ -172,22 +200,17 @@ class Warehouse(Protocol):
         """Remove what a run that failed has staged."""
 
     def is_published(self, run: Run) -> bool:
-        """Whether readers see what this run has written, as far as the warehouse can tell."""
-
-    def user_accounts(self, excluded: frozenset[str]) -> Iterable[tuple[str | None, str | None]]:
-        """(user_id, phone number) of users, at least of those that an excluded id stands for, in all their versions."""
-
-    def earliest_session_with(self, distinct_ids: frozenset[str]) -> datetime | None:
-        """Start of the earliest published session that may have one of these ids among several, None for none."""
-
-    def latest_end(self, first: datetime, beyond: datetime) -> datetime | None:
-        """End of the published sessions that start in [first, beyond), None for none."""
+        """Whether readers see what this run has written, as far as the sink can tell."""
 
     def tell_blocks(self) -> beam.PTransform:
-        """PCollections of (block, pa.RecordBatch) → the same, told of in `told` where the warehouse can."""
+        """PCollections of (block, pa.RecordBatch) → the same, told of in `told` where the sink can."""
 
     def told(self) -> Mapping[str, int]:
-        """How far the steps of the graph are by `meter.STEPS`, as far as the warehouse can tell."""
+        """How far the steps of the graph are by `meter.STEPS`, as far as the sink can tell."""
 
     def where_to_look(self, plan: Plan) -> str:
         """One line for the summary: where the tables are."""
+
+
+class Warehouse(Source, Sink, Protocol):
+    """A place that is both."""

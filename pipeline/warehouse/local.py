@@ -21,7 +21,7 @@ from pipeline.ledger import latest_run
 from pipeline.meter import PUBLISHING, Meter, TellBlocks
 from pipeline.plan import SAMPLE_SUFFIX, LastRun, Plan
 from pipeline.tables import OutputTable, Table
-from pipeline.warehouse.base import Inventory, Problem, Run, Scan, Staged, check_staged, published_names
+from pipeline.warehouse.base import Inputs, Problem, Published, Run, Scan, Staged, check_staged, published_names
 from pipeline.warehouse.folders import files_of, unread_text
 from pipeline.warehouse.ledger_files import all_rows, read_ledger, write_ledger
 from pipeline.warehouse.parquet import ReadParquet, problems_in, read_shard, shards, table_shards
@@ -49,16 +49,16 @@ class LocalWarehouse:
         self._meter: Meter | None = None
 
     def acquire(self) -> None:
-        """See `base.Warehouse`; the lock goes with the process, however it ends."""
+        """See `base.Sink`; the lock goes with the process, however it ends."""
         self._check_root()
         self.snapshots.lock()
 
     def close(self) -> None:
-        """See `base.Warehouse`."""
+        """See `base.Sink`."""
         self.snapshots.unlock()
 
-    def inventory(self) -> Inventory:
-        """See `base.Warehouse`; from the Parquet footers."""
+    def inputs(self) -> Inputs:
+        """See `base.Source`; from the Parquet footers."""
         self._check_root()
         absent, problems = list[str](), list[Problem]()
         for table in (tables.EVENTS, *tables.OPTIONAL_INPUTS):
@@ -70,14 +70,22 @@ class LocalWarehouse:
                 absent.append(label)
             problems += [Problem(unread)] if unread else []
             problems += problems_in(files, table, label)
+        return Inputs(tuple(absent), tuple(problems))
+
+    def published(self) -> Published:
+        """See `base.Sink`; from the Parquet footers."""
         ledger = read_ledger(self._published_files(tables.RUNS.name))
         last = latest_run(all_rows(ledger))
-        return Inventory(
-            tuple(absent), LastRun.of(last) if last else None, tuple(problems), damage(self.snapshots, ledger, last)
-        )
+        return Published(LastRun.of(last) if last else None, damage(self.snapshots, ledger, last))
+
+    def prepare(self, run: Run) -> None:
+        """See `base.Source`; files are read as they are."""
+
+    def release(self, run: Run) -> None:
+        """See `base.Source`."""
 
     def scan(self, plan: Plan) -> Scan:
-        """See `base.Warehouse`; from the Parquet footers."""
+        """See `base.Source`; from the Parquet footers."""
         every, needed = self._all_groups(), self._needed(plan)
         rows = sum(group.rows for group in needed)
         return Scan(
@@ -90,34 +98,34 @@ class LocalWarehouse:
         )
 
     def read_events(self, plan: Plan) -> beam.PTransform:
-        """See `base.Warehouse`."""
+        """See `base.Source`."""
         needed = shards(self._needed(plan), plan.limit)
         return ReadParquet(needed, tables.EVENTS, self._label(tables.EVENTS), self._meter)
 
     def read_input(self, table: Table) -> beam.PTransform:
-        """See `base.Warehouse`."""
+        """See `base.Source`."""
         label = self._label(table)
         return ReadParquet(table_shards(files_of(self._folder(table)), label), table, label)
 
     def read_published(self, run: Run, table: OutputTable) -> beam.PTransform:
-        """See `base.Warehouse`."""
+        """See `base.Sink`."""
         files = self._published_files(run.published_name(table))
         return ReadPublished(files, table, self._label(table), anew=run.plan.window.is_full)
 
     def begin(self, run: Run) -> None:
-        """See `base.Warehouse`."""
+        """See `base.Sink`."""
         self.snapshots.begin(run.run_id)
         self._meter = Meter(self.snapshots.staging(run.run_id) / _PROGRESS)
         for table in run.tables:
             (self.snapshots.staging(run.run_id) / run.published_name(table)).mkdir()
 
     def stage(self, run: Run, table: OutputTable) -> beam.PTransform:
-        """See `base.Warehouse`; one Parquet file a bundle."""
+        """See `base.Sink`; one Parquet file a bundle."""
         folder = self.snapshots.staging(run.run_id) / run.published_name(table)
         return beam.ParDo(_WriteParquet(table, str(folder), self._meter))
 
     def publish(self, run: Run, staged: Sequence[Staged], counts: Sequence[Count], ledger: dict[str, Any]) -> None:
-        """See `base.Warehouse`."""
+        """See `base.Sink`."""
         if self._meter is not None:
             self._meter.tell(PUBLISHING, 1)
         with self.snapshots.alone():
@@ -146,15 +154,15 @@ class LocalWarehouse:
         self.snapshots.switch(run.run_id)
 
     def abandon(self, run: Run) -> None:
-        """See `base.Warehouse`."""
+        """See `base.Sink`."""
         self.snapshots.abandon(run.run_id)
 
     def is_published(self, run: Run) -> bool:
-        """See `base.Warehouse`."""
+        """See `base.Sink`."""
         return self.snapshots.is_published(run.run_id)
 
     def user_accounts(self, excluded: frozenset[str]) -> Iterator[tuple[str | None, str | None]]:
-        """See `base.Warehouse`; all users, from two columns."""
+        """See `base.Source`; all users, from two columns."""
         if excluded:
             two = pa.schema([tables.USERS.schema.field(name) for name in ("user_id", "phoneNumber")])
             users, label = dataclasses.replace(tables.USERS, schema=two), self._label(tables.USERS)
@@ -163,7 +171,7 @@ class LocalWarehouse:
                     yield from zip(*(column.to_pylist() for column in batch.columns), strict=True)
 
     def earliest_session_with(self, distinct_ids: frozenset[str]) -> datetime | None:
-        """See `base.Warehouse`."""
+        """See `base.Sink`."""
         found, excluded = None, Excluded(distinct_ids)
         for file in self._published_files(tables.SESSIONS.name):
             published = read_columns(file, ["start_timestamp", "distinct_ids"])
@@ -175,7 +183,7 @@ class LocalWarehouse:
         return found
 
     def latest_end(self, first: datetime, beyond: datetime) -> datetime | None:
-        """See `base.Warehouse`."""
+        """See `base.Sink`."""
         found = []
         for file in self._published_files(tables.SESSIONS.name):
             published = read_columns(file, ["start_timestamp", "end_timestamp"])
@@ -185,11 +193,11 @@ class LocalWarehouse:
         return max((end for end in found if end is not None), default=None)
 
     def tell_blocks(self) -> beam.PTransform:
-        """See `base.Warehouse`."""
+        """See `base.Sink`."""
         return TellBlocks(self._meter)
 
     def told(self) -> Mapping[str, int]:
-        """See `base.Warehouse`."""
+        """See `base.Sink`."""
         return self._meter.told() if self._meter else {}
 
     def ledger(self) -> list[dict[str, Any]]:
@@ -197,7 +205,7 @@ class LocalWarehouse:
         return [dict(row) for row in all_rows(read_ledger(self._published_files(tables.RUNS.name)))]
 
     def where_to_look(self, plan: Plan) -> str:
-        """See `base.Warehouse`."""
+        """See `base.Sink`."""
         folder = self.root / self._datasets["aggregated"]
         return f"{folder}/{{{','.join(published_names(plan))}}}/*.parquet"
 

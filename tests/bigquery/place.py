@@ -35,7 +35,7 @@ _TYPES = {
 
 @dataclass
 class Place:
-    """Datasets of a project, and a bucket for load files."""
+    """Places of a project, and a bucket for load files."""
 
     project: str
     bucket: str

@@ -87,9 +87,12 @@ def test_a_lost_announcement_is_no_failed_run(
 
 
 class Publishes:
-    """A warehouse that takes everything."""
+    """A source and a sink that takes everything."""
 
     def publish(self, *_: Any) -> None:
+        """Nothing to do."""
+
+    def release(self, *_: Any) -> None:
         """Nothing to do."""
 
 
@@ -98,7 +101,7 @@ def test_the_age_of_the_watermark_is_a_counter_of_the_job() -> None:
     arrival = int((datetime.now(UTC) - timedelta(hours=3)).timestamp() * 1e6)
     run = dataclasses.replace(run, started_at=datetime.now(UTC))
     p = beam.Pipeline("FnApiRunner")
-    _ = p | beam.Create([run]) | beam.Map(publish_run, Publishes(), [], [], (arrival,), Unsettled())
+    _ = p | beam.Create([run]) | beam.Map(publish_run, Publishes(), Publishes(), [], [], (arrival,), Unsettled())
     found = p.run().metrics().query(MetricsFilter().with_name("watermark_age_seconds"))["counters"]
     assert [counter.result // 60 for counter in found] == [180]
 

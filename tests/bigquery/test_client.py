@@ -16,7 +16,7 @@ from requests.exceptions import ConnectionError as RequestError
 from pipeline import tables
 from pipeline.errors import RunError
 from pipeline.warehouse.bigquery.client import BigQueryClient, told
-from pipeline.warehouse.bigquery.read import Source, _OpenStreams, _ReadStream
+from pipeline.warehouse.bigquery.read import Selection, _OpenStreams, _ReadStream
 from pipeline.warehouse.bigquery.schema import About, about, fields_of
 from pipeline.warehouse.columns import Columns
 from tests.builders import METRICS
@@ -76,7 +76,7 @@ def storage(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_one_session_with_projection_and_pruning() -> None:
-    source = Source("p", "d", "t", ("uuid", "timestamp"), "timestamp > TIMESTAMP '2026-01-01'")
+    source = Selection("p", "d", "t", ("uuid", "timestamp"), "timestamp > TIMESTAMP '2026-01-01'")
     assert list(_OpenStreams().process(source)) == ["stream-1", "stream-2"]
     parent, session, streams = Storage.asked
     assert (parent, session.table, streams) == ("projects/p", "projects/p/datasets/d/tables/t", 256)

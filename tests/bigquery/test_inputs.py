@@ -13,8 +13,8 @@ from google.cloud import bigquery as cloud
 from pipeline import tables
 from pipeline.launcher import main
 from pipeline.warehouse.bigquery.client import TableInfo
-from pipeline.warehouse.bigquery.inputs import Datasets, copy_problem, needs_copy
-from pipeline.warehouse.bigquery.read import Source, open_session
+from pipeline.warehouse.bigquery.inputs import Places, copy_problem, needs_copy
+from pipeline.warehouse.bigquery.read import Selection, open_session
 from pipeline.warehouse.bigquery.sql import name_of
 from tests.bigquery.emulators import PROJECT, Emulators
 from tests.builders import at, event, ledger, published, run, write_events, write_table
@@ -136,7 +136,7 @@ def test_what_has_no_streams_is_told(kind: str, word: str) -> None:
 
 
 def test_a_dataset_may_have_its_project_before_it() -> None:
-    datasets = Datasets("mine", "other-project.posthog", "firebase", "out")
+    datasets = Places("mine", "other-project.posthog", "firebase", "out")
     assert datasets.place(datasets.posthog) == ("other-project", "posthog")
     assert datasets.place(datasets.firebase) == ("mine", "firebase")
     assert datasets.place("example.com:old-project.data") == ("example.com:old-project", "data")
@@ -151,7 +151,7 @@ def test_reading_is_paid_by_the_project_of_the_run(monkeypatch: pytest.MonkeyPat
             asked.append(request)
 
     monkeypatch.setattr(google.cloud.bigquery_storage, "BigQueryReadClient", Storage)
-    open_session(Source("other-project", "posthog", "events", ("uuid",), billing="mine"), 1)
+    open_session(Selection("other-project", "posthog", "events", ("uuid",), billing="mine"), 1)
     [request] = asked
     assert request["parent"] == "projects/mine"
     assert request["read_session"].table == "projects/other-project/datasets/posthog/tables/events"

@@ -11,8 +11,9 @@ from pipeline import tables
 from pipeline.errors import RunError
 from pipeline.ledger import ledger_row
 from pipeline.warehouse.bigquery import sql
+from pipeline.warehouse.bigquery.inputs import Places
 from pipeline.warehouse.bigquery.stage import ROWS
-from pipeline.warehouse.bigquery.warehouse import BigQueryWarehouse, Datasets, staging_name
+from pipeline.warehouse.bigquery.warehouse import BigQueryWarehouse, staging_name
 from tests import new_table
 from tests.bigquery.test_publish import COUNTS, NEW, NOW, TABLES, Service, _name, no_waiting
 from tests.builders import METRICS
@@ -78,7 +79,7 @@ class Sample(Service):
         self.staged = [piece for piece in self.staged if piece[1] == ROWS]
 
     def publish(self, temp_location: str | None = None) -> None:
-        warehouse = BigQueryWarehouse(Datasets("test-project", "in", "in", "out"), "DIRECT_READ")
+        warehouse = BigQueryWarehouse(Places("test-project", "in", "in", "out"), "DIRECT_READ")
         vars(warehouse).update(_client=self.fake, _sample_before="sample-1")
         warehouse.publish(self.run, self.staged, COUNTS, ledger_row(self.run, COUNTS, (), Unsettled(), NOW))
 

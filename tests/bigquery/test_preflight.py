@@ -14,11 +14,11 @@ from pipeline import tables
 from pipeline.errors import RunError
 from pipeline.plan import Plan
 from pipeline.warehouse.bigquery import preflight
-from pipeline.warehouse.bigquery import warehouse as module
+from pipeline.warehouse.bigquery import source as module
 from pipeline.warehouse.bigquery.client import told
-from pipeline.warehouse.bigquery.inputs import Datasets
+from pipeline.warehouse.bigquery.inputs import Places
 from pipeline.warehouse.bigquery.preflight import check_bucket, check_streams
-from pipeline.warehouse.bigquery.read import Source
+from pipeline.warehouse.bigquery.read import Selection
 from pipeline.warehouse.columns import Columns
 from transforms.incremental.window import EVERYTHING
 
@@ -115,7 +115,7 @@ def test_streams_are_asked_for_once_with_the_real_condition(monkeypatch: pytest.
                 raise exceptions.PermissionDenied("lacks 'bigquery.readsessions.create' on projects/p")
 
     monkeypatch.setattr(google.cloud.bigquery_storage, "BigQueryReadClient", Storage)
-    source = Source("p", "posthog_etl", "events", ("uuid",), "timestamp IS NULL")
+    source = Selection("p", "posthog_etl", "events", ("uuid",), "timestamp IS NULL")
     check_streams(source)
     [request] = asked
     assert (request["parent"], request["max_stream_count"]) == ("projects/p", 1)
@@ -138,17 +138,17 @@ def test_a_check_that_fails_comes_before_anything_is_made(failing: str, monkeypa
 
     for name in ("check_bucket", "check_streams"):
         monkeypatch.setattr(module, name, check(name))
-    warehouse = module.BigQueryWarehouse(Datasets("p", "in", "in", "out"), "DIRECT_READ", "gs://files/temp")
+    warehouse = module.BigQuerySource(Places("p", "in", "in", "out"), "DIRECT_READ", "gs://files/temp")
     columns = Columns(tables.EVENTS, "in.events", {"uuid": "uuid"}, {}, {})
     warehouse._location, warehouse._columns = "EU", {"in.events": columns}
     vars(warehouse)["_client"] = client = Mock()
     run: Any = SimpleNamespace(plan=Plan("full", EVERYTHING, "", None))
     with pytest.raises(RunError, match=failing):
-        warehouse.begin(run)
+        warehouse.prepare(run)
     assert client.method_calls == []
     expected = [
         ("check_bucket", ("gs://files/temp", "EU")),
-        ("check_streams", (Source("p", "in", "events", ("uuid",)),)),
+        ("check_streams", (Selection("p", "in", "events", ("uuid",)),)),
     ]
     assert checked == expected[: 1 if failing == "check_bucket" else 2]
 

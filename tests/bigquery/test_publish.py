@@ -17,7 +17,7 @@ from pipeline.warehouse.base import Run, Scan, Staged
 from pipeline.warehouse.bigquery import publish as publishing
 from pipeline.warehouse.bigquery import sql
 from pipeline.warehouse.bigquery.client import JobState
-from pipeline.warehouse.bigquery.inputs import Datasets
+from pipeline.warehouse.bigquery.inputs import Places
 from pipeline.warehouse.bigquery.schema import Field, fields_of, staging_fields
 from pipeline.warehouse.bigquery.stage import ROWS
 from pipeline.warehouse.bigquery.warehouse import BigQueryWarehouse, staging_name
@@ -83,7 +83,7 @@ class Service:
         self._fill("run_fence", [("run-1", None, None)])
 
     def publish(self, temp_location: str | None = None) -> None:
-        warehouse = BigQueryWarehouse(Datasets("test-project", "in", "in", "out"), "DIRECT_READ", temp_location)
+        warehouse = BigQueryWarehouse(Places("test-project", "in", "in", "out"), "DIRECT_READ", temp_location)
         vars(warehouse)["_client"] = self.fake
         row = ledger_row(self.run, COUNTS, (), Unsettled(), NOW)
         warehouse.publish(self.run, self.staged, COUNTS, row)

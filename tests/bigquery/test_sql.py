@@ -28,6 +28,7 @@ DAY = datetime(2026, 1, 31, 2, 3, 4, 5, tzinfo=UTC)
 START = micros(DAY - timedelta(days=4))
 INCREMENTAL = Window(scan_start=START, new_from=micros(DAY), undated_from=micros(DAY - timedelta(days=2)))
 TIMES = ("timestamp", "bq_ingested_timestamp")
+READ = ["uuid", "timestamp"]
 WINDOWS = {
     "full": EVERYTHING,
     "incremental": INCREMENTAL,
@@ -54,11 +55,13 @@ def statements() -> dict[str, str]:
     samples = sql.Fence("`project-x.out.run_fence_sample`", "", "run-2")
     sample = {"`project-x.out.sessions_sample`": (TABLES[0], "`project-x.out._staging_sessions`", 3)}
     selects = {
-        f"read_{name}": sql.select(EVENTS, ["uuid", "timestamp"], sql.window(window, TIMES, late=name == "incremental"))
+        f"read_{name}": sql.select(
+            EVENTS, ["uuid", "timestamp"], sql.in_window(window, TIMES, late=name == "incremental")
+        )
         for name, window in WINDOWS.items()
     }
     visits = {"`project-x.out.visits`": (new_table.TABLE, "`project-x.out._staging_visits`", 3)}
-    without = sql.window(INCREMENTAL, TIMES[:1], late=True)
+    without = sql.in_window(INCREMENTAL, TIMES[:1], late=True)
     return selects | {
         "read_without_arrival": sql.select(EVENTS, ["uuid", "timestamp"], without),
         "publish": sql.publish_script(changes, sql.Fence("`project-x.out.run_fence`", "run-1", "run-2"), row, RUNS),

@@ -22,7 +22,8 @@ from google.protobuf import json_format
 from deploy import template
 from pipeline import tables
 from pipeline.command_line import parse
-from pipeline.options import DEFAULT_WAREHOUSE, OPTIONS
+from pipeline.options import OPTIONS
+from pipeline.warehouse.folder_options import DEFAULT_FOLDER
 from tests.deploy.conftest import NewProject
 from tests.deploy.dockerfile import ROOT
 
@@ -120,7 +121,7 @@ def test_launches_name_every_dataset_that_the_roles_are_given_on(calls: dict[str
     parameters = json.loads(calls["sessions-nightly"])["launchParameter"]["parameters"]
     defaults = {option.name: option.default for option in OPTIONS if option.name.endswith("_dataset")}
     assert {name: parameters[name] for name in defaults} == defaults
-    assert parameters["warehouse"] != DEFAULT_WAREHOUSE
+    assert parameters["warehouse"] != DEFAULT_FOLDER
 
 
 ALERTS = {

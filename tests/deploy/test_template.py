@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 from deploy import template
 from pipeline.command_line import parse
 from pipeline.errors import UsageError
-from pipeline.options import OPTIONS, Option, settings_of
+from pipeline.option import Option
+from pipeline.options import OPTIONS, settings_of
 
 METADATA: dict[str, Any] = json.loads(template.FILE.read_text())
 PARAMETERS = {parameter["name"]: parameter for parameter in METADATA["parameters"]}

@@ -88,10 +88,10 @@ def test_a_plan_tells_damage_that_footers_show(
 ) -> None:
     shutil.copytree(base, tmp_path, symlinks=True, dirs_exist_ok=True)
     warehouse = LocalWarehouse(tmp_path, "posthog_etl", "firebase_etl_prod", "posthog_aggregated")
-    assert warehouse.inventory().damage is None
+    assert warehouse.published().damage is None
     snapshot = (tmp_path / "posthog_aggregated").resolve()
     harm(snapshot, table)
-    told = warehouse.inventory().damage
+    told = warehouse.published().damage
     assert told is not None
     assert told.startswith(f"the published tables are damaged: {snapshot / table}")
 

@@ -25,10 +25,10 @@ DAY = 86_400
 def with_visits(monkeypatch: pytest.MonkeyPatch) -> None:
     """The project with one table more."""
 
-    def add(pipeline: Any, of: Any, warehouse: Any, written: dict[Any, Any], *others: Any) -> None:
+    def add(pipeline: Any, of: Any, source: Any, sink: Any, written: dict[Any, Any], *others: Any) -> None:
         if new_table.VISITS.name in (table.name for table in of.tables):  # no sample has it
-            new_table.add_to_graph(pipeline, of, warehouse, written)
-        add_publishing(pipeline, of, warehouse, written, *others)
+            new_table.add_to_graph(pipeline, of, sink, written)
+        add_publishing(pipeline, of, source, sink, written, *others)
 
     monkeypatch.setattr(tables, "OUTPUTS", (*tables.OUTPUTS, new_table.VISITS))
     monkeypatch.setattr(builders, "OUTPUTS", (*builders.OUTPUTS, new_table.VISITS.name))

@@ -51,7 +51,7 @@ def execute(argv: list[str], run: Any, monkeypatch: pytest.MonkeyPatch) -> Mock:
     plan = SimpleNamespace(previous=None)
     of_run: Any = SimpleNamespace(run_id="r", scan=SimpleNamespace(rows=0), plan=plan, session_blocks=1)
     try:
-        launcher._execute(of_run, warehouse, Mock(), frozenset(), parse(argv), quiet=True)
+        launcher._execute(of_run, warehouse, warehouse, Mock(), frozenset(), parse(argv), quiet=True)
     except RunError:
         warehouse.refused()
     return warehouse
@@ -59,7 +59,7 @@ def execute(argv: list[str], run: Any, monkeypatch: pytest.MonkeyPatch) -> Mock:
 
 def test_a_second_job_of_the_name_leaves_no_staging_area(monkeypatch: pytest.MonkeyPatch) -> None:
     warehouse = execute(DATAFLOW, Mock(side_effect=exceptions.AlreadyExists("x")), monkeypatch)
-    assert [call[0] for call in warehouse.method_calls] == ["begin", "abandon", "refused"]
+    assert [call[0] for call in warehouse.method_calls] == ["prepare", "begin", "release", "abandon", "refused"]
 
 
 def test_nothing_is_asked_of_a_job_that_was_submitted(
@@ -68,5 +68,5 @@ def test_nothing_is_asked_of_a_job_that_was_submitted(
     result = Mock()
     warehouse = execute(DATAFLOW, Mock(return_value=result), monkeypatch)
     assert "Submitted" in capsys.readouterr().out
-    assert [call[0] for call in warehouse.method_calls] == ["begin"]
+    assert [call[0] for call in warehouse.method_calls] == ["prepare", "begin"]
     assert [call[0] for call in result.method_calls] == ["job_id"]  # which asks nobody

@@ -12,6 +12,8 @@ from pipeline.command_line import MANY_ROWS, choose_shuffles, choose_workers, pa
 from pipeline.errors import UsageError
 from pipeline.launcher import main
 from pipeline.options import OPTIONS, Settings, settings_of
+from pipeline.warehouse.datasets import Datasets
+from pipeline.warehouse.folder_options import DEFAULT_FOLDER
 
 
 def settings(*argv: str) -> Settings:
@@ -20,9 +22,8 @@ def settings(*argv: str) -> Settings:
 
 def test_defaults() -> None:
     found = settings()
-    assert (found.warehouse, found.is_default_warehouse) == ("./warehouse", True)
-    assert (found.posthog_dataset, found.firebase_dataset) == ("posthog_etl", "firebase_etl_prod")
-    assert found.aggregated_dataset == "posthog_aggregated"
+    assert (found.values["warehouse"], DEFAULT_FOLDER) == (None, "./warehouse")
+    assert Datasets.of(found.values) == Datasets("posthog_etl", "firebase_etl_prod", "posthog_aggregated")
     assert not found.request.full_load
     assert found.max_rejected_ratio == 0.05
 
@@ -41,8 +42,8 @@ def test_values_may_come_empty_as_from_a_template() -> None:
 
 def test_environment_is_the_fallback(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("POSTHOG_DATASET_ID", "from_env")
-    assert settings().posthog_dataset == "from_env"
-    assert settings("--posthog_dataset", "given").posthog_dataset == "given"
+    assert settings().values["posthog_dataset"] == "from_env"
+    assert settings("--posthog_dataset", "given").values["posthog_dataset"] == "given"
 
 
 def test_a_backfill() -> None:

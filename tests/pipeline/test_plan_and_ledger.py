@@ -107,7 +107,7 @@ COUNTS = {"read": 100, "kept": 80, "duplicates": 5, "filtered.library": 5, "reje
 
 def test_a_ledger_row_adds_up_and_keeps_reasons() -> None:
     counts = COUNTS | {"sessions.inserted": 3, "users.duplicates": 2, "sessions.too_old": 2}
-    unsettled = unsettled_of(["2026-01-02 s2", "2026-01-01 s1"], {"2026-01-02": 1, "2026-01-01": 1})
+    unsettled = unsettled_of([("2026-01-02", "s2"), ("2026-01-01", "s1")], {"2026-01-02": 1, "2026-01-01": 1})
     row = ledger_row(run_of(plan(Request())), counts.items(), (), unsettled, MARK + timedelta(seconds=2))
     assert_adds_up(row)
     assert json.loads(row["rejected"]) == {"uuid_missing": 10}

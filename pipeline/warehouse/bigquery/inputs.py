@@ -18,7 +18,7 @@ _STREAMED = frozenset({"TABLE", "SNAPSHOT", "CLONE"})
 
 
 @dataclass(frozen=True)
-class Datasets:
+class Places:
     """Where the tables are. A dataset of another project is `project.dataset`."""
 
     project: str

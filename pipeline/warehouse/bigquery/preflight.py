@@ -10,10 +10,10 @@ from google.api_core import exceptions
 
 from pipeline.errors import RunError
 from pipeline.warehouse.bigquery.client import told
-from pipeline.warehouse.bigquery.read import Source, open_session
+from pipeline.warehouse.bigquery.read import Selection, open_session
 
 
-def check_streams(source: Source) -> None:
+def check_streams(source: Selection) -> None:
     """Open a read session of a source and leave it; it costs nothing until its streams are read.
 
     Raises:

@@ -28,7 +28,7 @@ _STREAMS = 256
 
 
 @dataclass(frozen=True)
-class Source:
+class Selection:
     """What to read of one table."""
 
     project: str
@@ -57,7 +57,7 @@ class ReadTable(beam.PTransform):
     would pay: a table of another project is read by `ARROW` instead of `DIRECT_READ`.
     """
 
-    def __init__(self, source: Source, columns: Columns, method: str, temp_dataset: str) -> None:
+    def __init__(self, source: Selection, columns: Columns, method: str, temp_dataset: str) -> None:
         super().__init__()
         self._source, self._columns, self._method, self._temp_dataset = source, columns, method, temp_dataset
 
@@ -67,7 +67,7 @@ class ReadTable(beam.PTransform):
         if self._method == "ARROW" or (self._method == "DIRECT_READ" and source.payer != source.project):
             return (
                 begin
-                | "Source" >> beam.Create([source])
+                | "Selection" >> beam.Create([source])
                 | "Open streams" >> beam.ParDo(_OpenStreams())
                 | "Spread streams" >> beam.Reshuffle()
                 | "Read streams" >> beam.ParDo(_ReadStream(self._columns, source.limit))
@@ -125,18 +125,18 @@ class _BatchRows(beam.DoFn):
 
 
 @guarded("reading of rows")
-@beam.typehints.with_input_types(Source)
+@beam.typehints.with_input_types(Selection)
 @beam.typehints.with_output_types(str)
 class _OpenStreams(beam.DoFn):
     """A source → the names of its streams; one read session, so one consistent state of the table."""
 
-    def process(self, source: Source) -> Iterator[str]:
+    def process(self, source: Selection) -> Iterator[str]:
         """Make the session; it lives for six hours."""
         for stream in open_session(source, 1 if source.limit else _STREAMS).streams:
             yield stream.name
 
 
-def open_session(source: Source, streams: int) -> bigquery_storage.ReadSession:
+def open_session(source: Selection, streams: int) -> bigquery_storage.ReadSession:
     """A read session of at most so many streams; RunError when it is refused."""
     options = bigquery_storage.ReadSession.TableReadOptions(
         selected_fields=list(source.columns), row_restriction=source.condition or ""

@@ -65,7 +65,7 @@ def literal(value: Any, kind: pa.DataType) -> str:
     return str(int(value))
 
 
-def window(window: Window, columns: Collection[str], *, late: bool) -> str | None:
+def in_window(window: Window, columns: Collection[str], *, late: bool) -> str | None:
     """The rows of the events table that a window must see (`Window.wanted`), as a condition; None for all of them.
 
     The conditions on `timestamp` prune day partitions. With `late`, rows that arrived since the last run but happened

@@ -138,7 +138,7 @@ def test_row_groups_that_are_not_read_hold_nothing(
 def test_sql_reads_the_same_rows(window: Window, rows: list[tuple[int | None, int | None]], dated: bool) -> None:
     rows = [(stamp, arrival if dated else None) for stamp, arrival in rows]
     columns = (EVENT_TIME, ARRIVAL_TIME) if dated else (EVENT_TIME,)
-    condition = sql.window(window, columns, late=True)
+    condition = sql.in_window(window, columns, late=True)
     query = sqlglot.transpile(f"SELECT number FROM events WHERE {condition}", read="bigquery", write="duckdb")[0]
     with duckdb.connect() as db:
         db.execute(f"create table events(number int, {EVENT_TIME} timestamptz, {ARRIVAL_TIME} timestamptz)")

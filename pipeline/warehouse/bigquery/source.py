@@ -1,0 +1,234 @@
+"""Reading from BigQuery: `base.Source` on metadata, dry runs, the Storage Read API, and copies of views."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
+from typing import Any
+
+import apache_beam as beam
+import pyarrow as pa
+
+from pipeline import tables
+from pipeline.errors import RunError
+from pipeline.plan import Plan
+from pipeline.tables import Table
+from pipeline.warehouse.base import (
+    Inputs,
+    Problem,
+    Run,
+    Scan,
+)
+from pipeline.warehouse.bigquery import sql
+from pipeline.warehouse.bigquery.client import BigQueryClient, TableInfo
+from pipeline.warehouse.bigquery.inputs import Places, copy_problem, needs_copy
+from pipeline.warehouse.bigquery.preflight import check_bucket, check_streams
+from pipeline.warehouse.bigquery.read import ReadTable, Selection
+from pipeline.warehouse.bigquery.schema import check_input
+from pipeline.warehouse.columns import Columns
+
+#: A killed run leaves copies and staging tables; they are gone after this.
+STAGING_LIVES = timedelta(days=1)
+#: A query may have a million characters, an id 400.
+IDS_A_QUERY = 2_000
+
+
+class BigQuerySource:
+    """Implements `base.Source`. It travels with the publish step, so its client is made where it is needed."""
+
+    def __init__(self, datasets: Places, read_method: str, temp_location: str | None = None) -> None:
+        self._at, self._method, self._temp_location = datasets, read_method, temp_location
+        self._location: str | None = None
+        self._infos: dict[str, TableInfo | None] = {}
+        self._columns: dict[str, Columns] = {}
+        self._copies: dict[str, str] = {}
+        self._late = False
+        self._sample_before = ""
+
+    def __getstate__(self) -> dict[str, Any]:
+        """All but the client, which does not pickle."""
+        return {name: value for name, value in vars(self).items() if name != "_client"}
+
+    @cached_property
+    def _client(self) -> BigQueryClient:
+        return BigQueryClient(self._at.project, self._location)
+
+    def inputs(self) -> Inputs:
+        """See `base.Source`; from the tables' metadata."""
+        self._check_locations()
+        absent, problems = list[str](), list[Problem]()
+        for table in (tables.EVENTS, *tables.OPTIONAL_INPUTS):
+            info = self._info(table, table.name)
+            if info is None and table is tables.EVENTS:
+                project, _ = self._at.place(self._at.posthog)
+                raise RunError(f"no events: table {self._label(table)} does not exist in project {project}")
+            if info is None:
+                absent.append(self._label(table))
+            else:
+                columns = check_input(table, info.fields, self._label(table))
+                self._columns[self._label(table)] = columns
+                problems += [*copy_problem(info, self._label(table)), *columns.problems]
+        return Inputs(tuple(absent), tuple(problems))
+
+    def scan(self, plan: Plan) -> Scan:
+        """See `base.Source`; bytes are what BigQuery says that a query of the same columns and rows would bill."""
+        info = self._info(tables.EVENTS, tables.EVENTS.name)
+        assert info is not None, "inputs() has seen it"
+        name = self._name(tables.EVENTS, tables.EVENTS.name)
+        columns = self._columns[self._label(tables.EVENTS)]
+        late = sql.count_late(name, plan.window, columns.sources)
+        self._late = late is not None and self._client.number(late) > 0
+        condition = self._window(plan)
+        rows = self._client.number(sql.count_of(name)) if needs_copy(info) else info.rows
+        return Scan(
+            rows=rows if plan.limit is None else min(plan.limit, rows),
+            rows_total=rows,
+            bytes=self._client.bytes_of(sql.select(name, columns.names, condition)),
+            bytes_total=self._client.bytes_of(sql.select(name, columns.names, None)),
+        )
+
+    def read_events(self, plan: Plan) -> beam.PTransform:
+        """See `base.Source`; a limit is read by `ARROW`, the only method that can stop."""
+        method = self._method if plan.limit is None else "ARROW"
+        columns = self._columns[self._label(tables.EVENTS)]
+        return ReadTable(self._events(plan), columns, method, self._at.aggregated)
+
+    def read_input(self, table: Table) -> beam.PTransform:
+        """See `base.Source`."""
+        columns = self._columns.get(self._label(table))
+        copy = self._copies.get(self._label(table))
+        if copy and columns:
+            return ReadTable(self._copy(copy, columns), columns, self._method, self._at.aggregated)
+        return self._read(table, table.name, columns) if columns else Nothing()
+
+    def prepare(self, run: Run) -> None:
+        """See `base.Source`: nothing is made before it is known that load files and streams are allowed."""
+        assert self._location is not None, "inputs() has looked"
+        if self._temp_location:
+            check_bucket(self._temp_location, self._location)
+        if (self._method != "EXPORT" or run.plan.limit is not None) and not self._is_copied(tables.EVENTS):
+            check_streams(self._events(run.plan))
+        self._make_dataset()
+        self._make_copies(run)
+
+    def release(self, run: Run) -> None:
+        """See `base.Source`: the copies of inputs."""
+        self._drop(self._copies.values())
+
+    def user_accounts(self, excluded: frozenset[str]) -> list[tuple[str | None, str | None]]:
+        """See `base.Source`."""
+        columns = self._columns.get(self._label(tables.USERS))
+        if not excluded or columns is None:
+            return []
+        name = self._client.name(self._at.firebase, tables.USERS.name)
+        phone = columns.sources.get("phoneNumber")
+        ids, found = sorted(excluded), set[tuple[str | None, str | None]]()
+        for start in range(0, len(ids), IDS_A_QUERY):
+            some = ids[start : start + IDS_A_QUERY]
+            # never an empty list, which would have no type: no number has the digits "-"
+            digits = sorted({re.sub(r"[^0-9]", "", one).lstrip("0") or "-" for one in some})
+            sources = f"`{columns.sources['user_id']}`", f"`{phone}`" if phone else "NULL"
+            rows = self._client.rows(sql.accounts(name, *sources, some, digits))
+            found |= {(row["user_id"], row["phone"]) for row in rows}
+        return sorted(found, key=str)
+
+    def _events(self, plan: Plan) -> Selection:
+        columns = self._columns[self._label(tables.EVENTS)]
+        copy = self._copies.get(self._label(tables.EVENTS))
+        if copy:
+            return self._copy(copy, columns, plan.limit)
+        return self._source(tables.EVENTS, tables.EVENTS.name, columns, self._window(plan), plan.limit)
+
+    def _window(self, plan: Plan) -> str | None:
+        """The rows of the events table that a plan reads, as a condition; None for all of them."""
+        sources = self._columns[self._label(tables.EVENTS)].sources
+        return sql.in_window(plan.window, sources, late=self._late)
+
+    def _copy(self, name: str, columns: Columns, limit: int | None = None) -> Selection:
+        return Selection(self._at.project, self._at.aggregated, name, columns.names, None, limit)
+
+    def _source(
+        self, table: Table, name: str, columns: Columns, condition: str | None = None, limit: int | None = None
+    ) -> Selection:
+        project, dataset = self._at.place(self._at.of(table))
+        payer = self._at.project if project != self._at.project else None
+        return Selection(project, dataset, name, columns.names, condition, limit, payer)
+
+    def _read(self, table: Table, name: str, columns: Columns) -> beam.PTransform:
+        return ReadTable(self._source(table, name, columns), columns, self._method, self._at.aggregated)
+
+    def _make_dataset(self) -> None:
+        dataset, location = self._at.aggregated, self._location
+        assert location is not None, "inputs() has looked"
+        if self._client.dataset_location(dataset) is None:
+            self._client.create_dataset(dataset, location)
+
+    def _is_copied(self, table: Table) -> bool:
+        info = self._infos.get(self._label(table))
+        return info is not None and needs_copy(info)
+
+    def _make_copies(self, run: Run) -> None:
+        """Copy what a run needs of inputs that only a query can read."""
+        for table in (tables.EVENTS, *tables.OPTIONAL_INPUTS):
+            if not self._is_copied(table):
+                continue
+            label, is_events = self._label(table), table is tables.EVENTS
+            columns = self._columns[label]
+            condition = self._window(run.plan) if is_events else None
+            query = sql.select(self._name(table, table.name), columns.names, condition)
+            copy = f"_staging_{table.source}_{table.name}_{plain(run.run_id)}"
+            target = self._client.name(self._at.aggregated, copy)
+            expires = datetime.now(UTC) + STAGING_LIVES
+            self._copies[label] = copy  # also when the query fails halfway: it is dropped with the staging tables
+            limit = run.plan.limit if is_events else None
+            self._client.run(sql.copy_of(target, query, expires, limit), f"the copy of {label}")
+
+    def _check_locations(self) -> None:
+        """The input datasets must be there, and in one location with the output."""
+        found: dict[str, str] = {}
+        for dataset in (self._at.posthog, self._at.firebase, self._at.aggregated):
+            location = self._client.dataset_location(dataset)
+            if location is not None:
+                found[dataset] = location
+        if self._at.posthog not in found:
+            project, name = self._at.place(self._at.posthog)
+            raise RunError(f"dataset {name} does not exist in project {project}; check --project and --posthog_dataset")
+        if len(set(found.values())) > 1:
+            places = ", ".join(f"{dataset} in {location}" for dataset, location in found.items())
+            raise RunError(f"the datasets are in different locations ({places}); BigQuery needs them in one")
+        if self._location is None:
+            self._location = found[self._at.posthog]
+            del self._client  # the next one is made for this location
+
+    def _drop(self, names: Iterable[str]) -> None:
+        for name in names:
+            with contextlib.suppress(RunError):  # they expire; a failed clean-up is no failed run
+                self._client.delete_table(self._at.aggregated, name)
+
+    def _info(self, table: Table, name: str) -> TableInfo | None:
+        label = f"{self._at.of(table)}.{name}"
+        if label not in self._infos:
+            self._infos[label] = self._client.table(self._at.of(table), name)
+        return self._infos[label]
+
+    def _label(self, table: Table) -> str:
+        return f"{self._at.of(table)}.{table.name}"
+
+    def _name(self, table: Table, name: str) -> str:
+        return self._client.name(self._at.of(table), name)
+
+
+class Nothing(beam.PTransform):
+    """PBegin → an empty PCollection[pa.RecordBatch]."""
+
+    def expand(self, begin: beam.pvalue.PBegin) -> beam.PCollection[pa.RecordBatch]:
+        """No row."""
+        return begin | "Nothing" >> beam.Create([]).with_output_types(pa.RecordBatch)
+
+
+def plain(run_id: str) -> str:
+    """A run's id as a part of names."""
+    return re.sub(r"\W", "_", run_id)

@@ -1,0 +1,47 @@
+"""A folder as a warehouse: what its options may be, and the sample that is written where there is none yet."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
+
+from pipeline.engines import is_engine
+from pipeline.errors import UsageError
+from pipeline.option import Values
+from pipeline.warehouse.bigquery.options import WORD as BIGQUERY
+from pipeline.warehouse.datasets import Datasets
+from pipeline.warehouse.local import LocalWarehouse
+
+DEFAULT_FOLDER = "./warehouse"
+
+
+def check(values: Values, options: PipelineOptions) -> None:
+    """What a folder cannot do; UsageError says what can."""
+    runner = options.view_as(StandardOptions).runner or ""
+    if "Dataflow" in runner:
+        raise UsageError(f"--runner {runner} works on --warehouse {BIGQUERY} only; its workers see no local folder")
+    for name in ("posthog_dataset", "firebase_dataset"):
+        if "." in (values[name] or ""):
+            raise UsageError(f"--{name} {values[name]!r} names a project, which only --warehouse {BIGQUERY} has")
+
+
+def open_warehouse(values: Values, options: PipelineOptions) -> LocalWarehouse:
+    """The warehouse of checked options; the default one is made with a sample when there is none."""
+    root, datasets = Path(values["warehouse"] or DEFAULT_FOLDER), Datasets.of(values)
+    if is_engine(options):  # workers have working folders of their own
+        root = root.absolute()
+    if values["warehouse"] is None and not (root / datasets.posthog).exists():
+        _write_sample(root)
+    return LocalWarehouse(root, datasets.posthog, datasets.firebase, datasets.aggregated)
+
+
+def _write_sample(root: Path) -> None:
+    """The sample generator stands beside the package in the repository; it is not installed with it."""
+    try:
+        from sample import write_sample
+    except ImportError as error:
+        told = f"no warehouse at {DEFAULT_FOLDER}, and the sample generator is not installed; give --warehouse DIR"
+        raise UsageError(told) from error
+    print(f"No warehouse at {root}: writing a sample of about 50,000 events there first.")
+    write_sample(root)
