@@ -1,12 +1,13 @@
 """The whole graph on one screen.
 
-    posthog events ─► Decode ─► COMBINE ──┬──────────► Conclude ────► Make ─┬──────────────────────► sessions ─┐
+                                                        ┌─────────────────────────────────────────► links ─────┐
+    posthog events ─► Decode ─► COMBINE ──┬──────────► Conclude ────► Make ─┬──────────────────────► sessions ─┤
                         │     per session │ facts     sessions      session │                                  │
                         │                 ▼           ▲   ▲   ▲      rows   └► COMBINE ─► Compare ─► persons ──┼─► Publish
                         │               Match users ──┘   │   │      ▲  ▲    per person                        │ (one switch,
                         │                 ▲   ▲           │ posthog  │  published                               │ with ledger)
                         │            unique   published ──┘ sessions │  persons                                │
-                        │             users   sessions           users,                                        │
+                        │             users   sessions, links    users,                                        │
                         └─► rejected                           firebase events     Compare ─► rejected events ─┘
 
 Events are shuffled once, as slim rows in blocks of sessions (`transforms.machinery.blocks`), and their facts stay in these blocks.
@@ -52,8 +53,9 @@ def build(
 
     The session shuffle is made in so many `shuffles`, which bounds the memory of a runner that holds them in memory.
     """
-    sessions, persons, rejected = (
-        output.under(metrics) for output in (tables.SESSIONS, tables.PERSONS, tables.REJECTED_EVENTS)
+    sessions, persons, links, rejected = (
+        output.under(metrics)
+        for output in (tables.SESSIONS, tables.PERSONS, tables.SESSION_LINKS, tables.REJECTED_EVENTS)
     )
     facts = fact_schema(metrics, sessions.bare)
     users, acquisition, social = tables.USERS, tables.POSTHOG_SESSIONS, tables.FIREBASE_EVENTS
@@ -83,10 +85,13 @@ def build(
     concluded = (
         fresh,
         published[sessions],
+        published[links],
         matches.rows,
         p | "Read PostHog sessions" >> source.read_input(acquisition),
         (decoded.late, unsettled) | "All unsettled" >> beam.Flatten(),
-    ) | "Conclude sessions" >> ConcludeSessions(run.plan.window, excluded, facts, sessions.bare, blocks.number)
+    ) | "Conclude sessions" >> ConcludeSessions(
+        run.plan.window, excluded, facts, sessions.bare, links.target, run.loaded_by, blocks.number
+    )
     made = (
         concluded.rows,
         concluded.also["staying"],
@@ -112,6 +117,7 @@ def build(
         unique_users.also["identities"],
     ) | "Compare rejected events" >> CompareRejected(rejected.target, run.loaded_by, n, excluded)
     all_persons = (people.rows, made.also["kept_persons"]) | "All persons" >> beam.Flatten()
-    written = {sessions: made, persons: people._replace(rows=all_persons), rejected: dead}
-    counts = [*(step.counts for step in (decoded, concluded, unique_users, created)), listed]
+    linked = concluded._replace(rows=concluded.also["linked"])
+    written = {sessions: made, persons: people._replace(rows=all_persons), links: linked, rejected: dead}
+    counts = [*(step.counts for step in (decoded, unique_users, created)), listed]
     add_publishing(p, run, source, sink, written, counts, decoded.arrivals, concluded.also["waiting"])

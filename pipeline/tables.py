@@ -17,6 +17,7 @@ from transforms.schemas import inputs
 from transforms.schemas.columns import FLOAT, INTEGER, TEXT, TEXTS, TIMESTAMP, bare, column
 from transforms.schemas.outputs import (
     RUN_COLUMNS,
+    link_columns,
     person_columns,
     rejected_columns,
     session_columns,
@@ -121,6 +122,10 @@ OPTIONAL_INPUTS = (POSTHOG_SESSIONS, USERS, FIREBASE_EVENTS, USER_INVITES)
 
 #: Module → the columns of any output whose rule it has.
 _SHARED_RULES = (
+    (
+        "transforms/metrics/kinds/every_session.py",
+        "start_date timezone local_start_hour local_start_weekday is_emulator is_dev_build has_clock_skew",
+    ),
     ("transforms/users/users.py", " ".join(field.name for field in inputs.PROFILE)),
     ("transforms/published/changes.py", " ".join(field.name for field in RUN_COLUMNS)),
 )
@@ -160,6 +165,17 @@ PERSONS = Output(
     in_samples=True,
     in_ledger=True,
     made_by="transforms/persons/rows.py",
+    rules=(("transforms/sessions/rows.py", "total_events_created days_to_first_event"),),
+)
+SESSION_LINKS = Output(
+    "session_links",
+    "One row a session and object that it has to do with, as a social event that was viewed and joined.",
+    link_columns,
+    key=("session_id", "link", "value"),
+    partition_by="start_date",
+    cluster_by=("link", "value"),
+    made_by="transforms/metrics/kinds/links.py",
+    rules=(("transforms/sessions/facts.py", "session_id"),),
 )
 REJECTED_EVENTS = Output(
     "rejected_events",
@@ -170,7 +186,7 @@ REJECTED_EVENTS = Output(
     made_by="transforms/events/rejected_events.py",
 )
 #: In the order in which they are told.
-OUTPUTS = (SESSIONS, PERSONS, REJECTED_EVENTS)
+OUTPUTS = (SESSIONS, PERSONS, SESSION_LINKS, REJECTED_EVENTS)
 RUNS_KEY = "run_id"
 RUNS_DESCRIPTION = "The ledger: one row a published run, every row that it read accounted for."
 RUNS = Table(

@@ -29,7 +29,7 @@ WAVES_METRICS = Path(__file__).with_name("waves_metrics.toml")
 #: When the events of the tests begin.
 START = datetime(2025, 1, 5, 12, 0, tzinfo=UTC)
 #: What runs publish; beside it samples, of any rows that come first.
-OUTPUTS = ("sessions", "persons", "rejected_events", "runs")
+OUTPUTS = ("sessions", "persons", "session_links", "rejected_events", "runs")
 #: The BigQuery that they go to instead, or None for local warehouses; set by the fixture `place`.
 PLACE: Place | None = None
 
@@ -131,6 +131,16 @@ SMALL_METRICS: Metrics = parse_metrics(
     kind = "sequence"
     steps = ["tap", { events = ["buy"], where = { mode = ["x", true] } }, { property = "y" }]
     description = "Checkout."
+    [links.thing]
+    property = "mode"
+    actions = { tapped = ["tap"], got = ["tap", "buy"] }
+    limit = 2
+    description = "What is tapped and bought."
+    [links.place]
+    property = "$screen_name"
+    actions = { seen = ["look", "tap"], got = ["buy"] }
+    limit = 2
+    description = "Where."
     [metrics.awake]
     kind = "duration"
     pauses = ["tap"]
@@ -260,8 +270,8 @@ def _local(warehouse: Path, table: str) -> pa.Table | None:
 
 
 def tables_of(warehouse: Path) -> dict[str, pa.Table]:
-    """Sessions and persons, to be compared with those of another warehouse."""
-    return {name: published(warehouse, name) for name in ("sessions", "persons")}
+    """What runs make of events and people, to be compared with that of another warehouse."""
+    return {name: published(warehouse, name) for name in ("sessions", "persons", "session_links")}
 
 
 def ledger(warehouse: Path) -> list[dict[str, Any]]:

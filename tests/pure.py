@@ -33,7 +33,7 @@ from transforms.persons.rows import moved_schema, person_rows
 from transforms.published.changes import LoadedBy, compare, with_change
 from transforms.sessions.concluded import excluded_ids
 from transforms.sessions.facts import fact_schema
-from transforms.sessions.fate import STAYING, WAITING, conclude
+from transforms.sessions.fate import LINKED, STAYING, WAITING, conclude
 from transforms.sessions.owners import match_users
 from transforms.sessions.rows import session_rows
 from transforms.users.deeds import SOCIAL_EVENTS, Deeds, keyed, of_kept_users, unique
@@ -52,8 +52,10 @@ class Model:
     metrics: Metrics
     excluded: frozenset[str] = frozenset()
     ledger: list[dict[str, Any]] = field(default_factory=list)
-    published: dict[str, dict[str, dict[str, Any]]] = field(default_factory=lambda: {"sessions": {}, "persons": {}})
-    """Rows of each table by key."""
+    published: dict[str, dict[Any, dict[str, Any]]] = field(
+        default_factory=lambda: {"sessions": {}, "persons": {}, "session_links": {}}
+    )
+    """Rows of each table by key, a tuple where it has several columns."""
     counts: dict[str, int] = field(default_factory=dict)
     clock: datetime = datetime(2040, 1, 1, tzinfo=UTC)
     code_version: str = "1"
@@ -95,13 +97,14 @@ class Model:
         run_id = f"run-{len(self.ledger)}"
         loaded_by = LoadedBy(run_id, self.clock)
         sessions, persons = tables.SESSIONS.under(self.metrics), tables.PERSONS.under(self.metrics)
-        before = {table: self._table(table) for table in (sessions, persons)}
+        links = tables.SESSION_LINKS.under(self.metrics)
+        before = {table: self._table(table) for table in (sessions, persons, links)}
         limited = events if plan.limit is None else list(events)[: plan.limit]
         facts, left_out, late, arrivals = self._facts(limited, plan)
         unique, named = self._unique(users)
         concluded: dict[str, pa.Table] = {}
         fresh = self._conclude(
-            facts, before[sessions], left_out, named["identities"], acquisition, late, plan, concluded
+            facts, before, left_out, named["identities"], acquisition, late, plan, loaded_by, concluded
         )
         keep = plan.keeps_persons(self.code_version)
         make = session_rows(self.metrics, facts.schema, sessions.target, persons.target, loaded_by, keep_persons=keep)
@@ -142,6 +145,7 @@ class Model:
         assert self.counts.get("sessions.too_old", 0) == concluded[WAITING].num_rows
         self._merge(sessions, made)
         self._merge(persons, pa.concat_tables([changed, also["kept_persons"]]))
+        self._merge(links, concluded[LINKED])
         self.ledger.append(row)
         return plan
 
@@ -154,13 +158,15 @@ class Model:
         rows, keys = self.published[table.name], set()
         for row in changed.to_pylist():
             change = row.pop("_change")
-            assert row[table.output.key[0]] not in keys
-            keys.add(row[table.output.key[0]])
-            assert (change == "inserted") != (row[table.output.key[0]] in rows)
+            several = tuple(row[name] for name in table.output.key)
+            key = several if len(several) > 1 else several[0]
+            assert key not in keys
+            keys.add(key)
+            assert (change == "inserted") != (key in rows)
             if change == "deleted":
-                del rows[row[table.output.key[0]]]
+                del rows[key]
             elif change != "unchanged":
-                rows[row[table.output.key[0]]] = row
+                rows[key] = row
         assert set(rows) <= keys
 
     def _reach_back(self) -> datetime | None:
@@ -198,14 +204,17 @@ class Model:
     def _conclude(
         self,
         facts: pa.Table,
-        published: pa.Table,
+        before: dict[tables.OutputTable, pa.Table],
         left_out: pa.Table,
         identities: pa.Table,
         acquisition: Rows,
         late: pa.RecordBatch,
         plan: Plan,
+        loaded_by: LoadedBy,
         also: dict[str, pa.Table],
     ) -> pa.Table:
+        sessions, _, links = before
+        published = before[sessions]
         ids = [
             _of_batches(rows, lambda batch, fresh=fresh: distinct_ids(batch, fresh), SESSION_IDS)
             for rows, fresh in ((facts, True), (published, False))
@@ -214,12 +223,13 @@ class Model:
         given = {
             "facts": facts,
             "published": published,
+            "links": before[links],
             "matches": self._collect(match_users(known)),
             "acquisition": pa.Table.from_pylist(list(acquisition), schema=tables.POSTHOG_SESSIONS.bare),
             "unsettled": pa.Table.from_batches([late, plan.unsettled.rows()]),
         }
-        sessions = tables.SESSIONS.under(self.metrics).bare
-        return self._collect(conclude(plan.window, self.excluded, facts.schema, sessions)(given), also)
+        function = conclude(plan.window, self.excluded, facts.schema, sessions.bare, links.target, loaded_by)
+        return self._collect(function(given), also)
 
     def _persons(self, rows: pa.Table) -> pa.Table:
         moved = moved_schema(self.metrics, tables.SESSIONS.under(self.metrics).bare)
@@ -239,7 +249,7 @@ class Model:
             self.counts[name] = self.counts.get(name, 0) + number
 
     def content(self) -> dict[str, list[dict[str, Any]]]:
-        """Both tables without their run columns, sorted by key."""
+        """The tables without their run columns, sorted by key."""
         return {
             name: [
                 {column: value for column, value in row.items() if column not in RUN_COLUMNS}

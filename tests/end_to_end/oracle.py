@@ -52,6 +52,8 @@ class Rules:
     step_3: str = "false"
     inactive_days: int = 14
     reporting_timezone: str = "UTC"
+    links: str = ""
+    """Rows of `session_links` without the day."""
     dev_build: str = "text_of(props, '$app_namespace') in ('host.exp.exponent', 'host.exp.Exponent')"
 
 
@@ -78,6 +80,26 @@ def _noun(count: str, noun: str) -> str:
         f"sum({count})::bigint as total_{noun}, sum({count})::double / count(*) as avg_{noun}_per_session, "
         f"max({count}) as max_{noun}_per_session"
     )
+
+
+def _link(name: str, value: str, limit: int, **actions: tuple[str, ...]) -> str:
+    every = [event for events in actions.values() for event in events]
+    done = [
+        f"min(timestamp) filter (event in {_texts(*events)}) as first_{action}_at, "
+        f"count(*) filter (event in {_texts(*events)}) as {action}_count"
+        for action, events in actions.items()
+    ]
+    return f"""select * exclude (comes) replace (is_cut > {limit} as is_cut) from (
+        select session_id, '{name}' as link, text_of(props, '{value}') as value,
+            count(*) over (partition by session_id) as is_cut,
+            row_number() over (partition by session_id order by min(place)) as comes, {", ".join(done)}
+        from ordered where event in {_texts(*every)} and text_of(props, '{value}') is not null
+        group by session_id, text_of(props, '{value}')
+    ) where comes <= {limit}"""
+
+
+def _texts(*texts: str) -> str:
+    return f"({', '.join(repr(text) for text in texts)})"
 
 
 _FLAGS = {
@@ -128,6 +150,15 @@ APP = Rules(
         ]
     ),
     active="created_event or viewed_event or joined_event or scrolled",
+    links=_link(
+        "social_event",
+        "event_id",
+        100,
+        viewed=("view_event",),
+        joined=("join_event",),
+        invited=("send_invite_to_event",),
+        opened_invite=("click_invite_to_event",),
+    ),
 )
 _WAVES_KINDS = [
     "min(timestamp) filter (event = 'SUCCEED.0') as first_success",
@@ -184,6 +215,12 @@ WAVES = Rules(
         ]
     ),
     active="created_event or succeeded",
+    links=" union all by name ".join(
+        [
+            _link("level", "level", 3, begun=("BEGIN.0",), ended=("SUCCEED.0", "FAIL.0"), solved=("SUCCEED.0",)),
+            _link("slider", "slider", 100, begun=("CUSTOM.1", "CUSTOM.2")),
+        ]
+    ),
 )
 
 
@@ -193,6 +230,7 @@ class Expected:
 
     sessions: pa.Table
     persons: pa.Table
+    session_links: pa.Table
     counts: dict[str, int]
 
 
@@ -223,7 +261,8 @@ def expected(
     counts |= {"read": usable + sum(counts.values()), "kept": kept, "duplicates": usable - kept}
     sessions = db.sql("select * exclude (duration_us, start_us) from sessions order by session_id")
     persons = db.sql("select * from persons order by person_id")
-    return Expected(sessions.to_arrow_table(), persons.to_arrow_table(), counts)
+    links = db.sql("select * from session_links order by all")
+    return Expected(sessions.to_arrow_table(), persons.to_arrow_table(), links.to_arrow_table(), counts)
 
 
 def _load(db: duckdb.DuckDBPyConnection, view: str, folder: Path, columns: str) -> None:
@@ -258,13 +297,16 @@ def _same(name: str, left: object, right: object) -> bool:
     return left == right
 
 
-def differences(actual: pa.Table, wanted: pa.Table) -> list[str]:
-    """What differs between two tables of one key (the first column), in words; empty when they are equal."""
+def differences(actual: pa.Table, wanted: pa.Table, *more_of_key: str) -> list[str]:
+    """What differs between two tables, in words; empty when they are equal.
+
+    The key is the first column of the actual table, and others that are named.
+    """
     if set(actual.schema.names) != set(wanted.schema.names):
         return [f"columns: {sorted(set(actual.schema.names) ^ set(wanted.schema.names))}"]
-    key = actual.schema.names[0]
-    left = {row[key]: row for row in actual.to_pylist()}
-    right = {row[key]: row for row in wanted.to_pylist()}
+    key = (actual.schema.names[0], *more_of_key)
+    left = {tuple(row[name] for name in key): row for row in actual.to_pylist()}
+    right = {tuple(row[name] for name in key): row for row in wanted.to_pylist()}
     found = [f"{key} {value!r} is on one side only" for value in sorted(left.keys() ^ right.keys())]
     for value in sorted(left.keys() & right.keys()):
         found += [

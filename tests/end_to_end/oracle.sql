@@ -242,6 +242,9 @@ left join acquisition a on a.session_id = f.session_id
 left join created c on c.session_id = f.session_id
 window person as (partition by coalesce(m.user_id, f.distinct_id) order by f.start_us, f.session_id);
 
+create table session_links as
+select found.*, start_date from ({links}) found join clocks using (session_id);
+
 create table gaps as
 select
     person_id,

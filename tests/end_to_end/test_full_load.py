@@ -23,6 +23,8 @@ def assert_equals(warehouse: Path, wanted: Expected) -> None:
     """Tables row for row, and the ledger's counts by reason."""
     assert differences(published(warehouse, "sessions"), wanted.sessions)[:10] == []
     assert differences(published(warehouse, "persons"), wanted.persons)[:10] == []
+    links = differences(published(warehouse, "session_links"), wanted.session_links, "link", "value")
+    assert links[:10] == []
     row = ledger(warehouse)[-1]
     assert_adds_up(row)
     found = {"read": row["rows_read"], "kept": row["rows_kept"], "duplicates": row["rows_duplicate"]}

@@ -84,6 +84,7 @@ def content(event: Event) -> tuple[Any, ...]:
         name in ("tap", "buy"),
         name == "look",
         pays(event),
+        name in ("look", "tap"),
         event["is_emulator"],
         event["is_dev_build"],
     ]
@@ -126,6 +127,7 @@ def session_facts(rows: list[Event], limit: int) -> dict[str, Any]:
         "is_dev_build": any(event["is_dev_build"] for event in events),
         "has_clock_skew": any(event["arrival"] is not None and event["arrival"] < event["time"] for event in events),
         "is_oversized": False,
+        "_links": links(events),
         "_rows": len(rows),
         "_arrival": max(row["arrival"] or row["time"] for row in rows),
     }
@@ -174,6 +176,30 @@ def checkout(events: list[Event]) -> dict[str, Any]:
         "checkout_duration": (reached[-1] - reached[0]).total_seconds() if done else None,
         "checkout_attempts": sum(event["name"] == "tap" for event in events),
     }
+
+
+def links(events: list[Event]) -> list[dict[str, Any]]:
+    """Event by event: the objects, in the order in which they come first, and what is done with them."""
+    what = {
+        "thing": ("mode", 2, {"tapped": ["tap"], "got": ["tap", "buy"]}),
+        "place": ("screen", 2, {"seen": ["look", "tap"], "got": ["buy"]}),
+    }
+    found = []
+    for link, (text, limit, actions) in what.items():
+        objects: dict[str, dict[str, list[Any]]] = {}
+        for event in events:
+            done = [action for action, names in actions.items() if event["name"] in names]
+            if done and event[text] is not None:
+                known = objects.setdefault(event[text], {action: [] for action in actions})
+                for action in done:
+                    known[action].append(event["time"])
+        for value, times in list(objects.items())[:limit]:
+            row = {"link": link, "value": value, "is_cut": len(objects) > limit}
+            for action in ("tapped", "got", "seen"):
+                row[f"first_{action}_at"] = min(times.get(action, []), default=None)
+                row[f"{action}_count"] = len(times[action]) if action in times else None
+            found.append(row)
+    return found
 
 
 def local_start(events: list[Event]) -> dict[str, Any]:

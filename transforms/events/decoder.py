@@ -35,6 +35,7 @@ from transforms.machinery.uuids import Ids, hash_texts, parse_uuids, uuid_texts
 from transforms.metrics.definitions import LIBRARY_PROPERTY, SESSION_PROPERTY, Metrics
 from transforms.metrics.kinds.conditions import EVENT_NAME, Condition
 from transforms.metrics.kinds.kind import Kind
+from transforms.metrics.kinds.links import Link
 
 #: PostHog cuts distinct ids and session ids far below this; anything longer is no id.
 MAX_ID = 400
@@ -115,7 +116,7 @@ class DecodedEvents:
     late: pa.RecordBatch
     """`UNSETTLED` of rows that are new but happened before the window: only a backfill settles their sessions."""
     matches: dict[str, int]
-    """Metric of some events only → kept rows that match its conditions."""
+    """Metric of some events only, or link → kept rows that match its conditions."""
     counts: Counter[str]
     """read, filtered.<reason>, rejected.<reason>, nulled.<property>."""
     latest: Latest
@@ -211,15 +212,15 @@ class EventDecoder:
             late=unsettled_rows(_texts_of(sessions, session_texts, late), stamps[late].tolist()),
             matches={
                 entry.name: self._matching(entry, numbers)
-                for entry in self._metrics.entries
+                for entry in self._metrics.declared
                 if entry.needs().conditions
             },
             counts=_counts(reason, columns.nulled, outside),
             latest=latest(plausible),
         )
 
-    def _matching(self, entry: Kind, numbers: dict[str, npt.NDArray[Any]]) -> int:
-        """How many rows match the conditions of a metric."""
+    def _matching(self, entry: Kind | Link, numbers: dict[str, npt.NDArray[Any]]) -> int:
+        """How many rows match the conditions of a metric or link."""
         found = 0
         for condition in entry.needs().conditions:
             word, bit = divmod(self._metrics.needs.conditions.index(condition), WORD)

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import msgspec
 
@@ -24,8 +24,10 @@ from transforms.metrics.kinds import KINDS
 from transforms.metrics.kinds.conditions import EVENT_NAME, When, Where
 from transforms.metrics.kinds.every_session import of_every_session
 from transforms.metrics.kinds.kind import WANTED, Column, Kind, Needs, RollUp
+from transforms.metrics.kinds.links import Link
 from transforms.metrics.kinds.occurrences import Count, Flag, flag_sum
 
+Entry = TypeVar("Entry", bound=Kind | Link)
 PropertyType = Literal["text", "number", "present"]
 
 _TOP_KEYS = {
@@ -38,6 +40,7 @@ _TOP_KEYS = {
     "engaged_by",
     "engagement_flags",
     "metrics",
+    "links",
 }
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,99}")
 #: Fields of a kind that an entry does not give itself.
@@ -77,6 +80,7 @@ class Metrics:
     """In which days of reports begin and end."""
     dev_builds: Where
     """Properties of events of a build that is no release."""
+    links: tuple[Link, ...] = ()
 
     @cached_property
     def of_every_session(self) -> tuple[Kind, ...]:
@@ -89,9 +93,14 @@ class Metrics:
         return (*self.entries, *self.of_every_session)
 
     @cached_property
+    def declared(self) -> tuple[Kind | Link, ...]:
+        """What the file declares of events: its entries, then its links."""
+        return (*self.entries, *self.links)
+
+    @cached_property
     def needs(self) -> Needs:
         """What must be kept of every event, each once."""
-        every = [entry.needs() for entry in self.every]
+        every = [entry.needs() for entry in (*self.declared, *self.of_every_session)]
         found = (_once(value for needs in every for value in needs[part]) for part in range(3))
         conditions, texts, numbers = found
         return Needs(conditions, tuple(text for text in texts if text != EVENT_NAME), numbers)  # it has its name anyway
@@ -100,6 +109,11 @@ class Metrics:
     def columns(self) -> tuple[Column, ...]:
         """The columns of `sessions` that entries give."""
         return tuple(column for entry in self.entries for column in entry.columns())
+
+    @cached_property
+    def actions(self) -> tuple[str, ...]:
+        """What links say that was done, each once."""
+        return _once(action for link in self.links for action in link.actions)
 
     @cached_property
     def flags(self) -> tuple[str, ...]:
@@ -123,7 +137,7 @@ class Metrics:
         found: dict[str, PropertyType] = {SESSION_PROPERTY: "text"}
         if self.libraries is not None:
             found[LIBRARY_PROPERTY] = "text"
-        for name, kind, entry in _uses(self.every):
+        for name, kind, entry in _uses((*self.declared, *self.of_every_session)):
             if name == EVENT_NAME:
                 if kind == "number":
                     raise MetricsError(f"metric {entry!r}: property {name!r} is the event's name, a text, no number")
@@ -151,6 +165,7 @@ class Metrics:
             "engaged_by": self.engaged_by,
             "engagement_flags": self.engagement_flags,
             "entries": [{**msgspec.to_builtins(entry), "description": ""} for entry in self.entries],
+            "links": [{**msgspec.to_builtins(link), "description": ""} for link in self.links],
         }
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
@@ -159,7 +174,7 @@ def _once(values: Iterable[Any]) -> tuple[Any, ...]:
     return tuple(dict.fromkeys(values))
 
 
-def _uses(entries: tuple[Kind, ...]) -> list[tuple[str, PropertyType, str]]:
+def _uses(entries: tuple[Kind | Link, ...]) -> list[tuple[str, PropertyType, str]]:
     """(property, how it is used, metric) for every property that the entries name."""
     uses: list[tuple[str, PropertyType, str]] = []
     for entry in entries:
@@ -224,25 +239,47 @@ def parse_metrics(text: str) -> Metrics:
         engagement_flags=_texts(raw, "engagement_flags", "the file", default=[]),
         reporting_timezone=_zone(raw),
         dev_builds=_dev_builds(raw),
+        links=_links(raw),
     )
     _check_references(metrics)
     return metrics
 
 
 def _entry(name: str, value: Any) -> Kind:
-    where = f"metric {name!r}"
-    if not _NAME.fullmatch(name):
-        raise MetricsError(f"{where}: a name is lower-case letters, digits and _ ({_NAME.pattern})")
-    if not isinstance(value, dict):
-        raise MetricsError(f"{where}: {value!r} is not a table; write [metrics.{name}]")
+    where = _named("metric", name, value)
     kind = value.get("kind")
     if kind not in KINDS:
         raise MetricsError(f"{where}: kind {kind!r} is not one of {', '.join(KINDS)}")
-    _only(value, {"kind", *KINDS[kind].__struct_fields__} - _FILLED_IN, where)
+    return _converted(name, value, KINDS[kind], {"kind"}, where, {**WANTED, **KINDS[kind].wanted})
+
+
+def _links(table: Mapping[str, Any]) -> tuple[Link, ...]:
+    given = table.get("links", {})
+    if not isinstance(given, dict):
+        raise MetricsError(f"links: {given!r} is not a table; write [links.NAME]")
+    named = {name: _named("link", name, value) for name, value in given.items()}
+    return tuple(_converted(name, given[name], Link, set(), where, WANTED) for name, where in named.items())
+
+
+def _named(noun: str, name: str, value: Any) -> str:
+    """How messages call an entry; its name is one, and it is a table."""
+    where = f"{noun} {name!r}"
+    if not _NAME.fullmatch(name):
+        raise MetricsError(f"{where}: a name is lower-case letters, digits and _ ({_NAME.pattern})")
+    if not isinstance(value, dict):
+        raise MetricsError(f"{where}: {value!r} is not a table; write [{noun}s.{name}]")
+    return where
+
+
+def _converted(
+    name: str, value: dict[str, Any], to: type[Entry], more: set[str], where: str, wanted: Mapping[str, str]
+) -> Entry:
+    """An entry as what it says it is, whose fields, and `more`, are its keys."""
+    _only(value, {*more, *to.__struct_fields__} - _FILLED_IN, where)
     try:
-        return msgspec.convert({**value, "name": name}, KINDS[kind])
+        return msgspec.convert({**value, "name": name}, to)
     except msgspec.ValidationError as error:
-        raise MetricsError(f"{where}: {_told(str(error), value, {**WANTED, **KINDS[kind].wanted})}") from error
+        raise MetricsError(f"{where}: {_told(str(error), value, wanted)}") from error
 
 
 def _told(error: str, value: Mapping[str, Any], wanted: Mapping[str, str]) -> str:
@@ -250,7 +287,7 @@ def _told(error: str, value: Mapping[str, Any], wanted: Mapping[str, str]) -> st
     missing = re.match(r"Object missing required field `(\w+)`", error)
     if missing:
         return f"{missing[1]} is missing; it is {wanted[missing[1]]}"
-    wrong = re.search(r"(?: - at `\$\.|^wrong `)(\w+)", error)
+    wrong = re.search(r"(?: - at (?:`key` in )?`\$\.|^wrong `)(\w+)", error)
     if not wrong:
         return error
     given = repr(value[wrong[1]])

@@ -7,6 +7,8 @@ from collections.abc import Iterable
 import pyarrow as pa
 
 from transforms.metrics.definitions import Metrics
+from transforms.metrics.kinds import links
+from transforms.metrics.kinds.every_session import START_DATE
 from transforms.metrics.kinds.kind import Column, RollUp
 from transforms.schemas.columns import BOOLEAN, DATE, FLOAT, INTEGER, TEXT, TEXTS, TIMESTAMP, column
 from transforms.schemas.inputs import ACQUISITION, PROFILE
@@ -106,6 +108,12 @@ def person_columns(metrics: Metrics) -> list[pa.Field]:
     numbers = _declared(column for column in metrics.rollups if column.required)
     values = _declared(column for column in metrics.rollups if not column.required)
     return [*_PERSON_HEAD, *numbers, *_PERSON_TAIL, *values]
+
+
+def link_columns(metrics: Metrics) -> list[pa.Field]:
+    """`session_links`, without the run columns."""
+    of_session = [one for one in session_columns(metrics) if one.name in ("session_id", START_DATE)]
+    return [*of_session, *_declared(links.link_columns(metrics.actions))]
 
 
 def rejected_columns(_: Metrics) -> list[pa.Field]:

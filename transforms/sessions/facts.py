@@ -25,10 +25,11 @@ from transforms.machinery.combine import SetCombineFn, Slice
 from transforms.machinery.counts import NAMESPACE
 from transforms.machinery.uuids import mix, uuid_texts
 from transforms.metrics.definitions import Metrics
+from transforms.metrics.kinds.links import link_type, links_of
 from transforms.schemas.columns import INTEGER, TIMESTAMP
 
-#: Facts that are not columns of `sessions`: input rows (for the ledger) and the greatest arrival (µs).
-ROWS, ARRIVAL = "_rows", "_arrival"
+#: Facts that are not columns of `sessions`: input rows (for the ledger), the greatest arrival (µs), and links.
+ROWS, ARRIVAL, LINKS = "_rows", "_arrival", "_links"
 #: The ids of a session that its row keeps: the smallest.
 MAX_DISTINCT_IDS = 1_000
 #: Rows of a block that are looked at together; a larger block goes hash range by hash range.
@@ -52,7 +53,8 @@ def fact_names(metrics: Metrics) -> list[str]:
 def fact_schema(metrics: Metrics, sessions: pa.Schema) -> pa.Schema:
     """The Arrow schema of facts; `sessions` is the schema of the sessions table, whose types it shares."""
     fields = [sessions.field(name) for name in fact_names(metrics)]
-    return pa.schema([*fields, pa.field(ROWS, INTEGER), pa.field(ARRIVAL, TIMESTAMP)])
+    others = [(ROWS, INTEGER), (ARRIVAL, TIMESTAMP), (LINKS, link_type(metrics.actions))]
+    return pa.schema([*fields, *(pa.field(*one) for one in others)])
 
 
 class SessionCombineFn(SetCombineFn):
@@ -92,6 +94,7 @@ def facts_of(events: EventSet, schema: pa.Schema) -> pa.RecordBatch:
         "is_oversized": events.oversized,
         ROWS: events.input_rows,
         ARRIVAL: events.arrival,
+        LINKS: links_of(events.metrics.links, events, events.metrics.actions),
     }
     for kind in events.metrics.every:
         names = [column.name for column in kind.columns()]

@@ -28,11 +28,12 @@ from transforms.machinery.counts import some_of
 from transforms.machinery.join import JoinByKey, JoinFunction, Outcome, Results, Side
 from transforms.machinery.keys import positions, rows_of_structs, structs_of
 from transforms.machinery.steps import flat_map
-from transforms.published.changes import Bools
+from transforms.published.changes import Bools, LoadedBy, Target, compare
 from transforms.schemas.columns import BOOLEAN, bare
 from transforms.schemas.inputs import POSTHOG_SESSIONS
 from transforms.sessions.concluded import Choice, choose
-from transforms.sessions.facts import ARRIVAL, ROWS
+from transforms.sessions.facts import ARRIVAL, LINKS, ROWS
+from transforms.sessions.links import link_rows
 from transforms.sessions.owners import (
     MATCHES,
     PERSON,
@@ -46,8 +47,9 @@ from transforms.sessions.owners import (
 #: Columns beside facts and person: the published row, null for none; whether nothing of this run says why the facts
 #: should be other than published; whether the session is none anymore.
 PUBLISHED, SURPRISING, GONE = "_published", "_surprising", "_gone"
-#: The outputs beside sessions that are made anew: published rows that stay or go; sessions that wait for a backfill.
-STAYING, WAITING = "staying", "waiting"
+#: The outputs beside sessions that are made anew: published rows that stay or go; sessions that wait for a backfill;
+#: rows of `session_links` with their change.
+STAYING, WAITING, LINKED = "staying", "waiting", "linked"
 
 
 def fresh_schema(facts: pa.Schema, sessions: pa.Schema) -> pa.Schema:
@@ -62,7 +64,7 @@ def staying_schema(sessions: pa.Schema) -> pa.Schema:
 
 def fact_fields(facts: pa.Schema) -> list[pa.Field]:
     """The facts that are columns of `sessions`."""
-    return [field for field in facts if field.name not in (ROWS, ARRIVAL)]
+    return [field for field in facts if field.name not in (ROWS, ARRIVAL, LINKS)]
 
 
 def _published(sessions: pa.Schema) -> pa.Field:
@@ -102,13 +104,17 @@ class Sessions:
         return cls(rows, pa.concat_tables([new, old]), known.astype(bool), gone.astype(bool), len(fresh), surprising)
 
 
-def conclude(window: Window, excluded: frozenset[str], facts: pa.Schema, sessions: pa.Schema) -> JoinFunction:
-    """The join function of `facts` (of the scan), `published`, `matches`, `acquisition` and `unsettled` by session id.
+def conclude(
+    window: Window, excluded: frozenset[str], facts: pa.Schema, sessions: pa.Schema, links: Target, loaded_by: LoadedBy
+) -> JoinFunction:
+    """The join function of `facts` (of the scan), `published`, published `links`, `matches`, `acquisition` and
+    `unsettled` by session id.
 
     Gives rows of `fresh_schema`; `STAYING` of `staying_schema`; `UNSETTLED` of each session that waits for a backfill;
-    counts of input rows (`kept`, `duplicates`, `filtered.<reason>`) and of sessions.
+    `LINKED`; counts of input rows (`kept`, `duplicates`, `filtered.<reason>`), of sessions and of changed links.
     """
     listed = Excluded(excluded)
+    compare_links = compare(links, loaded_by)
     schemas = fresh_schema(facts, sessions), staying_schema(sessions)
     names = [field.name for field in fact_fields(facts)]
 
@@ -138,7 +144,11 @@ def conclude(window: Window, excluded: frozenset[str], facts: pa.Schema, session
             _staying(gone, gone, schemas[1], gone=True),
         ]
         waiting = pa.Table.from_batches([unsettled_rows(choice.waiting, choice.waiting.values())])
-        return Results([pa.table(made, schema=schemas[0])], {STAYING: staying, WAITING: [waiting]}, counts)
+        linked = link_rows(used, kept.column("session_id"), tables["links"], links)
+        changed = compare_links({"rows": linked, "published": tables["links"]})
+        also = {STAYING: staying, WAITING: [waiting], LINKED: changed.rows}
+        counts.update(changed.counts)
+        return Results([pa.table(made, schema=schemas[0])], also, counts)
 
     return concluded
 
@@ -161,22 +171,30 @@ def _left_out(rows: pa.ChunkedArray, choice: Choice, theirs: Bools, *, full: boo
 
 
 class ConcludeSessions(beam.PTransform):
-    """(facts, published, matches, acquisition, unsettled) → `Outcome` of sessions made anew; see `conclude`.
+    """(facts, published, links, matches, acquisition, unsettled) → `Outcome` of sessions made anew; see `conclude`.
 
-    `facts` come from this run's events (`facts_schema`), `published` are rows of the sessions table as last
-    published, `matches` are `MATCHES` of both, `acquisition` rows of PostHog's sessions, `unsettled` are `UNSETTLED`
-    of events that came too late for the window, now or before; facts come as a tuple of
+    `facts` come from this run's events (`facts_schema`), `published` and `links` are rows of `sessions` and
+    `session_links` as last published, `matches` are `MATCHES` of both, `acquisition` rows of PostHog's sessions,
+    `unsettled` are `UNSETTLED` of events that came too late for the window, now or before; facts come as a tuple of
     PCollection[(block, pa.RecordBatch)], the others as PCollection[pa.RecordBatch].
     """
 
     def __init__(
-        self, window: Window, excluded: frozenset[str], facts: pa.Schema, sessions: pa.Schema, blocks: int
+        self,
+        window: Window,
+        excluded: frozenset[str],
+        facts: pa.Schema,
+        sessions: pa.Schema,
+        links: Target,
+        loaded_by: LoadedBy,
+        blocks: int,
     ) -> None:
         super().__init__()
-        self._function = conclude(window, excluded, facts, sessions)
+        self._function = conclude(window, excluded, facts, sessions, links, loaded_by)
         schemas: Mapping[str, pa.Schema] = {
             "facts": facts,
             "published": sessions,
+            "links": links.schema,
             "matches": MATCHES,
             "acquisition": bare(POSTHOG_SESSIONS),
             "unsettled": UNSETTLED,
@@ -189,7 +207,7 @@ class ConcludeSessions(beam.PTransform):
         *others, acquisition, unsettled = inputs
         canonical = acquisition | "Canonical ids" >> flat_map(canonical_acquisition)
         sides = dict(zip(self._sides, (*others, canonical, unsettled), strict=True))
-        joined = JoinByKey(self._function, self._sides, self._blocks, also=(STAYING, WAITING))
+        joined = JoinByKey(self._function, self._sides, self._blocks, also=(STAYING, WAITING, LINKED))
         return sides | "Join by session" >> joined
 
 

@@ -16,7 +16,7 @@ from transforms.machinery.join import Results
 from transforms.machinery.times import micros
 from transforms.published.changes import CHANGE, CHANGES, LoadedBy, count_name
 from transforms.sessions.facts import ARRIVAL, ROWS, fact_schema
-from transforms.sessions.fate import PUBLISHED, STAYING, WAITING, conclude, fresh_schema, staying_schema
+from transforms.sessions.fate import LINKED, PUBLISHED, STAYING, WAITING, conclude, fresh_schema, staying_schema
 from transforms.sessions.owners import MATCHES
 from transforms.sessions.rows import session_rows
 from transforms.users.deeds import SOCIAL_EVENTS
@@ -27,6 +27,7 @@ SESSIONS = TABLE.bare
 FACTS = fact_schema(SMALL_METRICS, SESSIONS)
 WINDOW = Window(micros(at(10 * DAY)), new_from=micros(at(14 * DAY)), undated_from=micros(at(12 * DAY)))
 PERSONS = tables.PERSONS.under(SMALL_METRICS)
+LINKS = tables.SESSION_LINKS.under(SMALL_METRICS)
 NAMES = {"inserted": "new", "unchanged": "same", "updated": "different", "deleted": "gone"}
 
 
@@ -62,6 +63,7 @@ def concluded(
     user: str | None = None,
     acquisition: dict[str, Any] | None = None,
     waits: list[dict[str, Any]] | None = None,
+    links: list[dict[str, Any]] | None = None,
 ) -> Results:
     """What is concluded of sessions."""
     matches = [
@@ -70,11 +72,12 @@ def concluded(
     given = {
         "facts": pa.Table.from_pylist(fresh, FACTS),
         "published": pa.Table.from_pylist(rows, SESSIONS),
+        "links": pa.Table.from_pylist(links or [], LINKS.bare),
         "matches": pa.Table.from_pylist(matches if user else [], MATCHES),
         "acquisition": pa.Table.from_pylist([acquisition] if acquisition else [], tables.POSTHOG_SESSIONS.bare),
         "unsettled": pa.Table.from_pylist(waits or [], UNSETTLED),
     }
-    found = conclude(window, frozenset(), FACTS, SESSIONS)(given)
+    found = conclude(window, frozenset(), FACTS, SESSIONS, LINKS.target, LoadedBy("run-2", at(0)))(given)
     assert {table.schema for table in found.rows} == {fresh_schema(FACTS, SESSIONS)}
     assert {table.schema for table in found.also[STAYING]} == {staying_schema(SESSIONS)}
     return found
@@ -140,7 +143,7 @@ def test_a_person_channel_or_bounce_that_changed_is_noticed(
     assert state(WINDOW, fresh, [published(**before)], **options) == "different"
 
 
-@pytest.mark.parametrize("name", [name for name in FACTS.names if name not in ("session_id", ROWS, ARRIVAL)])
+@pytest.mark.parametrize("name", [name for name in FACTS.names if name not in ("session_id", ROWS, ARRIVAL, "_links")])
 def test_every_fact_is_compared(name: str) -> None:
     field = FACTS.field(name)
     other = {pa.string(): "x", pa.float64(): 0.5, pa.bool_(): True, pa.int64(): 7, pa.list_(pa.string()): ["a", "b"]}
@@ -160,6 +163,36 @@ def test_new_gone_and_left_alone() -> None:
     assert waiting == ["2025-01-13 s"]
     untouched = made(WINDOW, [facts(arrival=11, **{ROWS: 3})], [old])
     assert untouched[:2] == ({"filtered.session_untouched": 3}, [])
+
+
+def link(value: str = "x", **changes: Any) -> dict[str, Any]:
+    """An entry of a session's links."""
+    return {"link": "thing", "value": value, "is_cut": False, "tapped_count": 1, "got_count": 0, **changes}
+
+
+def linked(*args: Any, **options: Any) -> dict[tuple[str, str], tuple[str, Any]]:
+    """(session, value) → what happens to the row, and how many taps it says."""
+    rows = [row for table in concluded(*args, **options).also[LINKED] for row in table.to_pylist()]
+    return {(row["session_id"], row["value"]): (row[CHANGE], row["tapped_count"]) for row in rows}
+
+
+def test_links_have_the_fate_of_their_session() -> None:
+    rows = [{"session_id": "s", "_run_id": "run-1", **link("x")}, {"session_id": "s", "_run_id": "run-1", **link("y")}]
+    new = facts(_links=[link("x"), link("z", tapped_count=3)])
+    assert linked(WINDOW, [new], []) == {("s", "x"): ("inserted", 1), ("s", "z"): ("inserted", 3)}
+    changed = {("s", "x"): ("unchanged", 1), ("s", "y"): ("deleted", 1), ("s", "z"): ("inserted", 3)}
+    assert linked(WINDOW, [new], [published()], links=rows) == changed
+    again = facts(_links=[link("x", tapped_count=2), link("y")])
+    assert linked(WINDOW, [again], [published()], links=rows) == {
+        ("s", "x"): ("updated", 2),
+        ("s", "y"): ("unchanged", 1),
+    }
+    stays = {("s", "x"): ("unchanged", 1), ("s", "y"): ("unchanged", 1)}
+    assert linked(WINDOW, [], [published()], links=rows) == stays
+    old = published(start_timestamp=at(8 * DAY), end_timestamp=at(8 * DAY))
+    assert linked(WINDOW, [new], [old], links=rows) == stays
+    assert linked(EVERYTHING, [], [published()], links=rows) == dict.fromkeys(stays, ("deleted", 1))
+    assert linked(WINDOW, [], [], links=rows) == dict.fromkeys(stays, ("deleted", 1))  # without a session no links
 
 
 def test_what_waits_is_not_published_and_told() -> None:

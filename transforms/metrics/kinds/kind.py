@@ -35,6 +35,7 @@ WANTED = {
     "clip": "two ascending numbers such as [0.0, 1.0]",
     "person": "one of latest",
     "person_noun": "lower-case letters, digits and _",
+    "actions": "a table of actions (lower-case letters, digits and _), each with a non-empty list of event names",
     "decimals": "a whole number from 0 to 9",
     "limit": "a whole number from 1 to 1000",
     "steps": "a list of 2 to 20 steps, each an event name or a table of conditions",
