@@ -19,6 +19,7 @@ DEPENDENCIES = [
 setup(
     name="posthog-session-pipeline",
     version=VERSION,
+    license="Apache-2.0",
     description="Product events and users → one row per session and one per person, on Apache Beam",
     python_requires=">=3.11,<3.14",
     packages=find_packages(include=["pipeline*", "transforms*"]),

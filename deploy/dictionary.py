@@ -42,7 +42,7 @@ _FIXED = {
     "metrics_digest": "83c1…",
     "excluded_digest": "e3b0…",
     "excluded_marks": "{}",
-    "code_version": "1.0.0",
+    "code_version": "1.0.0+3f2a…",
     "options": '{"warehouse": "bigquery"}',
 }
 _LONGEST_EXAMPLE = 60

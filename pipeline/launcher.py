@@ -17,7 +17,8 @@ from datetime import UTC, datetime
 import apache_beam as beam
 from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOptions, SetupOptions
 
-from pipeline import __version__, signals, tables
+from pipeline import signals, tables
+from pipeline.code_version import code_version
 from pipeline.command_line import MANY_ROWS, choose_shuffles, choose_workers, parse
 from pipeline.credentials import credentials
 from pipeline.dataflow import is_dataflow, submission_told, submitted_text
@@ -154,11 +155,11 @@ def _plan(settings: Settings, source: Source, sink: Sink, metrics: Metrics, excl
         excluded_marks=excluded_marks,
         max_rejected_ratio=settings.max_rejected_ratio,
         max_filtered_ratio=settings.max_filtered_ratio,
-        code_version=__version__,
+        code_version=code_version(),
         options=settings.given,
         input_counts=inputs.counts,
         tables=tables.outputs(metrics, sample=plan.mode == "sample"),
-        keeps_persons=plan.keeps_persons(__version__),
+        keeps_persons=plan.keeps_persons(code_version()),
     )
     print(plan_text(run, inputs, published, sink.where_to_look(plan)))
     return run

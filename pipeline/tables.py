@@ -226,7 +226,12 @@ RUNS = Table(
             column("metrics_digest", TEXT, "Of the metric definitions.", required=True),
             column("excluded_digest", TEXT, "Of the excluded ids.", required=True),
             column("excluded_marks", TEXT, "JSON: a few bits of each excluded id, which tell what changed."),
-            column("code_version", TEXT, "Version of this pipeline.", required=True),
+            column(
+                "code_version",
+                TEXT,
+                "Version, and a digest of the code that makes rows.",
+                required=True,
+            ),
             column("options", TEXT, "JSON: the options given.", required=True),
         ]
     ),

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import pytest
+
 from pipeline.option import Option
 from pipeline.options import OPTIONS
 
@@ -44,3 +46,12 @@ def test_the_speed_table_is_that_of_the_last_results() -> None:
     measured = (ROOT / "benchmarks" / "results.md").read_text()
     rows = [line for line in quoted.splitlines() if line.startswith("|")]
     assert rows == [line for line in measured.splitlines() if line.startswith("|")]
+
+
+@pytest.mark.parametrize(
+    "page", [path for folder in (ROOT, ROOT / "docs", ROOT / "benchmarks") for path in folder.glob("*.md")], ids=str
+)
+def test_every_link_leads_to_a_file(page: Path) -> None:
+    for link in re.findall(r"\]\(([^)#]+)", page.read_text()):
+        if "://" not in link:
+            assert (page.parent / link).exists(), link

@@ -74,6 +74,7 @@ def test_the_wheel_and_the_source_archive_hold_the_package_and_nothing_else(arch
     around = {name for name in names - SOURCES if ".egg-info/" not in name}
     assert names >= SOURCES
     assert around == {
+        "LICENSE",
         "MANIFEST.in",
         "PKG-INFO",
         "README.md",
