@@ -67,3 +67,23 @@ def test_every_module_has_a_room_and_every_room_a_line_in_both_lists() -> None:
     assert [path.name for path in (ROOT / "transforms").glob("*.py")] == ["__init__.py"]
     tree = (ROOT / "README.md").read_text().split("\ntransforms/ ")[1].split("\nsample/ ")[0]
     assert re.findall(r"^  (\w+)/ ", tree, re.MULTILINE) == ROOMS
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        path
+        for path in sorted((ROOT / "transforms").rglob("*.py"))
+        if path.name != "__init__.py" and path.parent.name != "kinds"
+    ],
+    ids=lambda path: f"{path.parent.name}/{path.name}",
+)
+def test_every_module_of_a_room_has_its_test_file_and_every_kind_has_one_in_theirs(path: Path) -> None:
+    place = ROOT / "tests" / path.relative_to(ROOT).parent / f"test_{path.name}"
+    assert place.exists(), place
+    module = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+    named = {name for one in imports(place.read_text()) for name in (one, one.rpartition(".")[0])}
+    for name in [name for name in named if name.startswith("tests.transforms.")]:  # what tests of a room share
+        shared = (ROOT / name.replace(".", "/")).with_suffix(".py")
+        named |= {one.rpartition(".")[0] for one in (imports(shared.read_text()) if shared.exists() else ())}
+    assert module in named, "it tests another module"

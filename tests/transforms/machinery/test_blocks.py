@@ -13,12 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.builders import METRICS, event, events_batch
-from transforms.events.decoder import EventDecoder
-from transforms.events.session_blocks import session_blocks
 from transforms.machinery import blocks
 from transforms.machinery.blocks import Gather, block_name, block_of, cut, text_blocks, unpack_rows
-from transforms.machinery.uuids import mix
 
 KEYS = st.lists(st.one_of(st.none(), st.text(max_size=20), st.sampled_from(["", "a", "same-key-of-more-than-8"])))
 SCHEMA = pa.schema([("key", pa.string()), ("row", pa.int64())])
@@ -55,17 +51,6 @@ def test_usual_keys_are_spread_evenly(pattern: str) -> None:
     sizes = Counter(name for name, _ in blocks_of(keys, 16))
     assert len(sizes) == 16
     assert max(sizes.values()) < 2 * 8_000 / 16
-
-
-@pytest.mark.parametrize("number", [1, 7, 2_048])
-def test_a_session_id_has_the_block_of_its_events(number: int) -> None:
-    ids = [str(uuid.UUID(int=n * 0x9E3779B97F4A7C15F39CC0605CEDC834 % 2**128)) for n in range(1, 51)]
-    ids += ["s1", "Session", "0191D2C07B7E7C38A5F46A9A0D6A1F11", ids[0].upper()]
-    kept = EventDecoder(METRICS).decode(events_batch([event(n, session) for n, session in enumerate(ids)])).kept
-    of_events = block_of(mix(kept.numbers["session_high"], kept.numbers["session_low"]), number)
-    assert of_events.tolist() == session_blocks(pa.array(ids), number).tolist()
-    assert session_blocks(pa.array([None, "s1"]), number).tolist()[0] == -1
-    assert of_events[0] == of_events[-1]
 
 
 def test_blocks_are_ranges_of_the_hash() -> None:
