@@ -58,8 +58,9 @@ format: $(VENV)/dev  ## rewrite the code in the one format
 template: $(VENV)/run  ## flex_template.json from the options
 	$(BIN)/python -m deploy.template
 
-docs: $(VENV)/dev  ## docs/tables.md and .json, and the sources for dbt, from the declarations of the tables
+docs: $(VENV)/dev  ## docs/tables.md and .json, sources for dbt, from the declarations; the answers of docs/questions.md
 	$(BIN)/python -m deploy.dictionary
+	$(BIN)/python -m deploy.questions
 
 lock: $(VENV)/dev  ## compile the lock files from requirements*.in, for Python 3.11 and later
 	for name in requirements requirements-dev requirements-emulators requirements-peers requirements-dbt; do \

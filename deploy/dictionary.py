@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import redirect_stdout
+from contextlib import contextmanager, redirect_stdout
 from datetime import datetime
 from io import StringIO
 from pathlib import Path
@@ -118,7 +118,7 @@ def markdown(found: Mapping[str, Any]) -> str:
         key = ", ".join(f"`{column}`" for column in table["key"])
         partitioned = f" Partitioned by the day of `{table['partition_by']}`." if table["partition_by"] else ""
         parts.append(f"## {name}\n\n{table['description']} Key: {key}.{partitioned}\n")
-        parts.append(_markdown_table(("column", "type", "meaning", "rule", "example"), map(_row, table["columns"])))
+        parts.append(markdown_table(("column", "type", "meaning", "rule", "example"), map(_row, table["columns"])))
     parts.append(
         "## What is read\n\nOf these columns, in these types or others that can be read as them "
         "([architecture.md](architecture.md#inputs-as-they-come)); all but `posthog.events` may be missing.\n"
@@ -126,7 +126,7 @@ def markdown(found: Mapping[str, Any]) -> str:
     for name, table in found["inputs"].items():
         parts.append(f"### {name}\n")
         rows = ((f"`{c['name']}`", _type(c), _escaped(c["description"])) for c in table["columns"])
-        parts.append(_markdown_table(("column", "type", "meaning"), rows))
+        parts.append(markdown_table(("column", "type", "meaning"), rows))
     return "\n".join(parts)
 
 
@@ -141,7 +141,8 @@ def _type(column: Mapping[str, Any]) -> str:
     return f"{column['type']}, required" if column["required"] else str(column["type"])
 
 
-def _markdown_table(head: Sequence[str], rows: Any) -> str:
+def markdown_table(head: Sequence[str], rows: Any) -> str:
+    """Rows of texts under a head, as Markdown has it."""
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join("| " + " | ".join(cells) + " |" for cells in lines) + "\n"
 
@@ -177,15 +178,22 @@ def _told(value: Any) -> str:
     return text if len(text) <= _LONGEST_EXAMPLE else f"{text[:_LONGEST_EXAMPLE]}…"
 
 
-def sample_examples() -> dict[str, dict[str, str]]:
-    """The examples of a run on the sample."""
+@contextmanager
+def run_on_sample() -> Iterator[Path]:
+    """The folder of the tables that a run on the sample publishes, for as long as it is looked at."""
     from sample import write_sample  # beside the package in the repository
 
     with tempfile.TemporaryDirectory() as folder:
         write_sample(Path(folder))
         with redirect_stdout(StringIO()):
             assert main(["--warehouse", folder, "--quiet"]) == 0
-        return _shown(examples_in(Path(folder) / "posthog_aggregated"))
+        yield Path(folder) / "posthog_aggregated"
+
+
+def sample_examples() -> dict[str, dict[str, str]]:
+    """The examples of a run on the sample."""
+    with run_on_sample() as published:
+        return _shown(examples_in(published))
 
 
 def _shown(examples: Mapping[str, Mapping[str, str]]) -> dict[str, dict[str, str]]:

@@ -132,9 +132,15 @@ APP = Rules(
             f"{_edge('first', '$os_name')} as os_name",
             f"{_edge('first', '$app_version')} as app_version",
             f"{_awake('Application Backgrounded')} as foreground_duration",
+            "coalesce(min(steps), 0) as quiz_step, count(*) filter (event = 'start_quiz') as quiz_attempts",
+            "min(timestamp) filter (place = at_1) as quiz_started_at",
+            "min(timestamp) filter (place = at_2) as quiz_finished_at",
+            "(min(us) filter (place = at_2) - min(us) filter (place = at_1))::double / 1000000 as quiz_duration",
         ]
     ),
     marks="event in ('Application Backgrounded', 'Application Opened', 'Application Became Active')",
+    step_1="event = 'start_quiz'",
+    step_2="event = 'finish_quiz'",
     engaged="autocapture_count > 0",
     rollups=", ".join(
         [
@@ -147,6 +153,7 @@ APP = Rules(
                 for name in ("city", "country")
             ],
             _seconds("foreground_duration"),
+            "count(quiz_started_at) as quiz_started_sum, count(quiz_finished_at) as quiz_finished_sum",
         ]
     ),
     active="created_event or viewed_event or joined_event or scrolled",

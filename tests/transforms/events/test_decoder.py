@@ -215,4 +215,5 @@ def test_how_many_rows_match_a_metric_is_told_also_when_it_is_none() -> None:
         "scroll_event_count",
         "foreground_duration",
         "social_event",
+        "quiz",
     } - {"created_event"}
