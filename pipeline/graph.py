@@ -6,13 +6,13 @@
                         │                 ▼           ▲   ▲   ▲      rows   └► COMBINE ─► Compare ─► persons ──┼─► Publish
                         │               Match users ──┘   │   │      ▲  ▲    per person                        │ (one switch,
                         │                 ▲   ▲           │ posthog  │  published                               │ with ledger)
-                        │            unique   published ──┘ sessions │  persons                                │
-                        │             users   sessions, links    users,                                        │
+                        │            unique   published ──┘ sessions │  persons   rows, firebase events,       │
+                        │             users   sessions, links    users,           invites ─► Make ─► days ─────┤
                         └─► rejected                           firebase events     Compare ─► rejected events ─┘
 
 Events are shuffled once, as slim rows in blocks of sessions (`transforms.machinery.blocks`), and their facts stay in these blocks.
 Everything after that moves packed record batches of sessions, joined by block (`transforms.machinery.join`), and is recomputed in
-every run, but persons whose sessions are all as they were keep their row. Rows are compared with what is published on the way, so that only
+every run, but persons whose sessions (and for days, whose social events and invites) are all as they were keep their rows. Rows are compared with what is published on the way, so that only
 what changed gets a new `_loaded_at`. `Publish` is a step of the graph: under a Flex Template nobody waits for
 the job.
 """  # noqa: E501 (a diagram)
@@ -30,13 +30,14 @@ from transforms.events.rejected_events import CompareRejected
 from transforms.events.session_blocks import Blocks
 from transforms.ids.excluded import CountExcluded
 from transforms.metrics.definitions import Metrics
+from transforms.persons.days import MakePersonDays
 from transforms.persons.rows import AggregatePersons
 from transforms.published.changes import CompareWithPublished
 from transforms.sessions.facts import AggregateSessions, fact_schema
 from transforms.sessions.fate import ConcludeSessions
 from transforms.sessions.owners import MatchUsers
 from transforms.sessions.rows import MakeSessionRows
-from transforms.users.deeds import SOCIAL_EVENTS, UniqueDeeds
+from transforms.users.deeds import INVITES, SOCIAL_EVENTS, UniqueDeeds
 from transforms.users.users import UniqueUsers
 
 
@@ -53,9 +54,15 @@ def build(
 
     The session shuffle is made in so many `shuffles`, which bounds the memory of a runner that holds them in memory.
     """
-    sessions, persons, links, rejected = (
+    sessions, persons, links, days, rejected = (
         output.under(metrics)
-        for output in (tables.SESSIONS, tables.PERSONS, tables.SESSION_LINKS, tables.REJECTED_EVENTS)
+        for output in (
+            tables.SESSIONS,
+            tables.PERSONS,
+            tables.SESSION_LINKS,
+            tables.PERSON_DAYS,
+            tables.REJECTED_EVENTS,
+        )
     )
     facts = fact_schema(metrics, sessions.bare)
     users, acquisition, social = tables.USERS, tables.POSTHOG_SESSIONS, tables.FIREBASE_EVENTS
@@ -75,6 +82,10 @@ def build(
         p | "Read Firebase events" >> source.read_input(social),
         unique_users.also["aliases"],
     ) | "Deduplicate Firebase events" >> UniqueDeeds(SOCIAL_EVENTS, excluded, n)
+    received = (
+        p | "Read invites" >> source.read_input(tables.USER_INVITES),
+        unique_users.also["aliases"],
+    ) | "Deduplicate invites" >> UniqueDeeds(INVITES, excluded, n)
     matches = (
         fresh,
         decoded.left_out,
@@ -106,6 +117,15 @@ def build(
     people = (people, made.also["other_persons"]) | "Compare persons" >> CompareWithPublished(
         persons.target, run.loaded_by, n
     )
+    active = (
+        made.rows,
+        created.rows,
+        received.rows,
+        unique_users.rows,
+        published[days],
+    ) | "Make person days" >> MakePersonDays(
+        metrics, sessions.bare, days.target, run.loaded_by, n, keep=run.keeps_persons
+    )
     listed = {
         "distinct_id": decoded.left_out,
         "distinct_ids": published[sessions],
@@ -118,6 +138,7 @@ def build(
     ) | "Compare rejected events" >> CompareRejected(rejected.target, run.loaded_by, n, excluded)
     all_persons = (people.rows, made.also["kept_persons"]) | "All persons" >> beam.Flatten()
     linked = concluded._replace(rows=concluded.also["linked"])
-    written = {sessions: made, persons: people._replace(rows=all_persons), links: linked, rejected: dead}
-    counts = [*(step.counts for step in (decoded, unique_users, created)), listed]
+    people = people._replace(rows=all_persons)
+    written = {sessions: made, persons: people, links: linked, days: active, rejected: dead}
+    counts = [*(step.counts for step in (decoded, unique_users, created, received)), listed]
     add_publishing(p, run, source, sink, written, counts, decoded.arrivals, concluded.also["waiting"])

@@ -143,6 +143,10 @@ _NOTES = {
     "firebase_events.incomplete": "Firebase events without user_id or createdAt were ignored",
     "firebase_events.duplicates": "repeated Firebase events were dropped",
     "firebase_events.older_versions": "older versions of Firebase events were dropped",
+    "firebase_userinvites.status_unknown": "invites have a status that is none of invited, accepted and rejected",
+    "firebase_userinvites.incomplete": "invites without user_id or createdAt were ignored",
+    "firebase_userinvites.duplicates": "repeated invites were dropped",
+    "firebase_userinvites.older_versions": "older versions of invites were dropped",
 }
 
 

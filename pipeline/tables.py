@@ -17,6 +17,7 @@ from transforms.schemas import inputs
 from transforms.schemas.columns import FLOAT, INTEGER, TEXT, TEXTS, TIMESTAMP, bare, column
 from transforms.schemas.outputs import (
     RUN_COLUMNS,
+    day_columns,
     link_columns,
     person_columns,
     rejected_columns,
@@ -177,6 +178,15 @@ SESSION_LINKS = Output(
     made_by="transforms/metrics/kinds/links.py",
     rules=(("transforms/sessions/facts.py", "session_id"),),
 )
+PERSON_DAYS = Output(
+    "person_days",
+    "One row a person and day on which a session starts or ends, or the user creates or is invited to a social event.",
+    day_columns,
+    key=("person_id", "date"),
+    partition_by="date",
+    cluster_by=("person_id",),
+    made_by="transforms/persons/days.py",
+)
 REJECTED_EVENTS = Output(
     "rejected_events",
     "Event rows that could not be understood, with the reason.",
@@ -186,7 +196,7 @@ REJECTED_EVENTS = Output(
     made_by="transforms/events/rejected_events.py",
 )
 #: In the order in which they are told.
-OUTPUTS = (SESSIONS, PERSONS, SESSION_LINKS, REJECTED_EVENTS)
+OUTPUTS = (SESSIONS, PERSONS, SESSION_LINKS, PERSON_DAYS, REJECTED_EVENTS)
 RUNS_KEY = "run_id"
 RUNS_DESCRIPTION = "The ledger: one row a published run, every row that it read accounted for."
 RUNS = Table(

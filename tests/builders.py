@@ -29,7 +29,7 @@ WAVES_METRICS = Path(__file__).with_name("waves_metrics.toml")
 #: When the events of the tests begin.
 START = datetime(2025, 1, 5, 12, 0, tzinfo=UTC)
 #: What runs publish; beside it samples, of any rows that come first.
-OUTPUTS = ("sessions", "persons", "session_links", "rejected_events", "runs")
+OUTPUTS = (*(output.name for output in tables.OUTPUTS), tables.RUNS.name)
 #: The BigQuery that they go to instead, or None for local warehouses; set by the fixture `place`.
 PLACE: Place | None = None
 
@@ -270,8 +270,8 @@ def _local(warehouse: Path, table: str) -> pa.Table | None:
 
 
 def tables_of(warehouse: Path) -> dict[str, pa.Table]:
-    """What runs make of events and people, to be compared with that of another warehouse."""
-    return {name: published(warehouse, name) for name in ("sessions", "persons", "session_links")}
+    """All tables but dead letters and the ledger, to be compared with those of another warehouse."""
+    return {output.name: published(warehouse, output.name) for output in tables.OUTPUTS if not output.append_only}
 
 
 def ledger(warehouse: Path) -> list[dict[str, Any]]:

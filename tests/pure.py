@@ -29,6 +29,8 @@ from transforms.incremental.watermark import Latest
 from transforms.machinery.join import Results
 from transforms.machinery.record_batches import as_batch
 from transforms.metrics.definitions import Metrics
+from transforms.persons.days import moved_schema as days_from
+from transforms.persons.days import person_days
 from transforms.persons.rows import moved_schema, person_rows
 from transforms.published.changes import LoadedBy, compare, with_change
 from transforms.sessions.concluded import excluded_ids
@@ -36,7 +38,7 @@ from transforms.sessions.facts import fact_schema
 from transforms.sessions.fate import LINKED, STAYING, WAITING, conclude
 from transforms.sessions.owners import match_users
 from transforms.sessions.rows import session_rows
-from transforms.users.deeds import SOCIAL_EVENTS, Deeds, keyed, of_kept_users, unique
+from transforms.users.deeds import INVITES, SOCIAL_EVENTS, Deeds, keyed, of_kept_users, unique
 from transforms.users.users import clean_users, unique_by_phone, unique_by_user_id, unique_documents
 
 Rows = Sequence[dict[str, Any]]
@@ -53,9 +55,9 @@ class Model:
     excluded: frozenset[str] = frozenset()
     ledger: list[dict[str, Any]] = field(default_factory=list)
     published: dict[str, dict[Any, dict[str, Any]]] = field(
-        default_factory=lambda: {"sessions": {}, "persons": {}, "session_links": {}}
+        default_factory=lambda: {output.name: {} for output in tables.OUTPUTS if not output.append_only}
     )
-    """Rows of each table by key, a tuple where it has several columns."""
+    """Rows of each table by key: its column's value, or a tuple of several."""
     counts: dict[str, int] = field(default_factory=dict)
     clock: datetime = datetime(2040, 1, 1, tzinfo=UTC)
     code_version: str = "1"
@@ -77,6 +79,7 @@ class Model:
         users: Rows = (),
         social: Rows = (),
         acquisition: Rows = (),
+        invites: Rows = (),
         *,
         request: Request | None = None,
     ) -> Plan:
@@ -96,9 +99,11 @@ class Model:
         self.counts = {}
         run_id = f"run-{len(self.ledger)}"
         loaded_by = LoadedBy(run_id, self.clock)
-        sessions, persons = tables.SESSIONS.under(self.metrics), tables.PERSONS.under(self.metrics)
-        links = tables.SESSION_LINKS.under(self.metrics)
-        before = {table: self._table(table) for table in (sessions, persons, links)}
+        sessions, persons, links, days = (
+            output.under(self.metrics)
+            for output in (tables.SESSIONS, tables.PERSONS, tables.SESSION_LINKS, tables.PERSON_DAYS)
+        )
+        before = {table: self._table(table) for table in (sessions, persons, links, days)}
         limited = events if plan.limit is None else list(events)[: plan.limit]
         facts, left_out, late, arrivals = self._facts(limited, plan)
         unique, named = self._unique(users)
@@ -108,8 +113,9 @@ class Model:
         )
         keep = plan.keeps_persons(self.code_version)
         make = session_rows(self.metrics, facts.schema, sessions.target, persons.target, loaded_by, keep_persons=keep)
-        created = pa.Table.from_pylist(list(social), schema=tables.FIREBASE_EVENTS.bare)
-        firebase_events = self._deeds(SOCIAL_EVENTS, created, named["aliases"])
+        firebase_events, received = (
+            self._deeds(deeds, rows, named["aliases"]) for deeds, rows in ((SOCIAL_EVENTS, social), (INVITES, invites))
+        )
         also: dict[str, pa.Table] = {}
         given = {
             "fresh": fresh,
@@ -121,6 +127,17 @@ class Model:
         made = self._collect(make(given), also)
         people = {"rows": self._persons(also["people"]), "published": also["other_persons"]}
         changed = self._collect(compare(persons.target, loaded_by)(people))
+        active = self._collect(
+            person_days(self.metrics, days.target, loaded_by, keep)(
+                {
+                    "sessions": made.select(days_from(self.metrics, sessions.bare).names),
+                    "events": firebase_events,
+                    "invites": received,
+                    "users": unique,
+                    "published": before[days],
+                }
+            )
+        )
         if plan.mode == "sample":
             return plan
         listing = ListUnsettled()
@@ -146,6 +163,7 @@ class Model:
         self._merge(sessions, made)
         self._merge(persons, pa.concat_tables([changed, also["kept_persons"]]))
         self._merge(links, concluded[LINKED])
+        self._merge(days, active)
         self.ledger.append(row)
         return plan
 
@@ -197,8 +215,9 @@ class Model:
         also: dict[str, pa.Table] = {}
         return self._collect(unique_by_phone(self.excluded)({"users": rows}), also), also
 
-    def _deeds(self, deeds: Deeds, rows: pa.Table, aliases: pa.Table) -> pa.Table:
-        latest = self._collect(unique(deeds)({"rows": self._collect(keyed(deeds)(rows))}))
+    def _deeds(self, deeds: Deeds, rows: Rows, aliases: pa.Table) -> pa.Table:
+        known = self._collect(keyed(deeds)(pa.Table.from_pylist(list(rows), schema=deeds.given)))
+        latest = self._collect(unique(deeds)({"rows": known}))
         return self._collect(of_kept_users(deeds, self.excluded)({"rows": latest, "aliases": aliases}))
 
     def _conclude(

@@ -17,7 +17,7 @@ from pipeline.warehouse.bigquery.inputs import Places, copy_problem, needs_copy
 from pipeline.warehouse.bigquery.read import Selection, open_session
 from pipeline.warehouse.bigquery.sql import name_of
 from tests.bigquery.emulators import PROJECT, Emulators
-from tests.builders import at, event, ledger, published, run, write_events, write_table
+from tests.builders import OUTPUTS, at, event, ledger, published, run, write_events, write_table
 
 OTHER = "other-project"
 
@@ -27,6 +27,8 @@ def warehouse(tmp_path: Path) -> Path:
     write_events(tmp_path, [event(n, distinct_id="u1") for n in range(3)])
     write_table(tmp_path, "firebase_etl_prod", tables.USERS, [{"user_id": "u1", "fullName": "Ann"}])
     write_table(tmp_path, "firebase_etl_prod", tables.FIREBASE_EVENTS, [{"user_id": "u1", "createdAt": at(1)}])
+    invite = {"user_id": "u1", "createdAt": at(1), "status": "accepted"}
+    write_table(tmp_path, "firebase_etl_prod", tables.USER_INVITES, [invite])
     acquisition = {"session_id": "s1", "end_timestamp": at(2), "channel_type": "Direct", "is_bounce": False}
     write_table(tmp_path, "posthog_etl", tables.POSTHOG_SESSIONS, [acquisition])
     return tmp_path
@@ -74,6 +76,7 @@ def test_views_are_copied_by_a_query_and_the_copies_go(
     for dataset, table, kind in (
         ("firebase_etl_prod", "users", "VIEW"),
         ("firebase_etl_prod", "events", "MATERIALIZED VIEW"),
+        ("firebase_etl_prod", "userinvites", "VIEW"),
         ("posthog_etl", "sessions", "VIEW"),
         ("posthog_etl", "events", "VIEW"),
     ):
@@ -86,7 +89,9 @@ def test_views_are_copied_by_a_query_and_the_copies_go(
     [row] = published(warehouse, "sessions").to_pylist()
     assert (row["fullName"], row["channel_type"], row["is_bounce"]) == ("Ann", "Direct", False)
     assert (row["events_created_count"], row["event_count"]) == (1, 3)
-    assert bigquery.tables(warehouse) == ["persons", "rejected_events", "run_fence", "runs", "sessions"]
+    [day] = published(warehouse, "person_days").to_pylist()
+    assert (day["events_created_count"], day["invites_accepted"]) == (1, 1)
+    assert set(bigquery.tables(warehouse)) == {*OUTPUTS, "run_fence"}
     assert run(warehouse, f"--read_method={method}") == 0
     assert ledger(warehouse)[-1]["mode"] == "incremental"
 

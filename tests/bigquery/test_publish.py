@@ -29,12 +29,14 @@ from transforms.incremental.window import EVERYTHING
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 LAST = LastRun("run-1", NOW, METRICS.digest, "")
 TABLES = tables.outputs(METRICS)
-OLD = {"sessions": {"a": "run-1", "b": "run-1", "c": "run-1"}, "persons": {"p": "run-1"}, "rejected_events": {}}
-NEW = {"sessions": {"a": "run-2", "c": "run-1", "d": "run-2"}, "persons": {"q": "run-2"}, "rejected_events": {}}
-CHANGES = {
+#: Of each table the runs of its rows by key, before and after; the others have none, and no changes.
+NO_ROWS: dict[str, dict[str, str]] = {table.name: {} for table in TABLES}
+OLD = NO_ROWS | {"sessions": {"a": "run-1", "b": "run-1", "c": "run-1"}, "persons": {"p": "run-1"}}
+NEW = NO_ROWS | {"sessions": {"a": "run-2", "c": "run-1", "d": "run-2"}, "persons": {"q": "run-2"}}
+NO_CHANGES: dict[str, list[tuple[str, str]]] = {table.name: [] for table in TABLES}
+CHANGES = NO_CHANGES | {
     "sessions": [("a", "updated"), ("b", "deleted"), ("d", "inserted")],
     "persons": [("p", "deleted"), ("q", "inserted")],
-    "rejected_events": [],
 }
 COUNTS = [
     *(("sessions.updated", 1), ("sessions.deleted", 1), ("sessions.inserted", 1), ("sessions.unchanged", 1)),

@@ -32,7 +32,15 @@ _INPUTS = {
         "user_id VARCHAR, fullName VARCHAR, phoneNumber VARCHAR, username VARCHAR, email VARCHAR, "
         f"contactAccessGranted BOOLEAN, businessUser BOOLEAN, createdAt TIMESTAMPTZ, {_VERSION}",
     ),
-    "social": ("firebase_etl_prod/events", f"user_id VARCHAR, createdAt TIMESTAMPTZ, {_VERSION}"),
+    "social": (
+        "firebase_etl_prod/events",
+        "user_id VARCHAR, createdAt TIMESTAMPTZ, type VARCHAR, startTime TIMESTAMPTZ, endTime TIMESTAMPTZ, "
+        f"eventDate TIMESTAMPTZ, {_VERSION}",
+    ),
+    "invites": (
+        "firebase_etl_prod/userinvites",
+        f"event_id VARCHAR, user_id VARCHAR, createdAt TIMESTAMPTZ, status VARCHAR, {_VERSION}",
+    ),
 }
 
 
@@ -47,6 +55,8 @@ class Rules:
     engaged: str
     rollups: str
     active: str
+    days: dict[str, str]
+    """Sums of person_days."""
     step_1: str = "false"
     step_2: str = "false"
     step_3: str = "false"
@@ -112,6 +122,16 @@ _FLAGS = {
     "enabled_contacts": "bool_or(event ilike '%contact%' and event ilike '%enable%')",
     "visited_discover": "coalesce(bool_or(text_of(props, '$screen_name') = 'Discover'), false)",
 }
+
+
+def _day_flags(*names: str) -> dict[str, str]:
+    return {f"{name}_sum": f"count(*) filter ({name})" for name in ("created_event", *names)}
+
+
+def _day_seconds(name: str) -> str:
+    return f"sum(round({name} * 1000000)::bigint)::double / 1000000"
+
+
 _TOUCHES = "count(*) filter (number_of(props, '$touch_y') is not null)"
 _REACH = """max(case
     when number_of(props, '$screen_height') > 0 and number_of(props, '$touch_y') is not null then
@@ -166,6 +186,11 @@ APP = Rules(
         invited=("send_invite_to_event",),
         opened_invite=("click_invite_to_event",),
     ),
+    days={
+        **_day_flags(*_FLAGS, "scrolled"),
+        **{name: f"sum({name})::bigint" for name in ("scroll_event_count", "autocapture_count", "screen_count")},
+        "foreground_duration": _day_seconds("foreground_duration"),
+    },
 )
 _WAVES_KINDS = [
     "min(timestamp) filter (event = 'SUCCEED.0') as first_success",
@@ -228,6 +253,11 @@ WAVES = Rules(
             _link("slider", "slider", 100, begun=("CUSTOM.1", "CUSTOM.2")),
         ]
     ),
+    days={
+        **_day_flags("succeeded", "failed", "used_menu", "skipped"),
+        "slider_moves": "sum(slider_moves)::bigint",
+        "playing": _day_seconds("playing"),
+    },
 )
 
 
@@ -238,6 +268,7 @@ class Expected:
     sessions: pa.Table
     persons: pa.Table
     session_links: pa.Table
+    person_days: pa.Table
     counts: dict[str, int]
 
 
@@ -260,7 +291,12 @@ def expected(
     db.executemany("insert into excluded values (?)", [[value] for value in (*excluded, "\0")])
     _mend_odd_json(db)
     script = Path(__file__).with_name("oracle.sql").read_text()
-    for name, value in {**vars(rules), "limit": max_events_per_session}.items():
+    placeholders = vars(rules) | {
+        "limit": max_events_per_session,
+        "day_sums": ", ".join(f"{sql} as {name}" for name, sql in rules.days.items()),
+        "day_names": ", ".join(f"coalesce({name}, 0) as {name}" for name in rules.days),
+    }
+    for name, value in placeholders.items():
         script = script.replace(f"{{{name}}}", str(value))
     db.execute(script)
     counts = dict(db.execute("select outcome, count(*) from settled group by 1").fetchall())
@@ -269,7 +305,8 @@ def expected(
     sessions = db.sql("select * exclude (duration_us, start_us) from sessions order by session_id")
     persons = db.sql("select * from persons order by person_id")
     links = db.sql("select * from session_links order by all")
-    return Expected(sessions.to_arrow_table(), persons.to_arrow_table(), links.to_arrow_table(), counts)
+    days = db.sql("select * from person_days order by all")
+    return Expected(*(found.to_arrow_table() for found in (sessions, persons, links, days)), counts)
 
 
 def _load(db: duckdb.DuckDBPyConnection, view: str, folder: Path, columns: str) -> None:

@@ -1,5 +1,5 @@
--- The expected sessions and persons of a warehouse, by the design's rules, from the same Parquet files.
--- Input views: events, posthog_sessions, users, social (with all their columns), excluded(id).
+-- The expected tables of a warehouse, by the design's rules, from the same Parquet files.
+-- Input views: events, posthog_sessions, users, social, invites (with all their columns), excluded(id).
 -- Placeholders: {libraries} (a condition on lib), {limit}.
 
 -- phone numbers as the sample and the tests write them: +1 (201) 555-0100, 0012015550100; nothing else changes
@@ -195,8 +195,11 @@ qualify row_number() over (
 ) = 1;
 
 create table social_events as
-select distinct on (coalesce('id' || document_id, 'row' || user_id || epoch_us(createdAt))) user_id, createdAt
-from social order by etl_loaded_at desc nulls last, user_id, createdAt;
+select distinct on (coalesce('id' || document_id, 'row' || user_id || epoch_us(createdAt))) *
+from social order by etl_loaded_at desc nulls last, user_id, createdAt, type, startTime, endTime, eventDate;
+create table received as
+select distinct on (coalesce('id' || document_id, concat('row', event_id, user_id, epoch_us(createdAt)))) *
+from invites order by etl_loaded_at desc nulls last, user_id, createdAt, status, event_id;
 create table created as
 select f.session_id, count(*) as events_created_count
 from facts f join matches using (session_id) join owners o on o.owner = matches.user_id
@@ -295,3 +298,55 @@ select
     any_value(email) as email, any_value(contactAccessGranted) as contactAccessGranted,
     any_value(businessUser) as businessUser, any_value(createdAt) as createdAt
 from sessions join gaps using (person_id) left join creators using (user_id) group by person_id;
+
+-- days on which a session starts or ends, or a user creates a social event or receives an invite
+create macro day_of(moment) as timezone('{reporting_timezone}', moment)::date;
+create table deeds as
+select
+    owner as person_id,
+    day_of(d.createdAt) as date,
+    count(*) filter (what = 'created') as events_created_count,
+    count(*) filter (what = 'accepted') as invites_accepted,
+    count(*) filter (what = 'invited') as invites_pending,
+    count(*) filter (what = 'rejected') as invites_rejected
+from (
+    select user_id, createdAt, 'created' as what from social_events
+    union all select user_id, createdAt, lower(trim(status)) from received
+) d
+join owners using (user_id)
+where owner not in (from banned_users) and what in ('created', 'accepted', 'invited', 'rejected')
+    and d.createdAt >= timestamptz '2015-01-01 00:00:00+00' and d.createdAt < timestamptz '2050-01-01 00:00:00+00'
+group by all;
+create table started as
+select
+    person_id,
+    start_date as date,
+    count(*) as sessions_started,
+    sum(event_count)::bigint as event_count,
+    sum(duration_us)::double / 1000000 as session_duration,
+    {day_sums}
+from sessions group by all;
+create table app_days as
+select person_id, start_date as date from sessions union select person_id, day_of(end_timestamp) from sessions;
+create table every_day as
+select person_id, date, (person_id, date) in (select (person_id, date) from app_days) as is_app_active
+from (from app_days union select person_id, date from deeds);
+create table person_days as
+select
+    person_id, date,
+    case when person_id in (select user_id from sessions union all select person_id from deeds) then person_id end
+        as user_id,
+    coalesce(sessions_started, 0) as sessions_started,
+    coalesce(event_count, 0) as event_count,
+    coalesce(session_duration, 0) as session_duration,
+    {day_names},
+    coalesce(events_created_count, 0) as events_created_count,
+    coalesce(invites_accepted, 0) as invites_accepted,
+    coalesce(invites_pending, 0) as invites_pending,
+    coalesce(invites_rejected, 0) as invites_rejected,
+    is_app_active,
+    d.person_id is not null as is_social_active,
+    is_app_active and max(case when is_app_active then date end) over earlier is null as is_first_day,
+    max(case when is_app_active then date end) over earlier as previous_active_date
+from every_day left join started using (person_id, date) left join deeds d using (person_id, date)
+window earlier as (partition by person_id order by date rows between unbounded preceding and 1 preceding);

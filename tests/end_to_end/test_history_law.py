@@ -43,6 +43,7 @@ class Runs(RuleBasedStateMachine):
         self.users: dict[int, dict[str, Any]] = {}
         self.social: list[dict[str, Any]] = []
         self.acquisition: dict[str, dict[str, Any]] = {}
+        self.invites: dict[int, dict[str, Any]] = {}
         self.numbers = 0
         self.steps = 0
 
@@ -137,6 +138,30 @@ class Runs(RuleBasedStateMachine):
     def uncreate(self, number: int) -> None:
         self.social.pop(number % len(self.social))
 
+    @rule(
+        number=st.integers(0, 3),
+        user=USERS,
+        session=SESSIONS,
+        hours=st.sampled_from([0, 1, 30]),
+        status=st.sampled_from(["invited", "accepted", "rejected", "maybe", None]),
+    )
+    def invite(self, number: int, user: int, session: int, hours: int, status: str | None) -> None:
+        """A user is invited on a day with sessions or another, answers, or the invite was another's."""
+        moment = at(self.begins.get(session, 0) + hours * HOUR)
+        row = {"document_id": f"i{number}", "user_id": f"u{user}", "createdAt": moment, "status": status}
+        self.invites[number] = row
+
+    @precondition(lambda self: self.invites)
+    @rule(number=st.integers(0, 3), status=st.sampled_from(["invited", "accepted", "rejected"]))
+    def answer(self, number: int, status: str) -> None:
+        """Only the status of an invite changes."""
+        if number in self.invites:
+            self.invites[number] = self.invites[number] | {"status": status}
+
+    @rule(number=st.integers(0, 3))
+    def uninvite(self, number: int) -> None:
+        self.invites.pop(number, None)
+
     @rule(session=SESSIONS, channel=st.sampled_from([None, "Direct", "Referral"]), bounce=st.sampled_from([None, True]))
     def acquire(self, session: int, channel: str | None, bounce: bool | None) -> None:
         """PostHog's own session changes."""
@@ -196,7 +221,8 @@ class Runs(RuleBasedStateMachine):
         assert counts.get("read", 0) == sum(number for name, number in counts.items() if name.startswith(parts))
 
     def tables(self) -> tuple[list[dict[str, Any]], ...]:
-        return self.events, list(self.users.values()), self.social, list(self.acquisition.values())
+        users, acquisition, invites = (list(rows.values()) for rows in (self.users, self.acquisition, self.invites))
+        return self.events, users, self.social, acquisition, invites
 
     def full_load(self) -> dict[str, list[dict[str, Any]]]:
         full = Model(SMALL_METRICS, self.model.excluded, clock=at(self.now))

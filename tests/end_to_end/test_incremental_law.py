@@ -7,6 +7,7 @@ import random
 from datetime import timedelta
 from typing import Any
 
+import pyarrow.compute as pc
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -15,6 +16,7 @@ from pipeline.plan import Request
 from tests.builders import SMALL_METRICS, at, event
 from tests.pure import Model
 from transforms.incremental.watermark import SUPPORT
+from transforms.persons import days as days_module
 from transforms.sessions import concluded as choose_module
 
 HOUR = 3_600
@@ -22,11 +24,11 @@ DAYS = 30
 PEOPLE = [f"+1201555010{n}" for n in range(4)]
 
 
-def history(rng: random.Random) -> tuple[list[dict[str, Any]], list[dict[str, Any]], list[dict[str, Any]]]:
-    """Events, users and Firebase events with the second of their arrival in `_arrives`.
+def history(rng: random.Random) -> tuple[list[dict[str, Any]], ...]:
+    """Events, users, Firebase events, PostHog's sessions and invites with the second of their arrival in `_arrives`.
 
     Sessions last up to 24 hours, events come up to 3 days late, some rows twice and days apart; users sign up
-    and create events at any time, so that older sessions become theirs.
+    and create events at any time, so that older sessions become theirs; social events are edited, invites answered.
     """
     events: list[dict[str, Any]] = []
     number = 0
@@ -59,7 +61,30 @@ def history(rng: random.Random) -> tuple[list[dict[str, Any]], list[dict[str, An
         | {"_arrives": rng.uniform(0, DAYS * 24) * HOUR}
         for _ in range(rng.randint(0, 5))
     ]
-    return events, users, social
+    documents = []
+    for n in range(rng.randint(0, 6)):
+        first = rng.choice(events)["_arrives"] - 60
+        who = f"u{rng.randint(0, 4)}"
+        for version in range(rng.randint(1, 3)):
+            moved = rng.choice([0, 0, 24 * HOUR])
+            row = {"document_id": f"e{n}", "user_id": who, "createdAt": at(first), "startTime": at(first + moved)}
+            documents.append(
+                {**row, "etl_loaded_at": at(version), "_arrives": first + version * rng.uniform(0, 9) * HOUR}
+            )
+    invites = []
+    for n in range(rng.randint(0, 8)):
+        first = rng.choice(events)["_arrives"] - 60
+        row = {
+            "document_id": f"i{n}",
+            "event_id": f"e{n % 4}",
+            "user_id": f"u{rng.randint(0, 4)}",
+            "createdAt": at(first),
+        }
+        for version in range(rng.randint(1, 3)):
+            status = rng.choice(["invited", "accepted", "rejected", "maybe"])
+            arrives = first + version * rng.uniform(0, 99) * HOUR
+            invites.append({**row, "status": status, "etl_loaded_at": at(version), "_arrives": arrives})
+    return events, users, social + documents, [], invites
 
 
 def seen(rows: list[dict[str, Any]], until: float) -> list[dict[str, Any]]:
@@ -103,14 +128,16 @@ def test_any_split_over_runs_equals_one_full_load(seed: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "broken"),
+    ("module", "name", "broken"),
     [
-        ("_in_window", lambda window, known, news: (known.start > 2**62, known.start > 2**62)),
-        ("_in_window", lambda window, known, news: (known.start < 2**62, known.start > 2**62)),
+        (choose_module, "_in_window", lambda window, known, *_: (known.start > 2**62, known.start > 2**62)),
+        (choose_module, "_in_window", lambda window, known, *_: (known.start < 2**62, known.start > 2**62)),
+        (days_module, "unaffected", lambda sessions, deeds, published: pc.unique(published["person_id"])),
+        (days_module, "unaffected", lambda sessions, *_: pc.unique(sessions["person_id"])),
     ],
 )
-def test_a_broken_rule_breaks_the_law(name: str, broken: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(choose_module, name, broken)
+def test_a_broken_rule_breaks_the_law(module: Any, name: str, broken: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, name, broken)
     with pytest.raises(AssertionError):
         for seed in range(60):
             check_law(random.Random(seed))

@@ -123,8 +123,16 @@ class Metrics:
     @property
     def rollups(self) -> tuple[RollUp, ...]:
         """The columns of `persons` that come from session metrics: by kind, then in file order."""
-        by_kind = sorted(self.entries, key=lambda entry: [*KINDS.values()].index(type(entry)))
-        return (flag_sum(CREATED_EVENT), *(column for entry in by_kind for column in entry.rollups()))
+        return (flag_sum(CREATED_EVENT), *(column for entry in self._by_kind for column in entry.rollups()))
+
+    @property
+    def day_rollups(self) -> tuple[RollUp, ...]:
+        """The columns of `person_days` that come from session metrics, in the same order."""
+        return (flag_sum(CREATED_EVENT), *(column for entry in self._by_kind for column in entry.day_rollups()))
+
+    @property
+    def _by_kind(self) -> list[Kind]:
+        return sorted(self.entries, key=lambda entry: [*KINDS.values()].index(type(entry)))
 
     @cached_property
     def rolled_up(self) -> tuple[str, ...]:

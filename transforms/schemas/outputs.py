@@ -49,9 +49,10 @@ CREATED = (
     column("total_events_created", INTEGER, "Social events of the user, those outside sessions too.", required=True),
     column("days_to_first_event", FLOAT, "From createdAt to the first of them, fractional; below 0 if before."),
 )
+_OWNER = column("user_id", TEXT, "Firebase user, null for anonymous persons.")
 _PERSON_HEAD = (
     column("person_id", TEXT, "All sessions with one person_id.", required=True),
-    column("user_id", TEXT, "Firebase user, null for anonymous persons."),
+    _OWNER,
     column("total_sessions", INTEGER, "Sessions.", required=True),
     column("engaged_sessions", INTEGER, "Sessions with is_engaged.", required=True),
     column("avg_session_duration", FLOAT, "Mean session duration, seconds.", required=True),
@@ -87,6 +88,28 @@ _PERSON_TAIL = (
     column("latest_touch_channel", TEXT, "channel_type of the latest session that has one."),
     *PROFILE,
 )
+_DAY_HEAD = (
+    column("person_id", TEXT, "Whose day: as in persons and sessions.", required=True),
+    column("date", DATE, "A day in reporting_timezone of the metrics file.", required=True),
+    _OWNER,
+    column("sessions_started", INTEGER, "Sessions that start on the day.", required=True),
+    column("event_count", INTEGER, "Sum of event_count of the sessions that start on the day.", required=True),
+    column("session_duration", FLOAT, "Sum of session_duration, seconds.", required=True),
+)
+#: What a user did on a day beside sessions.
+DEEDS = (
+    column("events_created_count", INTEGER, "Social events that the user created, in sessions or not.", required=True),
+    column("invites_accepted", INTEGER, "Invites that the user received on the day and has accepted.", required=True),
+    column("invites_pending", INTEGER, "Invites of the day that the user has not answered.", required=True),
+    column("invites_rejected", INTEGER, "Invites of the day that the user has rejected.", required=True),
+)
+_DAY_TAIL = (
+    *DEEDS,
+    column("is_app_active", BOOLEAN, "Whether a session starts or ends on the day.", required=True),
+    column("is_social_active", BOOLEAN, "Whether a social event was created or an invite received.", required=True),
+    column("is_first_day", BOOLEAN, "Whether it is the person's first day with is_app_active.", required=True),
+    column("previous_active_date", DATE, "The person's latest day with is_app_active before this one."),
+)
 _REJECTED_EVENT = (
     column("row_key", TEXT, "SHA-256 of the original row and the reason.", required=True),
     column("reason", TEXT, "Why the row could not be used.", required=True),
@@ -114,6 +137,11 @@ def link_columns(metrics: Metrics) -> list[pa.Field]:
     """`session_links`, without the run columns."""
     of_session = [one for one in session_columns(metrics) if one.name in ("session_id", START_DATE)]
     return [*of_session, *_declared(links.link_columns(metrics.actions))]
+
+
+def day_columns(metrics: Metrics) -> list[pa.Field]:
+    """`person_days`, without the run columns."""
+    return [*_DAY_HEAD, *_declared(metrics.day_rollups), *_DAY_TAIL]
 
 
 def rejected_columns(_: Metrics) -> list[pa.Field]:

@@ -98,7 +98,8 @@ class SessionEvents(Protocol):
 
 
 class PersonSessions(Protocol):
-    """The sessions of some persons, each once, by person and there by (start, session id)."""
+    """The sessions of some persons, each once, by person and there by (start, session id); or of days of persons, where
+    their order says nothing."""
 
     @property
     def starts(self) -> Ints:
@@ -132,7 +133,7 @@ class Column(NamedTuple):
 
 
 class RollUp(NamedTuple):
-    """A column of `persons` that comes from a column of `sessions`."""
+    """A column of `persons`, or of their days, that comes from a column of `sessions`."""
 
     name: str
     type: pa.DataType
@@ -175,6 +176,10 @@ class Kind(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
     def rollups(self) -> tuple[RollUp, ...]:
         """What persons get of it."""
+        return ()
+
+    def day_rollups(self) -> tuple[RollUp, ...]:
+        """What a day of a person gets of it: sums, over the sessions that start on it."""
         return ()
 
 

@@ -36,6 +36,10 @@ class Flag(OfMatches, frozen=True, kw_only=True, tag="flag"):
         """In how many sessions."""
         return (flag_sum(self.name),)
 
+    def day_rollups(self) -> tuple[RollUp, ...]:
+        """The same."""
+        return self.rollups()
+
 
 class Count(OfMatches, frozen=True, kw_only=True, tag="count"):
     """How many events match."""
@@ -50,13 +54,9 @@ class Count(OfMatches, frozen=True, kw_only=True, tag="count"):
 
     def rollups(self) -> tuple[RollUp, ...]:
         """Total, mean and maximum, where a noun names them."""
-        noun, name = self.person_noun, self.name
+        noun, name, total = self.person_noun, self.name, self._total
         if noun is None:
             return ()
-
-        def total(sessions: PersonSessions) -> Ints:
-            return np.add.reduceat(sessions.ints(name), sessions.starts)
-
         return (
             RollUp(f"total_{noun}", pa.int64(), f"Sum of {name}.", True, name, total),
             RollUp(
@@ -76,6 +76,14 @@ class Count(OfMatches, frozen=True, kw_only=True, tag="count"):
                 lambda sessions: np.maximum.reduceat(sessions.ints(name), sessions.starts),
             ),
         )
+
+    def day_rollups(self) -> tuple[RollUp, ...]:
+        """The total, where persons have one."""
+        name = self.name
+        return (RollUp(name, self.type, f"Sum of {name}.", True, name, self._total),) if self.person_noun else ()
+
+    def _total(self, sessions: PersonSessions) -> Ints:
+        return np.add.reduceat(sessions.ints(self.name), sessions.starts)
 
 
 def flag_sum(name: str) -> RollUp:

@@ -172,11 +172,17 @@ class Duration(Kind, frozen=True, kw_only=True, tag="duration"):
 
     def rollups(self) -> tuple[RollUp, ...]:
         """The sum of all sessions."""
+        return (self._sum(f"total_{self.name}"),)
 
+    def day_rollups(self) -> tuple[RollUp, ...]:
+        """The same."""
+        return (self._sum(self.name),)
+
+    def _sum(self, name: str) -> RollUp:
         def total(sessions: PersonSessions) -> pa.Array:
             return exact_sum(sessions.floats(self.name), sessions.starts, SECOND)
 
-        return (RollUp(f"total_{self.name}", self.type, f"Sum of {self.name}, seconds.", True, self.name, total),)
+        return RollUp(name, self.type, f"Sum of {self.name}, seconds.", True, self.name, total)
 
     def _marks(self) -> tuple[Condition, Condition]:
         return When(events=self.pauses).condition(), When(events=self.resumes).condition()
