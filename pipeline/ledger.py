@@ -43,8 +43,6 @@ def ledger_row(
     Raises:
       RunError: the input rows do not add up.
     """
-    known = dict(counts)
-    filtered, rejected = _under(known, "filtered."), _under(known, "rejected.")
     window = run.plan.window
     unsettled = unsettled.with_others(run.plan.unsettled.not_listed(window))
     row: dict[str, Any] = {
@@ -55,13 +53,6 @@ def ledger_row(
         "scan_end": _moment(window.scan_end),
         "new_after": _moment(window.new_from),
         "watermark": next_watermark(run.plan, latest, run.started_at),
-        "rows_read": known.get("read", 0),
-        "rows_kept": known.get("kept", 0),
-        "rows_duplicate": known.get("duplicates", 0),
-        "rows_filtered": sum(filtered.values()),
-        "rows_rejected": sum(rejected.values()),
-        "filtered": json.dumps(filtered, sort_keys=True),
-        "rejected": json.dumps(rejected, sort_keys=True),
         "sessions_too_old": unsettled.total,
         "too_old_sessions": list(unsettled.sessions),
         "too_old_session_days": list(unsettled.session_days),
@@ -77,21 +68,36 @@ def ledger_row(
         "code_version": run.code_version,
         "options": json.dumps(dict(run.options), sort_keys=True),
     }
+    row |= _numbers(dict(counts))
+    _check_sum(row)
+    return row
+
+
+def _numbers(known: Mapping[str, int]) -> dict[str, Any]:
+    """The columns that are made of the counts of the graph; what has no column is among the notes."""
+    filtered, rejected = _under(known, "filtered."), _under(known, "rejected.")
     with_columns = [output for output in tables.OUTPUTS if output.in_ledger]
-    changes = {
-        output.ledger_columns[change]: number
-        for output in with_columns
-        for change, number in output.changes(known).items()
-    }
     told = {*_OWN_COLUMNS, *(count_name(output.name, change) for output in with_columns for change in CHANGES)}
     others = {
         name: number
         for name, number in known.items()
         if name not in told and not name.startswith(("filtered.", "rejected."))
     }
-    row |= changes | {"notes": json.dumps(others, sort_keys=True)}
-    _check_sum(row)
-    return row
+    changes = {
+        output.ledger_columns[change]: number
+        for output in with_columns
+        for change, number in output.changes(known).items()
+    }
+    return changes | {
+        "rows_read": known.get("read", 0),
+        "rows_kept": known.get("kept", 0),
+        "rows_duplicate": known.get("duplicates", 0),
+        "rows_filtered": sum(filtered.values()),
+        "rows_rejected": sum(rejected.values()),
+        "filtered": json.dumps(filtered, sort_keys=True),
+        "rejected": json.dumps(rejected, sort_keys=True),
+        "notes": json.dumps(others, sort_keys=True),
+    }
 
 
 def check_rejected(row: Mapping[str, Any], max_ratio: float) -> None:

@@ -179,18 +179,9 @@ def make_plan(
     everything = Window(clock=micros(now))
     if request.limit is not None:
         return Plan("sample", everything, f"--limit {request.limit}: a sample", previous, request.limit)
-    if previous is not None and excluded_digest is None and previous.excluded_digest not in ("", NOBODY):
-        raise RunError(
-            "the last run left out excluded users, and this run has no list of them: give --excluded_users, or an "
-            "empty file with --full_load to include everybody"
-        )
+    _check_memory(request, previous, metrics_digest, excluded_digest)
     if request.full_load:
         return Plan("full", everything, "--full_load", previous)
-    if previous is not None and previous.metrics_digest != metrics_digest:
-        raise RunError(
-            "the metric definitions changed since the last run, and one table must not mix them: "
-            "run once with --full_load"
-        )
     if request.days is not None:
         reason = f"backfill of the sessions that start in [{request.start_date}, {request.end_date})"
         return Plan("backfill", _backfill(request.days, micros(now), previous, latest_end), reason, previous)
@@ -201,11 +192,8 @@ def make_plan(
         return Plan("full", everything, "the accounts of excluded users changed", previous)
     new_from = previous.watermark - request.overlap
     undated_from = min(new_from, previous.watermark - request.lateness)
-    start = micros(new_from - request.lateness - _MAX_SESSION)
-    if reach_back_to is not None:  # a session that waits for a backfill may be one of them
-        known = previous.unsettled.rows().column("timestamp").cast("int64").to_pylist()
-        start = min(start, micros(reach_back_to), *known)
     some_have_no_row = excluded_digest not in (None, NOBODY) or previous.unsettled.has_unlisted
+    start = _scan_start(new_from - request.lateness, previous, reach_back_to)
     window = Window(
         start,
         new_from=micros(new_from),
@@ -215,6 +203,32 @@ def make_plan(
     )
     reason = f"what arrived from {new_from:%Y-%m-%d %H:%M} UTC on, in whole sessions"
     return Plan("incremental", window, reason, previous)
+
+
+def _check_memory(request: Request, previous: LastRun | None, metrics_digest: str, excluded_digest: str | None) -> None:
+    """Raises RunError when a run must not be built upon what is published."""
+    if previous is None:
+        return
+    if excluded_digest is None and previous.excluded_digest not in ("", NOBODY):
+        raise RunError(
+            "the last run left out excluded users, and this run has no list of them: give --excluded_users, or an "
+            "empty file with --full_load to include everybody"
+        )
+    if previous.metrics_digest != metrics_digest and not request.full_load:
+        raise RunError(
+            "the metric definitions changed since the last run, and one table must not mix them: "
+            "run once with --full_load"
+        )
+
+
+def _scan_start(earliest: datetime, previous: LastRun, reach_back_to: datetime | None) -> int:
+    """From where on an incremental run reads, to see sessions whole that have an event from `earliest` on."""
+    start = micros(earliest - _MAX_SESSION)
+    if reach_back_to is None:
+        return start
+    # a session that waits for a backfill may be one of those
+    known = previous.unsettled.rows().column("timestamp").cast("int64").to_pylist()
+    return min(start, micros(reach_back_to), *known)
 
 
 def _backfill(

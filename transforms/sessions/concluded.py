@@ -99,21 +99,23 @@ def choose(window: Window, excluded: Excluded, facts: pa.Table, published: pa.Ta
     if window.days:  # what starts in these days and was not found again is gone
         replaced |= absent & _within(window.days, begins)
 
-    resolved = _read_whole(window, waits_begin, waits_begin, waits_begin)
-    if window.days:
-        resolved &= _within(window.days, waits_begin)
-    waiting = dict(zip(waits.column("session_id").to_pylist(), waits_begin.tolist(), strict=True))
-    for session_id in waits.column("session_id").filter(pa.array(resolved)).to_pylist():
-        del waiting[session_id]
+    waiting = _left_waiting(window, waits.column("session_id"), waits_begin)
     earliest = np.minimum(np.minimum(known.start, known.before), known.waits)
-    for session_id, time in zip(ids.filter(pa.array(stale)).to_pylist(), earliest[stale].tolist(), strict=True):
-        waiting[session_id] = time
+    waiting |= zip(ids.filter(pa.array(stale)).to_pylist(), earliest[stale].tolist(), strict=True)
     for session_id in ids.filter(pa.array(use)).to_pylist() if waiting else ():
         waiting.pop(session_id, None)
     surprising = np.zeros(len(use), bool)
     if window.new_from is not None:
         surprising = use & ~news & (known.waits == _NEVER) & ~np.append(some, False)[position]
     return Choice(use, stale, surprising, ~replaced & ~every, waiting)
+
+
+def _left_waiting(window: Window, ids: pa.ChunkedArray, begins: _Ints) -> dict[str, int]:
+    """Session → its earliest time, of those that waited and are not read whole now."""
+    resolved = _read_whole(window, begins, begins, begins)
+    if window.days:
+        resolved &= _within(window.days, begins)
+    return dict(zip(ids.filter(pa.array(~resolved)).to_pylist(), begins[~resolved].tolist(), strict=True))
 
 
 @dataclass(frozen=True)

@@ -56,8 +56,6 @@ def session_rows(
     `keep_persons` also `KEPT_PERSONS`.
     """
     content = sessions.content.names
-    from_events = [field.name for field in fact_fields(facts)]
-    later = [name for name in content if name not in from_events]
 
     def rows(tables: dict[str, pa.Table]) -> Results:
         found, published = Sessions.of(tables["fresh"], tables["staying"], facts), tables["persons"]
@@ -65,12 +63,7 @@ def session_rows(
         columns |= _derived(metrics, found.rows, tables["users"], tables["firebase_events"])
         columns |= in_order(found.rows, ~found.gone)
         made = pa.table(columns, schema=sessions.content)
-        same = np.ones(made.num_rows, bool)  # facts that stay are as published
-        new, before = (table.slice(0, found.fresh).select(from_events) for table in (made, found.before))
-        same[: found.fresh] = are_same(new, before, found.known[: found.fresh])
-        surprises = int((found.surprising & ~same[: found.fresh]).sum())
-        same &= are_same(made.select(later), found.before, found.known)
-        change = change_of(same, found.known, found.gone)
+        change, surprises = _changes(made, found, [field.name for field in fact_fields(facts)])
         written = with_run_columns(made, change, found.before, loaded_by, sessions.schema)
 
         live = with_created(written.filter(pa.array(~found.gone)), tables["firebase_events"])
@@ -91,6 +84,17 @@ def session_rows(
         return Results([written], also, counts)
 
     return rows
+
+
+def _changes(made: pa.Table, found: Sessions, from_events: list[str]) -> tuple[npt.NDArray[np.str_], int]:
+    """The change of each row; how many have other facts than published although nothing of the run says why."""
+    same = np.ones(made.num_rows, bool)  # facts that stay are as published
+    new, before = (table.slice(0, found.fresh).select(from_events) for table in (made, found.before))
+    same[: found.fresh] = are_same(new, before, found.known[: found.fresh])
+    surprises = int((found.surprising & ~same[: found.fresh]).sum())
+    later = [name for name in made.schema.names if name not in from_events]
+    same &= are_same(made.select(later), found.before, found.known)
+    return change_of(same, found.known, found.gone), surprises
 
 
 def unaffected(sessions: pa.Table, persons: pa.Table) -> pa.Array:

@@ -22,7 +22,6 @@ from pipeline.warehouse.columns import Columns, count_lost
 from transforms.machinery.guard import guarded
 from transforms.machinery.steps import at_bundle_end
 
-METHODS = ("DIRECT_READ", "EXPORT", "ARROW")
 #: Streams of an `ARROW` read; the service gives fewer for a small table.
 _STREAMS = 256
 
