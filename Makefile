@@ -61,6 +61,7 @@ template: $(VENV)/run  ## flex_template.json from the options
 docs: $(VENV)/dev  ## docs/tables.md and .json, sources for dbt, from the declarations; the answers of docs/questions.md
 	$(BIN)/python -m deploy.dictionary
 	$(BIN)/python -m deploy.questions
+	$(BIN)/python -m deploy.views_page
 
 lock: $(VENV)/dev  ## compile the lock files from requirements*.in, for Python 3.11 and later
 	for name in requirements requirements-dev requirements-emulators requirements-peers requirements-dbt; do \

@@ -23,6 +23,8 @@ setup(
     description="Product events and users → one row per session and one per person, on Apache Beam",
     python_requires=">=3.11,<3.14",
     packages=find_packages(include=["pipeline*", "transforms*"]),
-    package_data={"transforms.metrics": ["metrics.toml"]},
+    package_data={"transforms.metrics": ["metrics.toml"], "pipeline.views": ["*.sql"]},
     install_requires=DEPENDENCIES,
+    # only to read the views of a local warehouse; runs need neither
+    extras_require={"views": ["duckdb", "sqlglot"]},
 )

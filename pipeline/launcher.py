@@ -33,6 +33,7 @@ from pipeline.progress import Progress, Sizes
 from pipeline.signatures import signatures_once
 from pipeline.staged_ids import stage_ids
 from pipeline.summary import plan_text, summary_text
+from pipeline.views import views
 from pipeline.warehouse.base import REMEDY, Published, Run, Sink, Source
 from pipeline.warehouse.kinds import kind_of
 from pipeline.workers import local_runner, local_workers
@@ -160,6 +161,7 @@ def _plan(settings: Settings, source: Source, sink: Sink, metrics: Metrics, excl
         input_counts=inputs.counts,
         tables=tables.outputs(metrics, sample=plan.mode == "sample"),
         keeps_persons=plan.keeps_persons(code_version()),
+        views=() if plan.mode == "sample" else views(metrics),
     )
     print(plan_text(run, inputs, published, sink.where_to_look(plan)))
     return run

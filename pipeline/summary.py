@@ -133,6 +133,7 @@ _PARTS_TOLD, _NOTES_TOLD = 3, 5
 #: Of so many kept rows some match every metric that is declared for a living event.
 _ENOUGH = 1_000
 _NOTES = {
+    "views.not_made": "views could not be made; a warning above says which and why",
     "sessions.oversized": "sessions are oversized: their counts saturate",
     "sessions.too_old": "sessions have late events that only a backfill settles (runs.too_old_days says of which days)",
     "sessions.later_than_overlap": "sessions had events that arrived earlier than --overlap_hours before the watermark",

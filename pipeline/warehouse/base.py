@@ -14,6 +14,7 @@ from pipeline.errors import RunError
 from pipeline.marks import NO_MARKS
 from pipeline.plan import LastRun, Plan, partitions_for, session_blocks_for
 from pipeline.tables import OutputTable, Table
+from pipeline.views import View
 from transforms.machinery.counts import Count
 from transforms.published.changes import LoadedBy
 
@@ -90,6 +91,8 @@ class Run:
     max_filtered_ratio: float = 1.0
     excluded_marks: str = NO_MARKS
     """See `pipeline.marks`."""
+    views: tuple[View, ...] = ()
+    """What is made of its tables, where the warehouse has views."""
 
     @property
     def loaded_by(self) -> LoadedBy:

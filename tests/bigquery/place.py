@@ -116,8 +116,16 @@ class Place:
 
     def tables(self, warehouse: Path) -> list[str]:
         """The names of all tables in the output dataset."""
+        return self._of_type(warehouse, "TABLE")
+
+    def views(self, warehouse: Path) -> list[str]:
+        """The names of all views in the output dataset."""
+        return self._of_type(warehouse, "VIEW")
+
+    def _of_type(self, warehouse: Path, kind: str) -> list[str]:
         dataset = self.datasets(warehouse)["posthog_aggregated"]
-        return sorted(table.table_id for table in self.client().list_tables(f"{self.project}.{dataset}"))
+        found = self.client().list_tables(f"{self.project}.{dataset}")
+        return sorted(table.table_id for table in found if table.table_type == kind)
 
     def metadata(self, warehouse: Path, table: str) -> bigquery.Table:
         """Columns, partitions and clusters of an output table."""

@@ -17,10 +17,14 @@ from zetasql.core import wasm_client
 from zetasql.types import AnalyzerOptions, LanguageOptions, TypeKind, ZetaSQLBuiltinFunctionOptions
 
 from pipeline import tables
+from pipeline.views import View, views
+from pipeline.warehouse.bigquery import sql
 from pipeline.warehouse.bigquery.schema import Field, fields_of, staging_fields
 from tests import new_table
 from tests.bigquery.test_sql import TABLES, statements
+from tests.builders import METRICS, SMALL_METRICS, WAVES_METRICS
 from tests.deploy.dockerfile import ROOT
+from transforms.metrics.definitions import load_metrics
 
 pytestmark = pytest.mark.slow
 KINDS = {
@@ -33,6 +37,8 @@ KINDS = {
     "JSON": TypeKind.TYPE_JSON,
 }
 PUBLISHED = {table.name: table for table in (*TABLES, new_table.TABLE, tables.RUNS)}
+#: Metrics files under which views are made, each in a dataset of its own.
+DEFINITIONS = (METRICS, SMALL_METRICS, load_metrics(WAVES_METRICS))
 
 
 class _Cached(wasm_client.Config):
@@ -63,6 +69,15 @@ def analyser() -> tuple[Any, Any]:
             found[f"{place}.{name}"] = fields_of(table)
         found[f"project-x.out.{name}_sample"] = fields_of(table)
         found[f"project-x.out._staging_{name}"] = staging_fields(table)
+    for number, metrics in enumerate(DEFINITIONS):
+        for table in (*tables.outputs(metrics), tables.RUNS):
+            found[f"project-x.views_{number}.{table.name}"] = fields_of(table)
+        for view in views(metrics):
+            kinds = {"INT64": "INTEGER", "FLOAT64": "FLOAT", "BOOL": "BOOLEAN"}
+            found[f"project-x.views_{number}.{view.name}"] = [
+                {"name": column.name, "type": kinds.get(column.type, column.type), "mode": "NULLABLE"}
+                for column in view.columns
+            ]
     for name, fields in found.items():
         made = TableBuilder(name)
         for field in fields:
@@ -98,6 +113,22 @@ def test_the_query_of_the_alert_is_taken() -> None:
     for name, value in {"PROJECT": "my-project", "AGGREGATED_DATASET": "posthog_aggregated", "CONTENT": "c1"}.items():
         text = text.replace(f"${{{name}}}", value)
     assert analysed(text) == ["ResolvedQueryStmt"]
+
+
+@pytest.mark.parametrize(
+    ("number", "view"), [(number, view) for number, metrics in enumerate(DEFINITIONS) for view in views(metrics)]
+)
+def test_views_are_taken_and_their_columns_have_the_declared_types(number: int, view: View) -> None:
+    dataset = f"project-x.views_{number}"
+    text = sql.create_view(f"`{dataset}.{view.name}_made`", view, {name: f"`{dataset}.{name}`" for name in view.reads})
+    # the open analyser has a list of columns only without their options, which BigQuery documents
+    plain = re.sub(r"^(  `\w+`) OPTIONS\(.*?\)(,?)$", r"\1\2", text, flags=re.MULTILINE)
+    [made] = Analyzer.iterate_script(plain, *analyser())
+    kinds = {"DOUBLE": "FLOAT64"}
+    types = {column.name: str(column.column.type) for column in made.output_column_list}
+    assert {name: kinds.get(kind, kind) for name, kind in types.items()} == {
+        column.name: column.type for column in view.columns
+    }
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ import pyarrow as pa
 
 from pipeline import tables
 from pipeline.tables import OutputTable
+from pipeline.views import View
 from transforms.incremental.window import EVENT_TIME, Comparison, Window
 from transforms.published.changes import CHANGE
 from transforms.schemas.columns import TEXT, TEXTS, TIMESTAMP
@@ -333,3 +334,18 @@ def _ensure(condition: str, message: str) -> str:
 
 def _moment(micros: int) -> datetime:
     return datetime.fromtimestamp(micros // 1_000_000, UTC).replace(microsecond=micros % 1_000_000)
+
+
+def create_view(target: str, view: View, names: Mapping[str, str]) -> str:
+    """A view with its description and those of its columns, in place of one that is there.
+
+    Args:
+      target: its quoted name.
+      view: what it tells.
+      names: the quoted names of all that it reads.
+    """
+    columns = ",\n".join(
+        f"  `{column.name}` OPTIONS(description = {literal(column.description, TEXT)})" for column in view.columns
+    )
+    told = literal(view.description, TEXT)
+    return f"CREATE OR REPLACE VIEW {target} (\n{columns}\n) OPTIONS(description = {told}) AS\n{view.over(names)}"

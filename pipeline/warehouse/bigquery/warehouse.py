@@ -29,6 +29,7 @@ from pipeline.warehouse.bigquery.publish import publish_once, wait_for_loads
 from pipeline.warehouse.bigquery.schema import about, check_input, described, fields_of, missing_fields, staging_fields
 from pipeline.warehouse.bigquery.source import IDS_A_QUERY, STAGING_LIVES, BigQuerySource, Nothing, plain
 from pipeline.warehouse.bigquery.stage import ROWS, StageChanges
+from pipeline.warehouse.bigquery.views import make_views
 from transforms.machinery.counts import Count
 from transforms.published.changes import TOUCHED
 
@@ -99,6 +100,7 @@ class BigQueryWarehouse(BigQuerySource):
         )
         committed = sql.committed(fence.table if is_sample else self._runs, run.run_id)
         publish_once(self._client, script, f"sessions_{plain(run.run_id)}", committed)
+        make_views(self._client, self._at.aggregated, run.views, [*(table.name for table in run.tables), "runs"])
         if self._temp_location and not is_sample:
             announce(self._temp_location, self._at.aggregated, ledger)
         self._drop_staging(run)

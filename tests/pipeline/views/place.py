@@ -1,0 +1,117 @@
+"""Tables made by hand, and the views over them, on DuckDB and on BigQuery's emulator."""
+
+from __future__ import annotations
+
+import io
+import uuid
+from collections.abc import Mapping, Sequence
+from datetime import UTC, date, datetime, time
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
+from google.cloud import bigquery
+
+from pipeline import tables
+from pipeline.views import View, views
+from pipeline.views.local import translated
+from pipeline.warehouse.bigquery.client import BigQueryClient
+from pipeline.warehouse.bigquery.schema import fields_of
+from pipeline.warehouse.bigquery.views import make_views
+from tests.bigquery.emulators import Emulators
+from transforms.metrics.definitions import Metrics
+from transforms.schemas import columns
+
+Row = dict[str, Any]
+Rows = Mapping[str, Sequence[Row]]
+#: What a required column holds where a test does not care.
+_ANY = {
+    columns.TEXT: "x",
+    columns.INTEGER: 0,
+    columns.FLOAT: 0.0,
+    columns.BOOLEAN: False,
+    columns.TIMESTAMP: datetime(2026, 1, 1, tzinfo=UTC),
+    columns.DATE: date(2026, 1, 1),
+}
+
+
+def contents(metrics: Metrics, rows: Rows) -> dict[str, tuple[tables.Table, pa.Table]]:
+    """Every published table with the given rows; columns that they leave out hold anything, or null."""
+    found = {}
+    for table in (*tables.outputs(metrics), tables.RUNS):
+        filled = [
+            {field.name: None if field.nullable else _ANY[field.type] for field in table.schema} | row
+            for row in rows.get(table.name, ())
+        ]
+        assert all(set(row) == set(table.schema.names) for row in filled)
+        found[table.name] = table, pa.Table.from_pylist(filled, table.bare)
+    return found
+
+
+def on_duckdb(metrics: Metrics, rows: Rows) -> dict[str, list[Row]]:
+    """The rows of every view, each sorted."""
+    with duckdb.connect() as connection:
+        connection.execute("SET TimeZone = 'UTC'")
+        for name, (_, content) in contents(metrics, rows).items():
+            connection.register(name, content)
+        found = {}
+        for view in views(metrics):
+            connection.execute(f"CREATE VIEW {view.name} AS {translated(view)}")
+            found[view.name] = _sorted(connection.sql(f"FROM {view.name}").to_arrow_table().to_pylist(), view)
+    return found
+
+
+def on_bigquery(emulators: Emulators, metrics: Metrics, rows: Rows) -> dict[str, list[Row]]:
+    """The same through the emulator, by what a run does after its publish."""
+    client, dataset = emulators.client(), f"views_{uuid.uuid4().hex}"
+    client.create_dataset(dataset)
+    for name, (table, content) in contents(metrics, rows).items():
+        target = f"{emulators.project}.{dataset}.{name}"
+        schema = [bigquery.SchemaField.from_api_repr(field) for field in fields_of(table)]
+        client.create_table(bigquery.Table(target, schema))
+        file = io.BytesIO()
+        pq.write_table(content, file)
+        config = bigquery.LoadJobConfig(source_format="PARQUET", schema=schema, write_disposition="WRITE_TRUNCATE")
+        client.load_table_from_file(file, target, rewind=True, job_config=config).result()
+    make_views(BigQueryClient(emulators.project), dataset, views(metrics), contents(metrics, rows))
+    return {
+        view.name: _sorted([dict(row) for row in client.query(f"SELECT * FROM `{dataset}.{view.name}`").result()], view)
+        for view in views(metrics)
+    }
+
+
+def _sorted(rows: Sequence[Row], view: View) -> list[Row]:
+    """Rows in the order of their texts, with the declared spelling of columns.
+
+    The emulator folds the case of some names, and takes a day that was added to for a DATETIME and a sum for a NUMERIC;
+    that BigQuery gives the declared types is what its analyser says (`tests.bigquery.test_analyser`).
+    """
+    spelling = {column.name.lower(): column for column in view.columns}
+    found = []
+    for row in rows:
+        plain = {spelling[name.lower()].name: _plain(value, spelling[name.lower()].type) for name, value in row.items()}
+        assert list(plain) == [column.name for column in view.columns]
+        found.append(plain)
+    return sorted(found, key=lambda row: [str(value) for value in row.values()])
+
+
+def _plain(value: Any, kind: str) -> Any:
+    if kind == "DATE" and isinstance(value, datetime):
+        assert value.time() == time()
+        return value.date()
+    if kind == "INT64" and value is not None:
+        assert value == int(value)
+        return int(value)
+    return value
+
+
+def day(number: int) -> date:
+    """Days of January 2026, from 1; the 5th is a Monday."""
+    return date.fromordinal(date(2025, 12, 31).toordinal() + number)
+
+
+def at(number: int, hour: float = 12) -> datetime:
+    """A moment of such a day (UTC)."""
+    seconds = int(hour * 3600)
+    return datetime.combine(day(number), time(seconds // 3600, seconds // 60 % 60, seconds % 60), UTC)

@@ -1,0 +1,278 @@
+"""What the views say: hand-made tables, and random ones against Python, on DuckDB and on BigQuery's emulator."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.bigquery.emulators import Emulators
+from tests.builders import METRICS, SMALL_METRICS
+from tests.pipeline.views import reference
+from tests.pipeline.views.place import Row, Rows, at, contents, day, on_bigquery, on_duckdb
+from transforms.metrics.definitions import Metrics, parse_metrics
+
+Look = Callable[[Metrics, Rows], dict[str, list[Row]]]
+QUIZZES = parse_metrics(
+    """
+    [metrics.quiz]
+    kind = "sequence"
+    steps = ["start_quiz", "finish_quiz"]
+    description = "A quiz."
+    [metrics.order]
+    kind = "sequence"
+    steps = ["cart", "pay", "thanks"]
+    description = "An order; its name is a word of SQL."
+    """
+)
+
+
+@pytest.fixture(params=["duckdb", pytest.param("bigquery", marks=pytest.mark.emulator)])
+def look(request: pytest.FixtureRequest) -> Look:
+    """Gives the rows of all views over tables."""
+    if request.param == "duckdb":
+        return on_duckdb
+    emulators: Emulators = request.getfixturevalue("emulators")
+    return lambda metrics, rows: on_bigquery(emulators, metrics, rows)
+
+
+def visits(*, today: int, **persons: list[int]) -> Rows:
+    """Sessions at noon of these days, and a ledger whose watermark is in the middle of `today`."""
+    sessions = [
+        {"session_id": f"{person}{number}", "person_id": person, "start_date": day(number)}
+        for person, days in persons.items()
+        for number in days
+    ]
+    runs = [{"run_id": "1", "watermark": at(today - 1)}, {"run_id": "2", "watermark": at(today)}]
+    return {"sessions": sessions, "runs": runs}
+
+
+def column(rows: list[Row], *names: str) -> list[tuple[Any, ...]]:
+    return [tuple(row[name] for name in names) for row in rows]
+
+
+def test_days(look: Look) -> None:
+    found = look(METRICS, visits(today=10, a=[1, 2, 9], b=[1, 10, 11], c=[4]))["daily_active"]
+    assert column(found, "date", "dau", "wau", "mau", "new_persons", "returning_persons") == [
+        (day(1), 2, 2, 2, 2, 0),
+        (day(2), 1, 2, 2, 0, 1),
+        (day(3), 0, 2, 2, 0, 0),
+        (day(4), 1, 3, 3, 1, 0),
+        (day(5), 0, 3, 3, 0, 0),
+        (day(6), 0, 3, 3, 0, 0),
+        (day(7), 0, 3, 3, 0, 0),
+        (day(8), 0, 2, 3, 0, 0),  # b was last seen on the 1st
+        (day(9), 1, 2, 3, 0, 1),  # the 10th is not finished
+    ]
+    assert [row["stickiness"] for row in found][:4] == [1, 0.5, 0, pytest.approx(1 / 3)]
+
+
+def test_days_end_in_the_reporting_timezone(look: Look) -> None:
+    """The 10th begins in Chicago at six o'clock UTC."""
+    chicago = parse_metrics(
+        """
+        reporting_timezone = "America/Chicago"
+        [metrics.taps]
+        kind = "count"
+        events = ["tap"]
+        description = "Taps."
+        """
+    )
+    for hour, finished in ((5.5, 8), (6.5, 9)):
+        tables = {**visits(today=1, a=[8, 9, 10]), "runs": [{"run_id": "1", "watermark": at(10, hour)}]}
+        found = look(chicago, tables)["daily_active"]
+        assert [row["date"] for row in found] == [day(number) for number in range(8, finished + 1)]
+
+
+def test_a_month_without_anybody(look: Look) -> None:
+    found = look(METRICS, visits(today=34, a=[1]))["daily_active"]
+    assert column(found[29:], "date", "dau", "mau", "stickiness") == [
+        (day(30), 0, 1, 0),
+        (day(31), 0, 0, None),
+        (day(32), 0, 0, None),
+        (day(33), 0, 0, None),
+    ]
+
+
+def test_weeks_of_retention(look: Look) -> None:
+    found = look(METRICS, visits(today=20, a=[5, 11, 19], b=[6], c=[4, 12]))["retention_weekly"]
+    assert column(found, "cohort_week", "week_number", "cohort_size", "active", "retention", "is_complete") == [
+        (day(-2), 0, 1, 1, 1, True),  # c, on a Sunday
+        (day(-2), 1, 1, 0, 0, True),
+        (day(-2), 2, 1, 1, 1, True),
+        (day(-2), 3, 1, 0, 0, False),
+        (day(5), 0, 2, 2, 1, True),
+        (day(5), 1, 2, 0, 0, True),
+        (day(5), 2, 2, 1, 0.5, False),
+    ]
+
+
+def test_days_of_retention(look: Look) -> None:
+    found = look(METRICS, visits(today=9, a=[1, 2, 8], b=[1, 3], c=[2, 9]))["retention_days"]
+    assert column(found, "cohort_date", "day_number", "cohort_size", "active", "retention", "is_complete") == [
+        (day(1), 1, 2, 1, 0.5, True),
+        (day(1), 30, 2, None, None, False),
+        (day(1), 7, 2, 1, 0.5, True),
+        (day(2), 1, 1, 0, 0, True),
+        (day(2), 30, 1, None, None, False),
+        (day(2), 7, 1, None, None, False),  # the 9th is not finished
+    ]
+
+
+def test_lifecycle(look: Look) -> None:
+    found = look(METRICS, visits(today=27, a=[5, 12, 26], b=[6, 20], c=[14]))["person_lifecycle"]
+    assert [tuple(row.values()) for row in found] == [
+        (day(5), 2, 0, 0, 0),
+        (day(12), 1, 1, 0, 1),
+        (day(19), 0, 0, 1, 2),  # the week of the 26th is not finished
+    ]
+
+
+def test_nothing_happened_yet(look: Look) -> None:
+    """No session, or none on a finished day, or no watermark."""
+    empty: Rows = {"runs": [{"run_id": "1", "watermark": None}]}
+    for rows in ({}, empty, visits(today=3, a=[3]), visits(today=3)):
+        assert {name: found for name, found in look(METRICS, rows).items() if found} == {}
+
+
+def test_funnels(look: Look) -> None:
+    start = at(1)
+
+    def walked(person: str, **columns: Any) -> Row:
+        nothing = {"quiz_step": 0, "quiz_attempts": 0, "order_step": 0, "order_attempts": 0}
+        return {"session_id": f"{person}{columns}", "person_id": person, "user_id": f"u{person}"} | nothing | columns
+
+    def quiz(step: int, hours: float, attempts: int, seconds: float | None = None) -> Row:
+        begun = start + timedelta(hours=hours)
+        end = None if seconds is None else begun + timedelta(seconds=seconds)
+        times = {"quiz_started_at": begun, "quiz_finished_at": end, "quiz_duration": seconds}
+        return {"quiz_step": step, "quiz_attempts": attempts} | times
+
+    sessions = [
+        walked("a", **quiz(1, 5, 3)),
+        walked("a", **quiz(2, 2, 1, 60)),
+        walked("a", **quiz(2, 8, 2, 30)),
+        walked("a", order_step=2, order_attempts=1, order_started_at=start),
+        walked("b", **quiz(1, 1, 1)),
+        walked("c"),
+    ]
+    found = look(QUIZZES, {"sessions": sessions})["person_funnels"]
+    after = [start + timedelta(hours=hours) for hours in range(6)]
+    assert [tuple(row.values()) for row in found] == [
+        ("a", "ua", "order", 3, 2, 1, 0, 1, start, None, None),
+        ("a", "ua", "quiz", 2, 2, 3, 2, 6, after[2], after[2] + timedelta(seconds=60), 30),
+        ("b", "ub", "quiz", 2, 1, 1, 0, 1, after[1], None, None),
+    ]
+    assert found == ordered(reference.person_funnels(contents_of(QUIZZES, sessions), {"quiz": 2, "order": 3}))
+
+
+def test_the_rows_of_the_earlier_job(look: Look) -> None:
+    """Sessions of users that lasted or had a touch; persons over these only."""
+    mine = {"person_id": "u", "user_id": "u"}
+    rows: Rows = {
+        "sessions": [
+            mine | {"session_id": "lasted", "start_timestamp": at(1), "session_duration": 7.0, "city": "Bern"},
+            mine | {"session_id": "touched", "start_timestamp": at(3), "autocapture_count": 1, "viewed_event": True},
+            mine | {"session_id": "opened", "start_timestamp": at(9)},
+            {"session_id": "anonymous", "person_id": "d", "session_duration": 7.0},
+            {"session_id": "other", "person_id": "v", "user_id": "v", "businessUser": True, "session_duration": 0.5},
+        ]
+    }
+    found = look(METRICS, rows)
+    kept = column(found["sessions_aggregated"], "session_id", "contactAccessGranted", "businessUser")
+    assert kept == [("lasted", False, False), ("other", False, True), ("touched", False, False)]
+    names = ("user_id", "total_sessions", "total_session_duration", "median_session_duration", "city")
+    assert column(found["people_aggregated"], *names, "days_since_first_session", "engagement_score") == [
+        ("u", 2, 7, 3.5, "Bern", 2, 0.5),
+        ("v", 1, 0.5, 0.5, None, 0, 0),
+    ]
+    assert [len(found[name][0]) for name in ("sessions_aggregated", "people_aggregated")] == [29, 41]
+
+
+def contents_of(metrics: Metrics, sessions: list[Row]) -> list[Row]:
+    """Sessions with all their columns."""
+    rows: list[Row] = contents(metrics, {"sessions": sessions})["sessions"][1].to_pylist()
+    return rows
+
+
+def ordered(rows: list[Row]) -> list[Row]:
+    return sorted(rows, key=lambda row: [str(value) for value in row.values()])
+
+
+def random_tables(dice: random.Random, least: int = 0) -> Rows:
+    """Sessions of a few persons over a few weeks; of some persons there are many, of some days none."""
+    begin, sessions = datetime(2026, 2, 20, tzinfo=UTC), []
+    for number in range(dice.randrange(least, 60)):
+        person = dice.choice("aabcdefghij")
+        start = begin + timedelta(seconds=dice.randrange(60 * 86_400))
+        touched = dice.random() < 0.5
+        profile = {"user_id": f"u{person}" if person < "f" else None, "businessUser": person == "b" or None}
+        sessions.append(
+            profile
+            | {
+                "session_id": f"s{number:02}",
+                "person_id": person,
+                "distinct_id": person,
+                "start_timestamp": start,
+                "start_date": (start - timedelta(hours=5)).date(),
+                "end_timestamp": begin,
+                "session_duration": dice.choice([0.0, dice.randrange(10**9) / 10**6]),
+                "autocapture_count": dice.choice([0, 3]),
+                "scroll_event_count": 5 * touched,
+                "scrolled": touched,
+                "viewed_event": dice.random() < 0.3,
+                "created_event": dice.random() < 0.2,
+                "screen_count": dice.randrange(9),
+                "city": dice.choice([None, "Bern", "Zürich"]),
+                "_loaded_at": begin + timedelta(hours=dice.randrange(99)),
+            }
+        )
+    today = begin + timedelta(days=dice.randrange(70), hours=dice.randrange(24))
+    return {"sessions": sessions, "runs": [{"run_id": "1", "watermark": today}]}
+
+
+def assert_as_in_python(found: dict[str, list[Row]], rows: Rows) -> None:
+    """Every view is what `reference` says."""
+    sessions, today = contents_of(METRICS, list(rows["sessions"])), rows["runs"][0]["watermark"].date()
+    wanted = {
+        "daily_active": reference.daily_active(sessions, today),
+        "retention_weekly": reference.retention_weekly(sessions, today),
+        "retention_days": reference.retention_days(sessions, today),
+        "person_lifecycle": reference.person_lifecycle(sessions, today),
+        "sessions_aggregated": reference.sessions_aggregated(sessions),
+        "people_aggregated": reference.people_aggregated(sessions),
+    }
+    assert set(found) == set(wanted)
+    for name, some in wanted.items():
+        assert len(found[name]) == len(some), name
+        for row, one in zip(found[name], ordered(some), strict=True):
+            assert row == {key: value if value is None else _near(value) for key, value in one.items()}, name
+
+
+def _near(value: Any) -> Any:
+    return pytest.approx(value, rel=1e-12, abs=1e-9) if isinstance(value, float) else value
+
+
+@settings(max_examples=40)
+@given(st.integers(0, 2**32))
+def test_any_tables_on_duckdb(seed: int) -> None:
+    rows = random_tables(random.Random(seed))
+    assert_as_in_python(on_duckdb(METRICS, rows), rows)
+
+
+@pytest.mark.emulator
+@pytest.mark.parametrize("seed", range(2))
+def test_some_tables_on_bigquery(emulators: Emulators, seed: int) -> None:
+    rows = random_tables(random.Random(seed), least=30)
+    assert_as_in_python(on_bigquery(emulators, METRICS, rows), rows)
+
+
+def test_other_metrics_have_other_views(look: Look) -> None:
+    assert set(look(SMALL_METRICS, {})) == {
+        *("daily_active", "retention_weekly", "retention_days", "person_lifecycle", "person_funnels")
+    }
