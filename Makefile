@@ -14,7 +14,7 @@ new_venv = { test -n "$(PYTHON)" || { echo "Python 3.11, 3.12 or 3.13 with venv 
 install python3 python3-venv), or say which: make PYTHON=…" >&2; exit 1; }; $(PYTHON) -m venv $(1); }
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: run test test-fast test-random test-python test-dbt test-cloud test-dataflow check format bench bench-quick template docs lock clean
+.PHONY: run test test-fast test-random test-python report test-report test-dbt test-cloud test-dataflow check format bench bench-quick template docs lock clean
 
 run: $(VENV)/run  ## the main job on the sample warehouse
 	$(BIN)/python -m pipeline --runner DirectRunner
@@ -30,6 +30,13 @@ test-random: $(VENV)/dev  ## the laws on random data, which differs every time (
 
 test-python: ## the main job and the fast tests in a fresh Debian 13, with its Python; needs root and debootstrap
 	tests/debian/run.sh .debian
+
+report: $(VENV)/report  ## report.html on the sample warehouse; open it in a browser
+	test -e warehouse/posthog_aggregated || $(BIN)/python -m pipeline --runner DirectRunner
+	$(BIN)/python -m pipeline.report --output report.html
+
+test-report: $(VENV)/dev $(VENV)/report  ## the report in a headless Chromium (of the system, or CHROMIUM=…), and the notebook
+	$(BIN)/python -m pytest tests/report/check_page.py
 
 test-dbt: $(VENV)/dev $(DBT)/ready  ## dbt parses the sources that are made for it, and its tests pass on the sample
 	DBT=$(DBT) $(BIN)/python -m pytest tests/dbt/check_sources.py
@@ -64,14 +71,14 @@ docs: $(VENV)/dev  ## docs/tables.md and .json, sources for dbt, from the declar
 	$(BIN)/python -m deploy.views_page
 
 lock: $(VENV)/dev  ## compile the lock files from requirements*.in, for Python 3.11 and later
-	for name in requirements requirements-dev requirements-emulators requirements-peers requirements-dbt; do \
+	for name in requirements requirements-dev requirements-emulators requirements-peers requirements-dbt requirements-report; do \
 		$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --strip-extras \
 			--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock (Python 3.11 and later)" \
 			--output-file $$name.txt $$name.in || exit 1; \
 	done
 
 clean:  ## remove what make and the default run have made
-	rm -rf $(VENV) $(EMULATORS) $(PEERS) $(DBT) warehouse .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(EMULATORS) $(PEERS) $(DBT) warehouse report.html .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 $(VENV)/run: requirements.txt
 	test -x $(BIN)/python || $(call new_venv,$(VENV))
@@ -80,6 +87,10 @@ $(VENV)/run: requirements.txt
 
 $(VENV)/dev: $(VENV)/run requirements-dev.txt
 	$(BIN)/pip install --quiet --require-hashes --no-deps --requirement requirements-dev.txt
+	touch $@
+
+$(VENV)/report: $(VENV)/run requirements-report.txt
+	$(BIN)/pip install --quiet --require-hashes --no-deps --requirement requirements-report.txt
 	touch $@
 
 $(EMULATORS)/ready: requirements-emulators.txt tests/bigquery/prepare_emulators.py

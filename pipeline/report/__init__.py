@@ -1,0 +1,11 @@
+"""The report: one page of what the published tables and their views say, for a browser without a network.
+
+    questions.py  what is asked, in BigQuery's SQL, of tables and views only
+    sources.py    where it is asked: a local warehouse through DuckDB, or BigQuery
+    sections.py   rows → sections: what is told in words, and the numbers as a table; small groups hidden
+    verdict.py    whether the last run is good, in words
+    charts.py     sections → charts (Vega-Altair)
+    page.py       sections and charts → one HTML file
+
+Runs and workers import none of it: charts and DuckDB are in the extra `report`.
+"""

@@ -1,0 +1,210 @@
+"""Sections → charts in Vega-Lite, made with Vega-Altair; and the one script that draws them without a network."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import altair as alt
+import vl_convert
+
+from pipeline.report.sections import WEEKDAYS, Section
+
+#: A chart in Vega-Lite's words.
+Spec = dict[str, Any]
+_HEIGHT, _LINE = 240, 28
+#: Charts with a line a row.
+_BY_LINE = {"retention", "funnels", "entry", "exit", "reasons"}
+#: Colours of Okabe and Ito, which people with any colour vision tell apart, in light and in dark.
+_COLOURS = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9"]
+_LIFECYCLE = ["New", "Returning", "Resurrecting", "Dormant"]
+_DRAW = Path(__file__).with_name("draw.js").read_text(encoding="utf-8")
+
+
+def script() -> str:
+    """Vega, Vega-Lite and what draws with them, as one text."""
+    return str(vl_convert.javascript_bundle(_DRAW))
+
+
+def chart(section: Section) -> Spec | None:
+    """The chart of a section; None where its table says all."""
+    draw = _CHARTS.get(section.name)
+    if draw is None or not section.rows:
+        return None
+    tall = _HEIGHT if section.name not in _BY_LINE else _LINE * max(3, len(section.rows))
+    spec: Spec = draw(section).properties(height=tall, width="container").to_dict()
+    spec["autosize"] = {"type": "fit-x", "contains": "padding"}
+    return spec
+
+
+def _data(section: Section) -> alt.Data:
+    """Its records as they are in the page: dates as text."""
+    return _values(section.records)
+
+
+def _values(records: list[dict[str, Any]]) -> alt.Data:
+    return alt.Data(values=json.loads(json.dumps(records, default=_text)))
+
+
+def _text(value: Any) -> str | float:
+    return value.isoformat() if isinstance(value, date) else float(value)
+
+
+def _days(section: Section) -> Any:
+    """Two panels, each the days and, fainter, the same weekday a week before."""
+    labels = {"sessions": "Sessions", "dau": "Active persons"}
+    records = [
+        {"date": record["date"], "what": label, "when": when, "number": record[name + suffix]}
+        for record in section.records
+        for name, label in labels.items()
+        for suffix, when in (("", "That day"), ("_before", "A week before"))
+    ]
+    return (
+        alt.Chart(_values(records))
+        .mark_line(point={"size": 24})
+        .encode(
+            x=alt.X("date:T", title=None, axis=alt.Axis(format="%-d %b", labelOverlap=True)),
+            y=alt.Y("number:Q", title=None),
+            color=alt.Color("what:N", title=None, scale=alt.Scale(domain=[*labels.values()], range=_COLOURS)),
+            strokeDash=alt.StrokeDash("when:N", title=None, sort=["That day", "A week before"]),
+            tooltip=["date:T", "what:N", "when:N", alt.Tooltip("number:Q", format=",")],
+        )
+    )
+
+
+def _weeks(section: Section) -> Any:
+    records = [
+        {"week": record["week"], "kind": label, "number": -n if label == "Dormant" else n, "persons": n}
+        for record in section.records
+        for (name, label) in section.columns[1:]
+        if (n := record[name]) is not None
+    ]
+    colour = alt.Color("kind:N", title=None, scale=alt.Scale(domain=_LIFECYCLE, range=_COLOURS))
+    return (
+        alt.Chart(_values(records))
+        .mark_bar()
+        .encode(
+            x=alt.X("week:O", title=None, axis=alt.Axis(labelAngle=-45, labelOverlap=True)),
+            y=alt.Y("number:Q", title="Persons"),
+            color=colour,
+            tooltip=["week:O", "kind:N", alt.Tooltip("persons:Q", format=",")],
+        )
+    )
+
+
+def _retention(section: Section) -> Any:
+    records = [
+        {"cohort": record["cohort_week"], "week": int(name.removeprefix("week_")), "share": record[name]}
+        for record in section.records
+        for name, _ in section.columns[2:]
+        if record[name] is not None
+    ]
+    base = alt.Chart(_values(records)).encode(
+        x=alt.X("week:O", title="Weeks since the first session", axis=alt.Axis(labelAngle=0)),
+        y=alt.Y("cohort:O", title=None),
+        tooltip=["cohort:O", "week:O", alt.Tooltip("share:Q", format=".1%")],
+    )
+    cells = base.mark_rect().encode(
+        color=alt.Color("share:Q", scale=alt.Scale(scheme="blues", domain=[0, 1]), legend=None)
+    )
+    ink = alt.condition("datum.share > 0.55", alt.value("#fff"), alt.value("#1b1b1b"))
+    return cells + base.mark_text(fontSize=11).encode(text=alt.Text("share:Q", format=".0%"), color=ink)
+
+
+def _funnels(section: Section) -> Any:
+    records = [{**record, "label": f"{record['funnel']}, step {record['step']}"} for record in section.records]
+    return (
+        alt.Chart(_values(records))
+        .mark_bar()
+        .encode(
+            x=alt.X("persons:Q", title="Persons"),
+            y=alt.Y("label:N", title=None, sort=None),
+            color=alt.Color("funnel:N", legend=None, scale=alt.Scale(range=_COLOURS)),
+            tooltip=["label:N", "persons:Q", alt.Tooltip("share:Q", format=".0%"), "median_seconds:Q"],
+        )
+    )
+
+
+def _bars(name: str, value: str, title: str) -> Callable[[Section], Any]:
+    def draw(section: Section) -> Any:
+        return (
+            alt.Chart(_data(section))
+            .mark_bar(color=_COLOURS[0])
+            .encode(
+                x=alt.X(f"{value}:Q", title=title),
+                y=alt.Y(f"{name}:N", title=None, sort=None),
+                tooltip=[f"{name}:N", alt.Tooltip(f"{value}:Q", format=",")],
+            )
+        )
+
+    return draw
+
+
+def _versions(section: Section) -> Any:
+    labels = {"median_duration": "In all", "median_foreground": "In the foreground"}
+    records = [
+        {"version": record["app_version"], "what": label, "seconds": record[name]}
+        for record in section.records
+        for name, label in labels.items()
+    ]
+    return (
+        alt.Chart(_values(records))
+        .mark_bar()
+        .encode(
+            x=alt.X("seconds:Q", title="Median seconds of a session"),
+            y=alt.Y("version:N", title=None, sort=None),
+            yOffset=alt.YOffset("what:N", sort=[*labels.values()]),
+            color=alt.Color("what:N", title=None, scale=alt.Scale(domain=[*labels.values()], range=_COLOURS)),
+            tooltip=["version:N", "what:N", alt.Tooltip("seconds:Q", format=",.0f")],
+        )
+    )
+
+
+def _hours(section: Section) -> Any:
+    return (
+        alt.Chart(_data(section))
+        .mark_rect()
+        .encode(
+            x=alt.X("hour:O", title="Hour", axis=alt.Axis(labelAngle=0, labelOverlap=True)),
+            y=alt.Y("weekday:O", title=None, sort=[*WEEKDAYS]),
+            color=alt.Color("sessions:Q", scale=alt.Scale(scheme="blues"), title="Sessions"),
+            tooltip=["weekday:O", "hour:O", "sessions:Q"],
+        )
+    )
+
+
+def _quality(section: Section) -> Any:
+    labels = {"rejected": "Rejected", "duplicates": "Duplicates", "late": "Late", "nulled": "Values nulled"}
+    records = [
+        {"run": record["published_at"], "what": label, "number": record[name]}
+        for record in section.records
+        for name, label in labels.items()
+    ]
+    return (
+        alt.Chart(_values(records))
+        .mark_bar()
+        .encode(
+            x=alt.X("run:O", title=None, axis=alt.Axis(labelAngle=-45, labelOverlap=True)),
+            y=alt.Y("number:Q", title="Rows", stack=None),
+            xOffset=alt.XOffset("what:N", sort=[*labels.values()]),
+            color=alt.Color("what:N", title=None, scale=alt.Scale(domain=[*labels.values()], range=_COLOURS)),
+            tooltip=["run:O", "what:N", alt.Tooltip("number:Q", format=",")],
+        )
+    )
+
+
+_CHARTS: dict[str, Callable[[Section], Any]] = {
+    "days": _days,
+    "weeks": _weeks,
+    "retention": _retention,
+    "funnels": _funnels,
+    "entry": _bars("screen", "sessions", "Sessions"),
+    "exit": _bars("screen", "sessions", "Sessions"),
+    "versions": _versions,
+    "hours": _hours,
+    "quality": _quality,
+    "reasons": _bars("reason", "rows", "Rows"),
+}

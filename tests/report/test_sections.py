@@ -1,0 +1,122 @@
+"""Sections: what they tell, and that they tell of nobody."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+from pipeline.report.sections import HIDDEN, Section, days, funnels, hours, quality, reasons, retention, sections, weeks
+
+MONDAY = date(2026, 1, 5)
+
+
+def day(number: int, dau: int, sessions: int, new: int = 0) -> dict[str, Any]:
+    return {"date": MONDAY + timedelta(days=number), "dau": dau, "sessions": sessions, "new_persons": new}
+
+
+def column(section: Section, name: str) -> list[Any]:
+    position = [known for known, _ in section.columns].index(name)
+    return [row[position] for row in section.rows]
+
+
+def test_days_stand_beside_the_same_weekday_a_week_before() -> None:
+    found = days([day(n, dau=10 + n, sessions=20 + n) for n in range(9)])
+    assert column(found, "dau_before") == [None] * 7 + [10, 11]
+    assert column(found, "sessions_before")[-1] == 21
+    assert "28 sessions (+33% against a week before), 18 active persons (+64%" in found.told
+
+
+def test_a_day_of_few_persons_is_hidden_with_its_sessions_and_what_is_said_of_it() -> None:
+    found = days([day(0, dau=4, sessions=40, new=1), day(7, dau=50, sessions=60, new=5)])
+    assert found.rows[0][1:] == (HIDDEN, None, HIDDEN, None, HIDDEN)
+    assert found.rows[1][1:] == (60, HIDDEN, 50, HIDDEN, 5)
+    assert "against" not in found.told
+    assert found.records[0]["sessions"] is None  # a chart draws nothing of it
+    few = days([day(0, dau=2, sessions=3)])
+    assert "fewer than 5 sessions, fewer than 5 active persons" in few.told
+
+
+def test_nobody_is_a_number_that_may_be_told() -> None:
+    assert days([day(0, dau=0, sessions=0)]).rows[0][1:] == (0, None, 0, None, 0)
+
+
+def test_weeks_hide_few_persons() -> None:
+    row = {"week": MONDAY, "new_persons": 7, "returning_persons": 4, "resurrecting_persons": 0, "dormant_persons": 5}
+    found = weeks([row])
+    assert found.rows == ((MONDAY, 7, HIDDEN, 0, 5),)
+    assert "7 new, fewer than 5 returning, 0 resurrecting, 5 dormant" in found.told
+
+
+def cohort(week: int, number: int, size: int, active: int) -> dict[str, Any]:
+    week_of = MONDAY + timedelta(weeks=week)
+    return {"cohort_week": week_of, "week_number": number, "cohort_size": size, "active": active}
+
+
+def test_retention_is_a_triangle_without_shares_of_few() -> None:
+    rows = [cohort(0, 0, 40, 40), cohort(0, 1, 40, 10), cohort(0, 2, 40, 3), cohort(1, 0, 20, 20), cohort(1, 1, 20, 5)]
+    found = retention([*rows, cohort(2, 0, 4, 4)])
+    assert [name for name, _ in found.columns] == ["cohort_week", "cohort_size", "week_0", "week_1", "week_2"]
+    assert [row[1:] for row in found.rows] == [
+        (40, 1.0, 0.25, HIDDEN),
+        (20, 1.0, 0.25, None),
+        (HIDDEN, HIDDEN, None, None),
+    ]
+    assert "25% came back in the next" in found.told
+    assert retention([cohort(0, 0, 9, 9)]).told == "No later week is finished yet."
+
+
+def test_funnels_tell_the_share_and_the_usual_time() -> None:
+    rows = [
+        {"funnel": "quiz", "step": n, "persons": persons, "median_seconds": 61.4}
+        for n, persons in ((1, 80), (2, 20), (3, 4))
+    ]
+    found = funnels(rows)
+    assert column(found, "share") == [1.0, 0.25, HIDDEN]
+    assert column(found, "persons")[-1] == column(found, "median_seconds")[-1] == HIDDEN
+    assert "too few" in found.told
+    assert funnels(rows[:2]).told == "25% of those who began quiz finished it in order, in 61 seconds in the median."
+
+
+def test_hours_have_the_names_of_days() -> None:
+    rows = [
+        {"weekday": 1, "hour": 9, "sessions": 8, "persons": 6},
+        {"weekday": 7, "hour": 20, "sessions": 9, "persons": 9},
+    ]
+    found = hours(rows)
+    assert column(found, "weekday") == ["Monday", "Sunday"]
+    assert "on Sunday between 20 and 21" in found.told
+
+
+def ran(day: int, **values: Any) -> dict[str, Any]:
+    notes = {"nulled.$city": 3, "nulled.$x": 4, "posthog_sessions.matched": 90, "posthog_sessions.start_differs": 8}
+    return {
+        "published_at": datetime(2026, 1, day, 2, 4, 34, tzinfo=UTC),
+        "mode": "incremental",
+        "seconds": 12.34,
+        "rows_read": 1_000,
+        "rows_rejected": 20,
+        "rows_duplicate": 10,
+        "sessions_too_old": 2,
+        "filtered": json.dumps({"late": 5}),
+        "rejected": json.dumps({"uuid_missing": 15, "event_missing": 5}),
+        "notes": json.dumps(notes),
+        **values,
+    }
+
+
+def test_runs_stand_from_the_oldest_to_the_newest_with_what_the_ledger_says() -> None:
+    found = quality([ran(3), ran(2)])
+    assert column(found, "published_at") == ["2026-01-02 02:04:34", "2026-01-03 02:04:34"]
+    assert found.rows[0][1:] == ("incremental", 12.3, 1_000, 20, 10, 5, 7, 2, 8, 90)
+    assert "20 of 1,000 rows (2.00%)" in found.told
+
+
+def test_reasons_are_of_all_runs_together() -> None:
+    found = reasons([ran(3), ran(2, rejected='{"event_missing": 40}')])
+    assert found.rows == (("event_missing", 45), ("uuid_missing", 15))
+    assert reasons([ran(3, rejected="{}")]).told == "No row was rejected."
+
+
+def test_only_what_is_answered_is_a_section() -> None:
+    assert [one.name for one in sections({"runs": [ran(3)], "days": [], "hours": []})] == ["quality", "reasons"]
