@@ -27,6 +27,7 @@ from pipeline.errors import RunError, UsageError, cause_of
 from pipeline.excluded import digest, load_excluded
 from pipeline.graph import build
 from pipeline.marks import marks
+from pipeline.next_steps import next_text, this_python
 from pipeline.options import Settings, settings_of
 from pipeline.plan import make_plan
 from pipeline.progress import Progress, Sizes
@@ -125,6 +126,8 @@ def _run(settings: Settings, options: PipelineOptions) -> None:
             stack.enter_context(collecting_less())  # the local runner's shuffles are objects of this process
             stack.enter_context(signatures_once())
             _execute(run, source, sink, metrics, excluded, options, quiet=settings.quiet)
+            if not is_dataflow(options):
+                print(next_text(settings, options.view_as(GoogleCloudOptions).temp_location, this_python()))
 
 
 def _plan(settings: Settings, source: Source, sink: Sink, metrics: Metrics, excluded: frozenset[str]) -> Run:

@@ -14,12 +14,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pipeline.errors import RunError
-from pipeline.options import BIGQUERY, OPTIONS
+from pipeline.options import OPTIONS
 from pipeline.report import questions
 from pipeline.report.sections import sections
 from pipeline.report.sources import BigQuerySource, LocalSource, Rows, Source
 from pipeline.report.verdict import verdict
 from pipeline.views import views
+from pipeline.warehouse.bigquery.options import WORD as BIGQUERY
 from transforms.metrics.definitions import MetricsError, load_metrics
 
 _DEFAULTS = {option.name: option.fallback for option in OPTIONS}

@@ -1,0 +1,61 @@
+"""What a run ends with: the three things to do next, as commands to be pasted."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+from pipeline.options import Settings
+from pipeline.warehouse.bigquery.options import WORD as BIGQUERY
+
+#: Options that are of one run only: the next night has none of them.
+_ONCE = frozenset({"full_load", "start_date", "end_date", "limit", "plan_only", "verbose"})
+#: Options that say which tables these are, for whoever reads them.
+_WHICH = ("warehouse", "project", "aggregated_dataset", "metrics_file")
+_VIEW = "daily_active"
+
+
+def next_text(settings: Settings, temp_location: str | None, python: str) -> str:
+    """Three commands: look at the tables, ask them, and run again for what has come since.
+
+    Args:
+      settings: those of the run; a sample is followed by a run on everything.
+      temp_location: where load files go, which BigQuery asks for.
+      python: how Python is called here.
+    """
+    steps = (
+        ("look", f"{python} -m pipeline.report" + _given(settings, _WHICH) + " --output report.html"),
+        ("ask", _ask(settings, python)),
+        ("next night", f"{python} -m pipeline --runner DirectRunner" + _again(settings, temp_location)),
+    )
+    return "\n".join(f"  {name:<10} {command}" for name, command in steps)
+
+
+def this_python() -> str:
+    """How this Python is called: by a path from this folder where it is below it, as the environment of a project is."""
+    found, here = Path(sys.executable), Path.cwd()
+    return shlex.quote(str(found.relative_to(here)) if found.is_relative_to(here) else str(found))
+
+
+def _ask(settings: Settings, python: str) -> str:
+    if settings.values["warehouse"] != BIGQUERY:
+        return f"{python} -m pipeline.views {_VIEW}" + _given(settings, _WHICH)
+    query = f"SELECT * FROM {settings.values['aggregated_dataset']}.{_VIEW} ORDER BY date DESC LIMIT 7"
+    return f"bq query --project_id={settings.project} --use_legacy_sql=false {shlex.quote(query)}"
+
+
+def _again(settings: Settings, temp_location: str | None) -> str:
+    names = [name for name in settings.given if name not in _ONCE]
+    bucket = f" --temp_location {shlex.quote(temp_location)}" if temp_location else ""
+    return _given(settings, names) + bucket
+
+
+def _given(settings: Settings, names: Iterable[str]) -> str:
+    """What was given of these options, as it was given."""
+    parts = []
+    for name in names:
+        if value := settings.given.get(name):
+            parts.append(f" --{name}" if value == "true" else f" --{name} {shlex.quote(value)}")
+    return "".join(parts)
