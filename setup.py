@@ -23,8 +23,15 @@ setup(
     description="Product events and users → one row per session and one per person, on Apache Beam",
     python_requires=">=3.11,<3.14",
     packages=find_packages(include=["pipeline*", "transforms*"]),
-    package_data={"transforms.metrics": ["metrics.toml"], "pipeline.views": ["*.sql"]},
+    package_data={
+        "transforms.metrics": ["metrics.toml"],
+        "pipeline.views": ["*.sql"],
+        "pipeline.report": ["*.css", "*.js"],
+    },
     install_requires=DEPENDENCIES,
-    # only to read the views of a local warehouse; runs need neither
-    extras_require={"views": ["duckdb", "sqlglot"]},
+    # only to read what is published: the views of a local warehouse, and the report; runs need neither
+    extras_require={
+        "views": ["duckdb", "sqlglot"],
+        "report": ["altair", "duckdb", "sqlglot", "vl-convert-python"],
+    },
 )

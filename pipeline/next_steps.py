@@ -34,7 +34,7 @@ def next_text(settings: Settings, temp_location: str | None, python: str) -> str
 
 
 def this_python() -> str:
-    """How this Python is called: by a path from this folder where it is below it, as the environment of a project is."""
+    """How this Python is called: by a path from this folder where it lies below it, as an environment mostly does."""
     found, here = Path(sys.executable), Path.cwd()
     return shlex.quote(str(found.relative_to(here)) if found.is_relative_to(here) else str(found))
 
