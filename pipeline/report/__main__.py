@@ -17,7 +17,7 @@ from pipeline.errors import RunError
 from pipeline.options import OPTIONS
 from pipeline.report import questions
 from pipeline.report.sections import sections
-from pipeline.report.sources import BigQuerySource, LocalSource, Rows, Source
+from pipeline.report.sources import BigQuerySource, LocalSource, Rows, Source, can_answer
 from pipeline.report.verdict import verdict
 from pipeline.views import views
 from pipeline.warehouse.bigquery.options import WORD as BIGQUERY
@@ -29,6 +29,7 @@ _INSTALL = "this needs the extra `report`: `make report` installs it, as does pi
 #: Why a question may have no answer.
 _NEEDS = {
     "funnels": "sequences, of which the metrics file declares none",
+    "links": "links with the actions viewed and joined, of which the metrics file declares none",
     "checks": "checks, of which there are none",
 }
 
@@ -80,7 +81,7 @@ def html(source: Source) -> str:
 
 def ask(source: Source) -> dict[str, Rows]:
     """The answers to all questions of which there are the tables; raises RunError when nothing is published."""
-    asked = {name: question for name, question in questions.ALL.items() if all(map(source.has, question.reads))}
+    asked = {name: question for name, question in questions.ALL.items() if can_answer(source, question)}
     answers = {name: source.rows(question) for name, question in asked.items()}
     if not answers.get("runs"):
         raise RunError("no run is published here: run the pipeline first")

@@ -10,10 +10,13 @@ from typing import NamedTuple
 
 
 class Question(NamedTuple):
-    """A query, and the tables and views that it needs; where one is missing, it is not asked."""
+    """A query, and what it needs; where a table, view or column is missing, it is not asked."""
 
     sql: str
     reads: tuple[str, ...]
+    """Tables and views."""
+    columns: tuple[str, ...] = ()
+    """Of the first of them, those that a metrics file may declare or not."""
 
 
 #: A group of fewer persons is not told of: it could be somebody.
@@ -90,6 +93,7 @@ def _screens(column: str) -> Question:
         GROUP BY screen {_ENOUGH} ORDER BY sessions DESC, screen LIMIT 10
         """,
         ("sessions", "runs"),
+        (column,),
     )
 
 
@@ -115,6 +119,7 @@ VERSIONS = Question(
     GROUP BY app_version ORDER BY sessions DESC, app_version LIMIT 12
     """,
     ("sessions", "runs"),
+    ("app_version", "foreground_duration"),
 )
 HOURS = Question(
     f"""
@@ -124,6 +129,26 @@ HOURS = Question(
     GROUP BY weekday, hour {_ENOUGH} ORDER BY weekday, hour
     """,
     ("sessions", "runs"),
+)
+#: Of a person and an object: who viewed it, and who joined the same one, then or in a later session.
+LINKS = Question(
+    f"""
+    SELECT link, COUNT(*) AS viewed, COUNT(CASE WHEN joined_at >= viewed_at THEN 1 END) AS joined,
+      COUNT(DISTINCT person_id) AS persons,
+      COUNT(DISTINCT CASE WHEN joined_at >= viewed_at THEN person_id END) AS joiners
+    FROM (
+      SELECT links.link, links.value, whose.person_id, MIN(links.first_viewed_at) AS viewed_at,
+        MAX(links.first_joined_at) AS joined_at
+      FROM ${{session_links}} AS links
+      JOIN ${{sessions}} AS whose ON whose.session_id = links.session_id
+      WHERE links.{FINISHED}
+      GROUP BY links.link, links.value, whose.person_id
+    ) AS objects
+    WHERE viewed_at IS NOT NULL
+    GROUP BY link ORDER BY link
+    """,
+    ("session_links", "sessions", "runs"),
+    ("first_viewed_at", "first_joined_at"),
 )
 CHECKS = Question(
     """
@@ -139,6 +164,7 @@ ALL = {
     "weeks": WEEKS,
     "retention": RETENTION,
     "funnels": FUNNELS,
+    "links": LINKS,
     "entry": ENTRY,
     "exit": EXIT,
     "versions": VERSIONS,

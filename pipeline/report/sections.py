@@ -43,7 +43,15 @@ class Section:
 
 def sections(answers: Mapping[str, Rows]) -> list[Section]:
     """The sections that some answers give, in the order of the page; an answer without rows gives none."""
-    made = {"days": days, "weeks": weeks, "retention": retention, "funnels": funnels, "entry": entry, "exit": exits}
+    made = {
+        "days": days,
+        "weeks": weeks,
+        "retention": retention,
+        "funnels": funnels,
+        "links": links,
+        "entry": entry,
+        "exit": exits,
+    }
     made |= {"versions": versions, "hours": hours, "runs": quality, "reasons": reasons, "checks": checks}
     asked = {**answers, "reasons": answers.get("runs", [])}
     return [section(asked[name]) for name, section in made.items() if asked.get(name)]
@@ -140,6 +148,29 @@ def _funnel_told(name: str, rows: Rows) -> str:
         return f"Of {name} too few persons reached the last step to tell."
     usual = f", in {rows[-1]['median_seconds']:,.0f} seconds in the median" if rows[-1]["median_seconds"] else ""
     return f"{last / first:.0%} of those who began {name} finished it in order{usual}."
+
+
+def links(rows: Rows) -> Section:
+    """Of the objects that persons viewed, how many the same persons joined."""
+    table, told = [], []
+    for row in rows:
+        persons, joiners = _persons(row["persons"]), _persons(row["joiners"])
+        hidden = HIDDEN in (persons, joiners)
+        counts = [HIDDEN] * 3 if hidden else [row["viewed"], row["joined"], row["joined"] / row["viewed"]]
+        table.append((row["link"], persons, joiners, *counts))
+        if not hidden:
+            told.append(
+                f"{counts[2]:.0%} of the times that a person views one {row['link']}, the same person joins it."
+            )
+    columns = (
+        ("link", "Object"),
+        ("persons", "Persons who viewed one"),
+        ("joiners", "Persons who joined one that they had viewed"),
+        ("viewed", "Persons × objects viewed"),
+        ("joined", "Of them joined"),
+        ("share", "Share"),
+    )
+    return Section("links", "Viewed and joined: the same object", " ".join(told), columns, tuple(table))
 
 
 def entry(rows: Rows) -> Section:

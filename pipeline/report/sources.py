@@ -18,8 +18,8 @@ Rows = list[dict[str, Any]]
 class Source(Protocol):
     """Published tables and views that can be asked."""
 
-    def has(self, name: str) -> bool:
-        """Whether there is a table or view of this name."""
+    def columns(self, name: str) -> Collection[str]:
+        """The columns of a table or view; none where there is none."""
 
     def rows(self, question: Question) -> Rows:
         """The rows that a question gives, in its order."""
@@ -35,12 +35,11 @@ class LocalSource:
 
         self._connection = duckdb.connect()
         self._connection.execute(script(snapshot, views))
-        names = self._connection.sql("SELECT view_name FROM duckdb_views() WHERE NOT internal").fetchall()
-        self._names = {str(name) for (name,) in names}
 
-    def has(self, name: str) -> bool:
+    def columns(self, name: str) -> Collection[str]:
         """See `Source`."""
-        return name in self._names
+        query = "SELECT column_name FROM duckdb_columns() WHERE table_name = ? AND NOT internal"
+        return {str(column) for (column,) in self._connection.execute(query, [name]).fetchall()}
 
     def rows(self, question: Question) -> Rows:
         """See `Source`."""
@@ -65,14 +64,20 @@ class BigQuerySource:
         if self._client.dataset_location(dataset) is None:
             raise RunError(f"dataset {dataset} does not exist in project {project}")
 
-    def has(self, name: str) -> bool:
+    def columns(self, name: str) -> Collection[str]:
         """See `Source`."""
-        return self._client.table(self._dataset, name) is not None
+        info = self._client.table(self._dataset, name)
+        return {field["name"] for field in info.fields} if info else set()
 
     def rows(self, question: Question) -> Rows:
         """See `Source`."""
         names = {name: self._client.name(self._dataset, name) for name in question.reads}
         return self._client.rows(_over(question, names), "a question of the report")
+
+
+def can_answer(source: Source, question: Question) -> bool:
+    """Whether there is all that a question needs."""
+    return all(map(source.columns, question.reads)) and set(question.columns) <= set(source.columns(question.reads[0]))
 
 
 def _over(question: Question, names: Mapping[str, str]) -> str:

@@ -65,4 +65,4 @@ def test_a_run_makes_them_and_a_sample_does_not(
         assert len(told) == 1
         assert f"{bigquery.datasets(tmp_path)['posthog_aggregated']}.retention_days was not made" in told[0]
     found = bigquery.client().query(f"SELECT dau FROM `{dataset}.daily_active` ORDER BY date").result()
-    assert [row["dau"] for row in found] == [1, 1]  # the watermark is on the third day
+    assert [row["dau"] for row in found] == [1]  # the watermark is on the second day, which most rows have reached

@@ -17,7 +17,7 @@ from pipeline.report.sections import WEEKDAYS, Section, sections
 from pipeline.report.sources import LocalSource, Rows
 from pipeline.report.verdict import verdict
 from pipeline.views import views
-from tests.builders import METRICS
+from tests.builders import METRICS, event, run, write_events
 from tests.report.conftest import metrics_of
 from transforms.metrics.definitions import load_metrics
 
@@ -44,7 +44,7 @@ def sql(warehouse: Path) -> Iterator[duckdb.DuckDBPyConnection]:
     """The files of the tables, and `finished` sessions: those of the days before that of the watermark."""
     with duckdb.connect() as connection:
         connection.execute("SET TimeZone = 'UTC'")
-        for name in ("sessions", "persons", "rejected_events", "runs"):
+        for name in ("sessions", "persons", "session_links", "rejected_events", "runs"):
             files = warehouse / "posthog_aggregated" / name / "*.parquet"
             connection.execute(f"CREATE VIEW {name} AS FROM '{files}'")
         connection.execute(
@@ -108,6 +108,30 @@ def test_funnels(found: dict[str, Section], sql: duckdb.DuckDBPyConnection) -> N
     assert shown[1][2:] == pytest.approx((finished / started, median))
 
 
+def test_links_are_of_the_same_object(found: dict[str, Section], sql: duckdb.DuckDBPyConnection) -> None:
+    wanted = sql.sql("""
+        WITH viewed AS (SELECT link, value, person_id, min(first_viewed_at) AS at FROM session_links
+            JOIN finished USING (session_id) WHERE first_viewed_at IS NOT NULL GROUP BY ALL),
+        joined AS (SELECT link, value, person_id, max(first_joined_at) AS at FROM session_links
+            JOIN finished USING (session_id) WHERE first_joined_at IS NOT NULL GROUP BY ALL)
+        SELECT link, count(DISTINCT person_id), count(DISTINCT person_id) FILTER (joined.at >= viewed.at), count(*),
+            count(*) FILTER (joined.at >= viewed.at)
+        FROM viewed LEFT JOIN joined USING (link, value, person_id) GROUP BY link ORDER BY link""").fetchall()
+    assert wanted[0][4] >= 5
+    assert [row[:5] for row in found["links"].rows] == wanted
+    assert [row[5] for row in found["links"].rows] == pytest.approx([row[4] / row[3] for row in wanted])
+
+
+def test_what_a_metrics_file_does_not_declare_is_not_asked(tmp_path: Path) -> None:
+    write_events(tmp_path, [event(n) for n in range(3)])
+    metrics = tmp_path / "small.toml"
+    metrics.write_text('[metrics.screens]\nkind = "count"\nevents = ["$screen"]\ndescription = "Screens."\n')
+    assert run(tmp_path, "--metrics_file", str(metrics)) == 0
+    answers = ask(LocalSource((tmp_path / "posthog_aggregated").resolve(), views(load_metrics(metrics))))
+    assert not {"entry", "versions", "funnels", "links"} & set(answers)
+    assert [section.name for section in sections(answers)] == ["quality", "reasons"]
+
+
 def test_quality(found: dict[str, Section], sql: duckdb.DuckDBPyConnection) -> None:
     wanted = sql.sql(
         "SELECT rows_read, rows_rejected, rows_duplicate, sessions_too_old FROM runs ORDER BY published_at"
@@ -165,8 +189,8 @@ def test_nobody_is_in_the_page(answers: dict[str, Rows], sql: duckdb.DuckDBPyCon
             looked_for += len(texts)
             assert not [one for one in texts if one in text]
     assert looked_for > 1_000
-    for run in answers["runs"]:
-        assert run["run_id"] not in text
+    for row in answers["runs"]:
+        assert row["run_id"] not in text
 
 
 def test_the_page_is_the_same_for_the_same_tables(warehouse: Path, answers: dict[str, Rows]) -> None:
