@@ -28,7 +28,8 @@ VARIABLES = dict(pair.split("=", 1) for pair in " ".join(FINAL.all("ENV")).split
 SOURCES = {
     str(path.relative_to(ROOT))
     for package in ("pipeline", "transforms")
-    for path in [*(ROOT / package).rglob("*.py"), *(ROOT / package).rglob("*.toml")]
+    for ending in ("py", "toml", "sql", "css", "js")
+    for path in (ROOT / package).rglob(f"*.{ending}")
 }
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from pipeline.views import NAMES
 from pipeline.views import __main__ as command
-from tests.builders import WAVES_METRICS, at, event, run, write_events
+from tests.builders import OUTPUTS, WAVES_METRICS, at, event, run, write_events
 
 pytestmark = pytest.mark.slow
 
@@ -51,7 +51,7 @@ def test_the_script_makes_tables_and_views_of_one_run(warehouse: Path, capsys: p
         connection.execute(script)  # again, into the same database
         comments = dict(connection.sql("SELECT view_name, comment FROM duckdb_views() WHERE NOT internal").fetchall())
         [[number]] = connection.sql("SELECT COUNT(*) FROM sessions").fetchall()
-    assert set(comments) == {*NAMES, "sessions", "persons", "rejected_events", "runs"} - {"person_funnels"}
+    assert set(comments) == {*NAMES, *OUTPUTS} - {"person_funnels"}
     assert comments["daily_active"].startswith("How many persons are active")
     assert number == 20
     assert str((warehouse / "posthog_aggregated").resolve()).replace("'", "''") in script, "links are resolved"
