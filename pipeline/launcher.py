@@ -26,6 +26,7 @@ from pipeline.engines import check_engine, engine, finish
 from pipeline.errors import RunError, UsageError, cause_of
 from pipeline.excluded import digest, load_excluded
 from pipeline.graph import build
+from pipeline.hand_over import handing_over
 from pipeline.marks import marks
 from pipeline.next_steps import next_text, this_python
 from pipeline.options import Settings, settings_of
@@ -125,6 +126,7 @@ def _run(settings: Settings, options: PipelineOptions) -> None:
         if not settings.plan_only:
             stack.enter_context(collecting_less())  # the local runner's shuffles are objects of this process
             stack.enter_context(signatures_once())
+            stack.enter_context(handing_over())
             _execute(run, source, sink, metrics, excluded, options, quiet=settings.quiet)
             if not is_dataflow(options):
                 print(next_text(settings, options.view_as(GoogleCloudOptions).temp_location, this_python()))
