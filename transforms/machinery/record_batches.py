@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import apache_beam as beam
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 _CODEC = "zstd"
@@ -61,6 +63,11 @@ def as_batch(table: pa.Table) -> pa.RecordBatch:
     """A table as one record batch (an empty one for no rows)."""
     batches = table.combine_chunks().to_batches()
     return batches[0] if batches else pa.RecordBatch.from_pylist([], schema=table.schema)
+
+
+def where(table: pa.Table, mask: npt.NDArray[np.bool_]) -> pa.Table:
+    """The rows of a table that are marked; the table itself, not a copy, where all are."""
+    return table if mask.all() else table.filter(pa.array(mask))
 
 
 def rows_to_batch(rows: Sequence[Sequence[Any]], schema: pa.Schema) -> pa.RecordBatch:

@@ -98,7 +98,7 @@ def are_same(rows: pa.Table, before: pa.Table, known: Bools) -> Bools:
       known: whether there is one.
     """
     same = known.copy()
-    for name in rows.schema.names:
+    for name in rows.schema.names if known.any() else ():
         same &= equal(rows.column(name), before.column(name))
     return same
 
@@ -121,8 +121,7 @@ def with_run_columns(
 
 def change_counts(table: str, change: npt.NDArray[np.str_]) -> dict[str, int]:
     """`count_name` → rows."""
-    names, numbers = np.unique(change, return_counts=True)
-    return {count_name(table, str(name)): int(number) for name, number in zip(names, numbers, strict=True)}
+    return {count_name(table, name): number for name in CHANGES if (number := int(np.count_nonzero(change == name)))}
 
 
 def as_they_were(published: pa.Table, change: str) -> pa.Table:

@@ -20,7 +20,7 @@ from transforms.events.decoder import layout
 from transforms.events.event_sets import EventSet, prune, resolve
 from transforms.events.session_blocks import LEAST_BOUND, Blocks
 from transforms.machinery.blocks import block_of
-from transforms.machinery.columns import Columns, TextColumn
+from transforms.machinery.columns import Columns, lists_of_different
 from transforms.machinery.combine import SetCombineFn, Slice
 from transforms.machinery.counts import NAMESPACE
 from transforms.machinery.uuids import mix, uuid_texts
@@ -87,7 +87,7 @@ def facts_of(events: EventSet, schema: pa.Schema) -> pa.RecordBatch:
     values: dict[str, Any] = {
         "session_id": _session_ids(rows, starts),
         "distinct_id": rows.texts["distinct_id"].take(starts).texts(),
-        "distinct_ids": _distinct_ids(rows.texts["distinct_id"], starts, events.ends),
+        "distinct_ids": lists_of_different(rows.texts["distinct_id"], starts, events.ends, MAX_DISTINCT_IDS)[0],
         "start_timestamp": events.first_time,
         "end_timestamp": events.last_time,
         "event_count": events.ends - starts,
@@ -129,25 +129,6 @@ def _session_ids(rows: Columns, starts: Any) -> pa.Array:
     other = rows.texts["session_id"].take(starts)
     ids = uuid_texts(high, low)
     return ids if (other.codes < 0).all() else pc.coalesce(other.texts(), ids)
-
-
-def _distinct_ids(column: TextColumn, starts: Any, ends: Any) -> pa.ListArray:
-    """The different ids of each session, ascending, at most `MAX_DISTINCT_IDS`; codes ascend like texts."""
-    codes = column.codes
-    least, most = np.minimum.reduceat(codes, starts), np.maximum.reduceat(codes, starts)
-    several = np.flatnonzero(least != most)
-    sizes = np.ones(len(starts), np.int64)
-    found: list[Any] = []
-    for session in several.tolist():
-        ids = np.unique(codes[starts[session] : ends[session]])[:MAX_DISTINCT_IDS]
-        sizes[session] = len(ids)
-        found.append(ids)
-    offsets = np.concatenate([[0], np.cumsum(sizes)])
-    every = np.empty(offsets[-1], np.int32)
-    every[offsets[:-1]] = least
-    for session, ids in zip(several.tolist(), found, strict=True):
-        every[offsets[session] : offsets[session + 1]] = ids
-    return pa.ListArray.from_arrays(pa.array(offsets.astype(np.int32)), column.values.take(pa.array(every)))
 
 
 class AggregateSessions(beam.PTransform):

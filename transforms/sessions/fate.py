@@ -27,6 +27,7 @@ from transforms.incremental.window import Window
 from transforms.machinery.counts import some_of
 from transforms.machinery.join import JoinByKey, JoinFunction, Outcome, Results, Side
 from transforms.machinery.keys import positions, rows_of_structs, structs_of
+from transforms.machinery.record_batches import where
 from transforms.machinery.steps import flat_map
 from transforms.published.changes import Bools, LoadedBy, Target, compare
 from transforms.schemas.columns import BOOLEAN, bare
@@ -128,7 +129,7 @@ def conclude(
         counts = _left_out(found.column(ROWS), choice, theirs, full=window.is_full)
 
         acquisition = latest_acquisition(tables["acquisition"])
-        used, kept = found.filter(pa.array(use)), published.filter(pa.array(stay))
+        used, kept = where(found, use), where(published, stay)
         row = positions(used, published, ["session_id"])
         replaced = np.isin(np.arange(published.num_rows), np.asarray(row.fill_null(-1)))
         gone = published.filter(pa.array(~stay & ~replaced))

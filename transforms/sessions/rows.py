@@ -16,6 +16,7 @@ from apache_beam.pvalue import PCollection
 from transforms.machinery.counts import some_of
 from transforms.machinery.join import JoinByKey, JoinFunction, Outcome, Results, Side
 from transforms.machinery.keys import rows_of_keys
+from transforms.machinery.record_batches import where
 from transforms.machinery.times import column_micros
 from transforms.metrics.definitions import CREATED_EVENT, Metrics
 from transforms.published.changes import (
@@ -66,13 +67,13 @@ def session_rows(
         change, surprises = _changes(made, found, [field.name for field in fact_fields(facts)])
         written = with_run_columns(made, change, found.before, loaded_by, sessions.schema)
 
-        live = with_created(written.filter(pa.array(~found.gone)), tables["firebase_events"])
+        live = with_created(where(written, ~found.gone), tables["firebase_events"])
         kept = unaffected(live, published) if keep_persons else pa.array([], TEXT)
         stays = pc.is_in(published.column("person_id"), kept)
         also = {
             KEPT_PERSONS: [as_they_were(published.filter(stays), "unchanged")],
             OTHER_PERSONS: [published.filter(pc.invert(stays))],
-            PEOPLE: [live.filter(pc.invert(pc.is_in(live.column("person_id"), kept))).select([*content, *_CREATED])],
+            PEOPLE: [where(live.select([*content, *_CREATED]), ~np.asarray(pc.is_in(live.column("person_id"), kept)))],
         }
         counts = change_counts(sessions.name, change)
         counts |= some_of(

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from transforms.machinery.columns import TextColumn
+from transforms.machinery.columns import TextColumn, different, lists_of_different
 from transforms.metrics.kinds.conditions import Text
 from transforms.metrics.kinds.kind import Column, Ints, Needs, OfSome, PersonSessions, RollUp, SessionEvents
 
@@ -37,7 +37,7 @@ class Distinct(OfTexts, frozen=True, kw_only=True, tag="distinct"):
 
     def column(self, events: SessionEvents) -> Ints:
         """The number of different texts."""
-        session, _ = _different(self.texts(events), events)
+        session, _ = different(self.texts(events), events.starts, events.ends)
         return np.bincount(session, minlength=len(events.starts))
 
 
@@ -78,23 +78,8 @@ class Values(OfTexts, frozen=True, kw_only=True, tag="values"):
 
     def values(self, events: SessionEvents) -> tuple[Any, ...]:
         """Lists (empty, not null, where there is no text), and flags."""
-        column = self.texts(events)
-        session, codes = _different(column, events)
-        sizes = np.bincount(session, minlength=len(events.starts))
-        place = np.arange(len(session)) - (np.cumsum(sizes) - sizes)[session]
-        kept = codes[place < self.limit]
-        offsets = np.append(0, np.cumsum(np.minimum(sizes, self.limit))).astype(np.int32)
-        lists = pa.ListArray.from_arrays(pa.array(offsets), column.values.take(pa.array(kept)))
+        lists, sizes = lists_of_different(self.texts(events), events.starts, events.ends, self.limit)
         return lists, sizes > self.limit
-
-
-def _different(column: TextColumn, events: SessionEvents) -> tuple[Ints, Ints]:
-    """(session, code) of every text of a session, each once, ascending."""
-    session = np.repeat(np.arange(len(events.starts)), events.ends - events.starts)
-    there = column.codes >= 0
-    width = len(column.values) + 1
-    pairs = np.unique(session[there] * width + column.codes[there])
-    return pairs // width, pairs % width
 
 
 def first_text(column: TextColumn, starts: Ints) -> pa.Array:
