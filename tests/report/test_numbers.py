@@ -17,7 +17,7 @@ from pipeline.report.sections import WEEKDAYS, Section, sections
 from pipeline.report.sources import LocalSource, Rows
 from pipeline.report.verdict import verdict
 from pipeline.views import views
-from tests.builders import METRICS, event, run, write_events
+from tests.builders import METRICS, OUTPUTS, event, run, write_events
 from tests.report.conftest import metrics_of
 from transforms.metrics.definitions import load_metrics
 
@@ -44,7 +44,7 @@ def sql(warehouse: Path) -> Iterator[duckdb.DuckDBPyConnection]:
     """The files of the tables, and `finished` sessions: those of the days before that of the watermark."""
     with duckdb.connect() as connection:
         connection.execute("SET TimeZone = 'UTC'")
-        for name in ("sessions", "persons", "session_links", "rejected_events", "runs"):
+        for name in OUTPUTS:
             files = warehouse / "posthog_aggregated" / name / "*.parquet"
             connection.execute(f"CREATE VIEW {name} AS FROM '{files}'")
         connection.execute(
