@@ -232,7 +232,7 @@ class Model:
         loaded_by: LoadedBy,
         also: dict[str, pa.Table],
     ) -> pa.Table:
-        sessions, _, links = before
+        sessions, _, links, _ = before
         published = before[sessions]
         ids = [
             _of_batches(rows, lambda batch, fresh=fresh: distinct_ids(batch, fresh), SESSION_IDS)
