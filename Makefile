@@ -8,13 +8,15 @@ BIN := $(VENV)/bin
 EMULATORS := .venv-emulators
 PEERS := .venv-peers
 DBT := .venv-dbt
+ENGINES := .engines
+BEAM = $(shell sed -n 's/^apache-beam==\([0-9.]*\).*/\1/p' requirements.txt)
 # two processes: more would start more emulators than 3 GB of memory hold
 IN_PARALLEL := -n 2 --dist worksteal
 new_venv = { test -n "$(PYTHON)" || { echo "Python 3.11, 3.12 or 3.13 with venv is needed (on Debian and Ubuntu: apt \
 install python3 python3-venv), or say which: make PYTHON=…" >&2; exit 1; }; $(PYTHON) -m venv $(1); }
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: run test test-fast test-random test-python report test-report test-dbt test-cloud test-dataflow check format bench bench-quick template docs lock clean
+.PHONY: run test test-fast test-engines test-random test-python report test-report test-dbt test-cloud test-dataflow check format bench bench-quick bench-engines template docs lock clean
 
 run: $(VENV)/run  ## the main job on the sample warehouse
 	$(BIN)/python -m pipeline --runner DirectRunner
@@ -27,6 +29,9 @@ test-fast: $(VENV)/dev  ## laws, units, SQL and docs, in less than a minute
 
 test-random: $(VENV)/dev  ## the laws on random data, which differs every time (the other tests repeat theirs)
 	$(BIN)/python -m pytest $(IN_PARALLEL) -m "not slow" --hypothesis-profile random
+
+test-engines: $(VENV)/dev $(ENGINES)/ready  ## Prism and Flink, with workers killed; needs Go, Java 17 and Maven
+	$(BIN)/python -m pytest -m engine --durations=0 tests/engines
 
 test-python: ## the main job and the fast tests in a fresh Debian 13, with its Python; needs root and debootstrap
 	tests/debian/run.sh .debian
@@ -58,6 +63,9 @@ bench: $(VENV)/dev $(EMULATORS)/ready $(PEERS)/ready  ## the pipeline against it
 bench-quick: $(VENV)/dev $(EMULATORS)/ready $(PEERS)/ready  ## the same on little data, under three minutes
 	$(BIN)/python -m benchmarks.compare --quick
 
+bench-engines: $(VENV)/dev $(ENGINES)/ready  ## Flink beside the local runner; writes benchmarks/engines.md (some minutes)
+	$(BIN)/python -m benchmarks.engines
+
 format: $(VENV)/dev  ## rewrite the code in the one format
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
@@ -78,7 +86,7 @@ lock: $(VENV)/dev  ## compile the lock files from requirements*.in, for Python 3
 	done
 
 clean:  ## remove what make and the default run have made
-	rm -rf $(VENV) $(EMULATORS) $(PEERS) $(DBT) warehouse report.html .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(EMULATORS) $(PEERS) $(DBT) $(ENGINES) warehouse report.html .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 $(VENV)/run: requirements.txt
 	test -x $(BIN)/python || $(call new_venv,$(VENV))
@@ -97,6 +105,12 @@ $(EMULATORS)/ready: requirements-emulators.txt tests/bigquery/prepare_emulators.
 	test -x $(EMULATORS)/bin/python || $(call new_venv,$(EMULATORS))
 	$(EMULATORS)/bin/pip install --quiet --require-hashes --no-deps --requirement requirements-emulators.txt
 	$(EMULATORS)/bin/python tests/bigquery/prepare_emulators.py
+	touch $@
+
+$(ENGINES)/ready: requirements.txt tests/engines/pom.xml
+	GOBIN=$(abspath $(ENGINES)) go install github.com/apache/beam/sdks/v2/go/cmd/prism@v$(BEAM)
+	mvn --batch-mode --quiet --file tests/engines/pom.xml dependency:copy-dependencies -DincludeScope=runtime \
+		-DoutputDirectory=$(abspath $(ENGINES))/flink
 	touch $@
 
 $(PEERS)/ready: requirements-peers.txt

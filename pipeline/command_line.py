@@ -72,7 +72,9 @@ def parse(argv: Sequence[str]) -> PipelineOptions:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    own.add_argument("--runner", default="DirectRunner", help="DirectRunner (in process) or DataflowRunner")
+    own.add_argument(
+        "--runner", default="DirectRunner", help="DirectRunner (in process), DataflowRunner, FlinkRunner or PrismRunner"
+    )
     add_arguments(own)
     known, others = own.parse_known_args(list(argv))
     _refuse_unknown(others)

@@ -22,7 +22,7 @@ from pipeline.code_version import code_version
 from pipeline.command_line import MANY_ROWS, choose_shuffles, choose_workers, parse
 from pipeline.credentials import credentials
 from pipeline.dataflow import is_dataflow, submission_told, submitted_text
-from pipeline.engines import check_engine, engine, finish
+from pipeline.engines import check_engine, engine, finish, is_engine
 from pipeline.errors import RunError, UsageError, cause_of
 from pipeline.excluded import digest, load_excluded
 from pipeline.graph import build
@@ -197,8 +197,8 @@ def _execute(
     try:
         source.prepare(run)
         sink.begin(run)
-        if is_dataflow(options):
-            excluded = stage_ids(excluded, options.view_as(GoogleCloudOptions).temp_location, run.run_id)
+        if is_dataflow(options) or is_engine(options):
+            excluded = stage_ids(excluded, sink.scratch(run), run.run_id)
         with engine(options) as runner:
             pipeline = beam.Pipeline(runner or local_runner(options), options)
             with contextlib.suppress(OSError):  # only for other languages' transforms, and a killed run would leave it
@@ -211,7 +211,7 @@ def _execute(
                     print(submitted_text(result, options))
                     return
                 finish(result, options)
-            print(summary_text(run, result, sink.where_to_look(run.plan)))
+            print(summary_text(run, result, sink.where_to_look(run.plan), sink.counted(run)))
     except BaseException as error:
         if not is_dataflow(options) and sink.is_published(run):  # what came after the switch takes nothing back
             raise _PublishedAnywayError from error

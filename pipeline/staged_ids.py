@@ -1,8 +1,9 @@
-"""The list of excluded ids on its way to workers elsewhere: a file in the bucket, not a part of the graph.
+"""The list of excluded ids on its way to workers elsewhere: a file of the warehouse, not a part of the graph.
 
 A Dataflow job's graph may have 10 MB, and each step that knows the list would carry it again; what is more, the graph
-lies in the staging folder for everybody who may look at the job. The file is below `--temp_location`, whose lifecycle
-rule removes it, and a worker process reads it once.
+lies in the staging folder, or in an engine's memory and logs, for everybody who may look at the job. The file is below
+`--temp_location`, whose lifecycle rule removes it, or in the staging folder of a local warehouse, which goes with the
+run; a worker process reads it once.
 """
 
 from __future__ import annotations
@@ -39,22 +40,22 @@ class StagedIds(frozenset[str]):
         return _read, (self.place,)
 
 
-def stage_ids(ids: frozenset[str], temp_location: str, run_id: str) -> frozenset[str]:
-    """The same ids, for a graph that is run elsewhere; they are written to `TEMP_LOCATION/excluded/RUN.json`.
+def stage_ids(ids: frozenset[str], folder: str, run_id: str) -> frozenset[str]:
+    """The same ids, for a graph that is run elsewhere; they are written to `FOLDER/excluded/RUN.json`.
 
     Raises:
       RunError: they cannot be written.
     """
     if not ids:
         return ids
-    place = f"{temp_location.rstrip('/')}/excluded/{run_id}.json"
+    place = f"{folder.rstrip('/')}/excluded/{run_id}.json"
     try:
         with FileSystems.create(place, mime_type="application/json") as file:
             file.write(json.dumps(sorted(ids)).encode())
     except _LOST as error:
+        remedy = ": grant roles/storage.objectUser there" if folder.startswith("gs://") else ""
         raise RunError(
-            f"the list of excluded users cannot be written to {temp_location} ({type(error).__name__}): grant "
-            "roles/storage.objectUser there"
+            f"the list of excluded users cannot be written to {folder} ({type(error).__name__}){remedy}"
         ) from error
     _KNOWN[place] = StagedIds(ids, place)
     return _KNOWN[place]

@@ -57,15 +57,22 @@ def counters(result: PipelineResult) -> dict[str, int]:
     totals: dict[str, int] = {}
     for counter in found:
         name = counter.key.metric.name
-        totals[name] = totals.get(name, 0) + counter.result
+        totals[name] = totals.get(name, 0) + (counter.result or 0)  # Prism may know a counter before its value
     return totals
 
 
-def summary_text(run: Run, result: PipelineResult, where: str) -> str:
-    """How the rows of the run add up, what was written, how fast, where to look."""
+def summary_text(run: Run, result: PipelineResult, where: str, counted: Mapping[str, int]) -> str:
+    """How the rows of the run add up, what was written, how fast, where to look.
+
+    Args:
+      run: the run, which is published.
+      result: for the runner's counters. An engine counts again what it tries again.
+      where: the tables are.
+      counted: what the published run has counted, each thing once; the runner's counters are for the rest.
+    """
     seconds = (datetime.now(UTC) - run.started_at).total_seconds()
     told = [table.output for table in run.tables if table.output.in_ledger]
-    return "\n".join(summary_lines(counters(result), told, seconds, where))
+    return "\n".join(summary_lines({**counters(result), **counted}, told, seconds, where))
 
 
 def summary_lines(counts: Mapping[str, int], outputs: Sequence[Output], seconds: float, where: str) -> list[str]:

@@ -18,6 +18,8 @@ from typing import Any
 #: `PR_SET_PDEATHSIG` of Linux's prctl.
 _PARENT_DEATH_SIGNAL = 1
 _LOOK_SECONDS = 0.5
+#: What a worker process runs.
+MODULE = "pipeline.worker_process"
 
 
 def start(worker_id: str, control: Any, log: Any = None, *, quiet: bool) -> subprocess.Popen[bytes]:
@@ -43,7 +45,7 @@ def start(worker_id: str, control: Any, log: Any = None, *, quiet: bool) -> subp
     if log is not None:
         environment["LOGGING_API_SERVICE_DESCRIPTOR"] = text_format.MessageToString(log)
     return subprocess.Popen(
-        [sys.executable, "-m", "pipeline.worker_process", str(os.getpid())],
+        [sys.executable, "-m", MODULE, str(os.getpid())],
         env=environment,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,

@@ -23,8 +23,15 @@ _WHOLE_RUNS = Path(__file__).with_name("end_to_end")
 EventDecoder(builders.METRICS)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark as slow, beside what says so itself: whole runs (the laws there are of pure functions) and emulators."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark as slow, beside what says so itself: whole runs (the laws there are of pure functions) and emulators.
+
+    Tests on engines need what `make test-engines` fetches; only who asks for them by their marker gets them.
+    """
+    if "engine" not in config.option.markexpr:
+        elsewhere = [item for item in items if item.get_closest_marker("engine")]
+        items[:] = [item for item in items if not item.get_closest_marker("engine")]
+        config.hook.pytest_deselected(items=elsewhere)
     for item in items:
         is_run = item.path.is_relative_to(_WHOLE_RUNS) and not item.path.stem.endswith("_law")
         if is_run or item.get_closest_marker("emulator"):

@@ -193,6 +193,9 @@ class Sink(Protocol):
     def begin(self, run: Run) -> None:
         """Make the staging area, once per run, before the graph runs."""
 
+    def scratch(self, run: Run) -> str:
+        """A folder in which files of a run may lie that all its workers read, after `begin`."""
+
     def stage(self, run: Run, table: OutputTable) -> beam.PTransform:
         """PCollection[pa.RecordBatch] with `changes.with_change(schema)` → PCollection[Staged]."""
 
@@ -204,6 +207,9 @@ class Sink(Protocol):
 
     def is_published(self, run: Run) -> bool:
         """Whether readers see what this run has written, as far as the sink can tell."""
+
+    def counted(self, run: Run) -> Mapping[str, int]:
+        """What a published run has counted by name, as far as the sink remembers."""
 
     def tell_blocks(self) -> beam.PTransform:
         """PCollections of (block, pa.RecordBatch) → the same, told of in `told` where the sink can."""

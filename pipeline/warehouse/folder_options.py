@@ -21,6 +21,11 @@ def check(values: Values, options: PipelineOptions) -> None:
     runner = options.view_as(StandardOptions).runner or ""
     if "Dataflow" in runner:
         raise UsageError(f"--runner {runner} works on --warehouse {BIGQUERY} only; its workers see no local folder")
+    if "://" in (values["warehouse"] or ""):
+        raise UsageError(
+            f"--warehouse {values['warehouse']!r} is an object store, which can neither switch all tables at once by a "
+            f"rename nor keep a second run out by a lock; give a folder (of all workers) or {BIGQUERY}"
+        )
     for name in ("posthog_dataset", "firebase_dataset"):
         if "." in (values[name] or ""):
             raise UsageError(f"--{name} {values[name]!r} names a project, which only --warehouse {BIGQUERY} has")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
@@ -36,6 +37,8 @@ from transforms.published.changes import CHANGE, STAYS
 from transforms.sessions.concluded import excluded_ids
 
 _PROGRESS = "progress"
+#: Beside the tables of a snapshot, and no table: its name says so, see `pipeline.warehouse.folders`.
+_COUNTS = "_counts.json"
 
 
 class LocalWarehouse:
@@ -119,6 +122,10 @@ class LocalWarehouse:
         for table in run.tables:
             (self.snapshots.staging(run.run_id) / run.published_name(table)).mkdir()
 
+    def scratch(self, run: Run) -> str:
+        """See `base.Sink`; it goes with the staging folder."""
+        return str(self.snapshots.staging(run.run_id))
+
     def stage(self, run: Run, table: OutputTable) -> beam.PTransform:
         """See `base.Sink`; one Parquet file a bundle."""
         folder = self.snapshots.staging(run.run_id) / run.published_name(table)
@@ -150,6 +157,7 @@ class LocalWarehouse:
             carried -= {tables.RUNS.name}
             (snapshot / tables.RUNS.name).mkdir()
             write_ledger(before, ledger, snapshot / tables.RUNS.name)
+        (snapshot / _COUNTS).write_text(json.dumps(dict(counts)))
         self.snapshots.carry_over(run.run_id, carried)
         self.snapshots.switch(run.run_id)
 
@@ -160,6 +168,14 @@ class LocalWarehouse:
     def is_published(self, run: Run) -> bool:
         """See `base.Sink`."""
         return self.snapshots.is_published(run.run_id)
+
+    def counted(self, run: Run) -> dict[str, int]:
+        """See `base.Sink`."""
+        current = self.snapshots.current()
+        if current is None or current.name != run.run_id:
+            return {}
+        counts: dict[str, int] = json.loads((current / _COUNTS).read_text())
+        return counts
 
     def user_accounts(self, excluded: frozenset[str]) -> Iterator[tuple[str | None, str | None]]:
         """See `base.Source`; all users, from two columns."""

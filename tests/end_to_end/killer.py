@@ -1,4 +1,4 @@
-"""Points of a run at which its process kills itself (SIGKILL).
+"""Points of a run at which its process kills itself (SIGKILL), or something else happens to it.
 
 They are calls of functions: a function by its path, and whether to die before or after it.
 """
@@ -17,6 +17,7 @@ POINTS = {
     "while events are decoded": ("transforms.events.decoder:EventDecoder.decode", "after"),
     "while sessions are combined": ("transforms.sessions.facts:SessionCombineFn.extract_output", "after"),
     "while a table is written": ("pipeline.warehouse.local:_WriteParquet.process", "after"),
+    "after a file of a table is written": ("pyarrow.parquet:ParquetWriter.close", "after"),
     "before publishing": ("pipeline.publish:publish_run", "before"),
     "after the other tables are carried over": (f"{_SNAPSHOTS}carry_over", "after"),
     "before the switch": (f"{_SNAPSHOTS}switch", "before"),
@@ -30,8 +31,13 @@ POINTS = {
 PUBLISHED = ("after the link is replaced", "after the switch")
 
 
-def arm(point: str) -> None:
-    """Let this process end at the point."""
+def die() -> None:
+    """End this process at once."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def arm(point: str, strike: Callable[[], None] = die) -> None:
+    """Let this happen in this process whenever it is at the point."""
     path, when = POINTS[point]
     module_name, _, qualified = path.partition(":")
     owner: Any = importlib.import_module(module_name)
@@ -40,11 +46,12 @@ def arm(point: str) -> None:
         owner = getattr(owner, part)
     honest: Callable[..., Any] = getattr(owner, name)
 
-    def deadly(*args: Any, **kwargs: Any) -> Any:
+    def struck(*args: Any, **kwargs: Any) -> Any:
         if when == "before":
-            os.kill(os.getpid(), signal.SIGKILL)
+            strike()
         result = honest(*args, **kwargs)
-        os.kill(os.getpid(), signal.SIGKILL)
+        if when == "after":
+            strike()
         return result
 
-    setattr(owner, name, deadly)
+    setattr(owner, name, struck)

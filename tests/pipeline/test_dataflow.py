@@ -59,7 +59,14 @@ def execute(argv: list[str], run: Any, monkeypatch: pytest.MonkeyPatch) -> Mock:
 
 def test_a_second_job_of_the_name_leaves_no_staging_area(monkeypatch: pytest.MonkeyPatch) -> None:
     warehouse = execute(DATAFLOW, Mock(side_effect=exceptions.AlreadyExists("x")), monkeypatch)
-    assert [call[0] for call in warehouse.method_calls] == ["prepare", "begin", "release", "abandon", "refused"]
+    assert [call[0] for call in warehouse.method_calls] == [
+        "prepare",
+        "begin",
+        "scratch",
+        "release",
+        "abandon",
+        "refused",
+    ]
 
 
 def test_nothing_is_asked_of_a_job_that_was_submitted(
@@ -68,5 +75,5 @@ def test_nothing_is_asked_of_a_job_that_was_submitted(
     result = Mock()
     warehouse = execute(DATAFLOW, Mock(return_value=result), monkeypatch)
     assert "Submitted" in capsys.readouterr().out
-    assert [call[0] for call in warehouse.method_calls] == ["prepare", "begin"]
+    assert [call[0] for call in warehouse.method_calls] == ["prepare", "begin", "scratch"]
     assert [call[0] for call in result.method_calls] == ["job_id"]  # which asks nobody

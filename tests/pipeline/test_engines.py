@@ -22,7 +22,8 @@ from apache_beam.runners.worker import worker_pool_main
 from pipeline import engines, worker_pool
 from pipeline.command_line import parse
 from pipeline.engines import check_engine, engine, finish
-from pipeline.errors import RunError, UsageError
+from pipeline.errors import RunError
+from pipeline.launcher import main
 from tests.builders import event, has_published, write_events
 
 ENDPOINT = "--job_endpoint=localhost:1"
@@ -41,11 +42,12 @@ FLINK = ["--runner=FlinkRunner", ENDPOINT]
         ([*FLINK, "--environment_type=PROCESS"], "PROCESS needs --environment_config, the command of a worker"),
     ],
 )
-def test_what_is_missing_is_one_line(argv: list[str], told: str) -> None:
-    with pytest.raises(UsageError) as caught:
-        check_engine(parse(argv))
-    assert told in str(caught.value)
-    assert str(caught.value).endswith("see docs/engines.md")
+def test_what_is_missing_is_one_line(argv: list[str], told: str, capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(argv) == 2
+    out, err = capfd.readouterr()
+    assert (out, err.count("\n")) == ("", 1)
+    assert told in err
+    assert err.endswith("see docs/engines.md\n")
 
 
 @pytest.mark.parametrize("argv", [[], ["--runner=DataflowRunner"], FLINK, ["--runner=PrismRunner", ENDPOINT]])
@@ -56,8 +58,6 @@ def test_what_is_enough_passes(argv: list[str]) -> None:
 def test_a_run_without_its_job_server_is_one_line_and_leaves_nothing(
     tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from pipeline.launcher import main
-
     monkeypatch.setattr(engines, "_PATIENCE", 0.2)
     warehouse = write_events(tmp_path, [event(1)])
     assert main([*FLINK, "--warehouse", str(warehouse)]) == 1

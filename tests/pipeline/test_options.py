@@ -75,6 +75,8 @@ def test_a_backfill() -> None:
         (["--warehouse", "bigquery"], ["--project None", "bigquery needs one"]),
         (["--warehouse", "bigquery", "--project", "Bad_Name"], ["--project 'Bad_Name'"]),
         (["--warehouse", "bigquery", "--project", "my-project"], ["--temp_location None", "gs://BUCKET"]),
+        (["--warehouse", "s3://bucket/events"], ["'s3://bucket/events' is an object store", "rename", "lock"]),
+        (["--runner", "FlinkRunner", "--warehouse", "gs://bucket"], ["'gs://bucket' is an object store"]),
         (["--runner", "DataflowRunner"], ["--warehouse bigquery only"]),
         (["--read_method", "FAST"], ["'FAST'", "DIRECT_READ"]),
         (["--credentials_path", "a", "--credentials_secret", "b"], ["exclude each other"]),

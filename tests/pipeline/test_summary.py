@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,12 @@ from transforms.events.decoder import FILTERED, REJECTED
 def test_counters_are_those_of_the_ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     found: dict[str, int] = {}
 
-    def remember(of_run: Any, result: Any, where: str) -> str:
+    exact: dict[str, int] = {}
+
+    def remember(of_run: Any, result: Any, where: str, counted: dict[str, int]) -> str:
         found.update(counters(result))
-        return summary.summary_text(of_run, result, where)
+        exact.update(counted)
+        return summary.summary_text(of_run, result, where, counted)
 
     monkeypatch.setattr(launcher, "summary_text", remember)
     rows = [event(n) for n in range(50)] + [event(3), event(60, lib="web"), event(61, properties="nope")]
@@ -30,6 +34,8 @@ def test_counters_are_those_of_the_ledger(tmp_path: Path, monkeypatch: pytest.Mo
     assert found["filtered.library"] == 1
     assert json.loads(row["rejected"]) == {"properties_invalid": found["rejected.properties_invalid"]}
     assert found["sessions.inserted"] == row["sessions_inserted"] == 1
+    assert exact["read"] == 53
+    assert {name: found.get(name, 0) for name in exact} == exact
     known = {f"rejected.{name}" for name in REJECTED} | {f"filtered.{name}" for name in FILTERED}
     assert {name for name in found if name.startswith(("rejected.", "filtered."))} <= known
 
@@ -99,3 +105,12 @@ def test_the_largest_parts_are_named_and_the_others_add_up() -> None:
     )
     parts = {f"rejected.{name}": n for n, name in enumerate("abcdef", 1)}
     assert summary._group("rejected", parts) == "  rejected   21 (f 6, e 5, d 4, 3 others 6)"
+
+
+def test_what_an_engine_has_counted_twice_is_told_once(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    honest = counters
+    monkeypatch.setattr(summary, "counters", lambda result: {name: 2 * n for name, n in honest(result).items()})
+    assert run(write_events(tmp_path, [event(1), event(2)])) == 0
+    assert re.search(r"= read +2\n", capfd.readouterr().out)

@@ -75,6 +75,10 @@ class BigQueryWarehouse(BigQuerySource):
         for table in run.tables:
             self._client.create_table(dataset, staging_name(run, table), staging_fields(table), lives=STAGING_LIVES)
 
+    def scratch(self, run: Run) -> str:
+        """See `base.Sink`; the bucket's lifecycle rule empties it."""
+        return self._temp_location or ""  # of a run that starts it is given: see pipeline.options
+
     def stage(self, run: Run, table: OutputTable) -> beam.PTransform:
         """See `base.Sink`; only rows that change."""
         return StageChanges(table, self._at.project, self._at.aggregated, staging_name(run, table))
@@ -114,6 +118,10 @@ class BigQueryWarehouse(BigQuerySource):
         with contextlib.suppress(RunError):  # the failure that is told is the first one
             return self._client.number(sql.committed(self._runs, run.run_id)) > 0
         return False
+
+    def counted(self, run: Run) -> dict[str, int]:
+        """See `base.Sink`; the counters of a job on Dataflow are of what it has committed, each thing once."""
+        return {}
 
     def earliest_session_with(self, distinct_ids: frozenset[str]) -> datetime | None:
         """See `base.Sink`."""

@@ -1,0 +1,1 @@
+"""The job on Prism and Flink, with workers killed: `make test-engines`."""
