@@ -127,6 +127,11 @@ SMALL_METRICS: Metrics = parse_metrics(
     property = "mode"
     events = ["look"]
     description = "Mode of the last look."
+    [metrics.language]
+    kind = "last"
+    property = "lang"
+    events = ["look"]
+    description = "Language of the last look, a property that is needed of no other event."
     [metrics.checkout]
     kind = "sequence"
     steps = ["tap", { events = ["buy"], where = { mode = ["x", true] } }, { property = "y" }]

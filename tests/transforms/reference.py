@@ -44,6 +44,7 @@ def parsed(row: Row) -> Event:
         "reach": reach,
         "y": y,
         "mode": json_text(content.get("mode")),
+        "language": content.get("lang") if row["event"] == "look" else None,
         "zone": content.get("$timezone"),
         "address": content.get("$geoip_time_zone"),
         "is_emulator": content.get("$is_emulator") is True,
@@ -90,7 +91,7 @@ def content(event: Event) -> tuple[Any, ...]:
     ]
     bits = sum(held << bit for bit, held in enumerate(holds))
     numbers = [(event[number] is None, event[number] or 0) for number in ("reach", "y")]
-    texts = [(event[text] is not None, event[text] or "") for text in ("screen", "mode", "zone", "address")]
+    texts = [(event[text] is not None, event[text] or "") for text in ("screen", "mode", "language", "zone", "address")]
     return bits, *numbers, *texts
 
 
@@ -152,12 +153,14 @@ def texts(events: list[Event]) -> dict[str, Any]:
     """Lists of different texts, and one of some events."""
     modes = sorted({event["mode"] for event in events if event["mode"] is not None})
     looks = [event["mode"] for event in events if event["name"] == "look" and event["mode"] is not None]
+    languages = [event["language"] for event in events if event["language"] is not None]
     return {
         "modes": modes[:2],
         "modes_is_cut": len(modes) > 2,
         "names": sorted({event["name"] for event in events} - {"look"}),
         "names_is_cut": False,
         "last_mode": looks[-1] if looks else None,
+        "language": languages[-1] if languages else None,
     }
 
 

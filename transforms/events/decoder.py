@@ -34,7 +34,7 @@ from transforms.machinery.times import micros_or_null
 from transforms.machinery.uuids import Ids, hash_texts, parse_uuids, uuid_texts
 from transforms.metrics.definitions import LIBRARY_PROPERTY, SESSION_PROPERTY, Metrics
 from transforms.metrics.kinds.conditions import EVENT_NAME, Condition
-from transforms.metrics.kinds.kind import Kind
+from transforms.metrics.kinds.kind import Kind, Ratio
 from transforms.metrics.kinds.links import Link
 
 #: PostHog cuts distinct ids and session ids far below this; anything longer is no id.
@@ -80,9 +80,9 @@ def layout(metrics: Metrics) -> Layout:
     * `rows`: how many input rows the row stands for; `later`: how many µs after its own arrival (its time where that is
       null) the latest of them counts as arrived, by `Window.as_arrivals`;
     * `bits<i>`: bit j is whether the event matches condition 64 i + j of `metrics.needs`;
-    * `number <i>`: number i of `metrics.needs`, NaN for none;
+    * `number <i>`: number i of `metrics.needs`, NaN for none, and where `metrics.needed_of` needs none;
     * texts: the event's name, its distinct id, session id and uuid where they are no UUIDs, and the properties that
-      `metrics.needs` names, as `text <property>`.
+      `metrics.needs` names, as `text <property>`, null where `metrics.needed_of` needs none.
     """
     conditions, texts, numbers = metrics.needs
     fixed = {
@@ -200,8 +200,12 @@ class EventDecoder:
             "later": (self._window.as_arrivals(stamps, dated) - arrivals)[every],
         }
         numbers |= {f"bits{i}": word[every] for i, word in enumerate(self._bits(names, columns))}
-        numbers |= {f"number {i}": values[every] for i, values in enumerate(self._numbers(columns))}
-        properties = {f"text {name}": columns.texts[name] for name in self._metrics.needs.texts}
+        for i, (ratio, values) in enumerate(zip(self._metrics.needs.numbers, self._numbers(columns), strict=True)):
+            numbers[f"number {i}"] = self._needed(ratio, values, names, np.nan)[every]
+        properties = {}
+        for name in self._metrics.needs.texts:
+            codes, texts_of = columns.texts[name].codes, columns.texts[name].values
+            properties[f"text {name}"] = TextColumn(self._needed(name, codes, names, -1), texts_of)
         known_texts = {"event": names, "distinct_id": people, "session_id": session_texts} | properties
         return DecodedEvents(
             kept=Columns(
@@ -218,6 +222,16 @@ class EventDecoder:
             counts=_counts(reason, columns.nulled, outside),
             latest=latest(plausible),
         )
+
+    def _needed(
+        self, what: str | Ratio, values: npt.NDArray[Any], names: TextColumn, nothing: float
+    ) -> npt.NDArray[Any]:
+        """Values of a text or number, `nothing` for events of which it is not needed."""
+        wanted = self._metrics.needed_of.get(what)
+        if wanted is None:
+            return values
+        there = values_of(names.codes, [name in wanted for name in names.values.to_pylist()], bool)
+        return np.where(there, values, values.dtype.type(nothing))
 
     def _matching(self, entry: Kind | Link, numbers: dict[str, npt.NDArray[Any]]) -> int:
         """How many rows match the conditions of a metric or link."""

@@ -71,6 +71,7 @@ class PropertyDecoder:
         self._slots = {name: f"p{i}" for i, name in enumerate(self._types)}
         annotations = {
             "text": (str | bool | int | float | None, None),
+            "both": (str | bool | int | float | None, None),
             "number": (float | None, None),
             "present": (msgspec.Raw, msgspec.Raw(b"")),
         }
@@ -101,14 +102,13 @@ class PropertyDecoder:
                 found[name] = dictionary(pa.concat_arrays(column), clean_texts)
                 present[name] = found[name].codes >= 0
             elif kind == "number":
-                number = np.concatenate(column)
-                with np.errstate(invalid="ignore"):
-                    out_of_range = np.abs(number) >= _MAX_NUMBER
-                if out_of_range.any():
-                    nulled[name] += int(out_of_range.sum())
-                    number[out_of_range] = np.nan
-                numbers[name] = number
-                present[name] = ~np.isnan(number)
+                numbers[name] = _in_range(np.concatenate(column), name, nulled)
+                present[name] = ~np.isnan(numbers[name])
+            elif kind == "both":
+                texts_of, numbers_of = zip(*column, strict=True)
+                found[name] = dictionary(pa.concat_arrays(texts_of), clean_texts)
+                numbers[name] = _in_range(np.concatenate(numbers_of), name, nulled)
+                present[name] = found[name].codes >= 0
             else:
                 present[name] = np.concatenate(column)
         whole = np.concatenate(valid), required, found, numbers, present, np.concatenate(not_text)
@@ -123,6 +123,8 @@ class PropertyDecoder:
                 found.append(_text_array(column))
             elif kind == "number":
                 found.append(np.array(column, dtype=np.float64))
+            elif kind == "both":
+                found.append((_text_array(column), np.array([_number_or_none(value) for value in column], np.float64)))
             else:
                 found.append(np.array([bytes(raw) not in (b"", b"null") for raw in column], bool))
         return found
@@ -166,9 +168,9 @@ class PropertyDecoder:
             is_number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
             if kind == "present":
                 fields[self._slots[name]] = msgspec.Raw(b"1")
-            elif kind == "text" and isinstance(value, str):
+            elif kind in ("text", "both") and isinstance(value, str):
                 fields[self._slots[name]] = _SURROGATE.sub(_REPLACEMENT, value)
-            elif kind == "text" and name != self._required and (is_number or isinstance(value, bool)):
+            elif kind in ("text", "both") and name != self._required and (is_number or isinstance(value, bool)):
                 fields[self._slots[name]] = value
             elif kind == "number" and is_number:
                 fields[self._slots[name]] = float(value)
@@ -202,6 +204,21 @@ def _text_array(values: Sequence[Any]) -> pa.StringArray:
     except (pa.ArrowTypeError, pa.ArrowInvalid, TypeError):
         texts = [value if value is None or isinstance(value, str) else _json_text(value) for value in values]
         return pa.array(texts, pa.string())
+
+
+def _in_range(numbers: npt.NDArray[np.float64], name: str, nulled: Counter[str]) -> npt.NDArray[np.float64]:
+    """Numbers below `_MAX_NUMBER`; NaN for others, which are counted."""
+    with np.errstate(invalid="ignore"):
+        out_of_range = np.abs(numbers) >= _MAX_NUMBER
+    if out_of_range.any():
+        nulled[name] += int(out_of_range.sum())
+        numbers[out_of_range] = np.nan
+    return numbers
+
+
+def _number_or_none(value: str | bool | float | None) -> float | None:
+    """A number as it is; a text and a boolean are none."""
+    return None if isinstance(value, str | bool) else value
 
 
 def _json_text(value: float | bool) -> str:

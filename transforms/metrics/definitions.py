@@ -23,12 +23,12 @@ from transforms.machinery.zones import UTC, ZONES_VERSION, zone_names
 from transforms.metrics.kinds import KINDS
 from transforms.metrics.kinds.conditions import EVENT_NAME, When, Where
 from transforms.metrics.kinds.every_session import of_every_session
-from transforms.metrics.kinds.kind import WANTED, Column, Kind, Needs, RollUp
+from transforms.metrics.kinds.kind import WANTED, Column, Kind, Needs, Ratio, RollUp
 from transforms.metrics.kinds.links import Link
 from transforms.metrics.kinds.occurrences import Count, Flag, flag_sum
 
 Entry = TypeVar("Entry", bound=Kind | Link)
-PropertyType = Literal["text", "number", "present"]
+PropertyType = Literal["text", "number", "both", "present"]
 
 _TOP_KEYS = {
     "libraries",
@@ -106,6 +106,21 @@ class Metrics:
         return Needs(conditions, tuple(text for text in texts if text != EVENT_NAME), numbers)  # it has its name anyway
 
     @cached_property
+    def needed_of(self) -> dict[str | Ratio, frozenset[str]]:
+        """The texts and numbers of `needs` that are needed of some events only → the names of these events.
+
+        The name belongs to what an event is, so what is left out here is of none of its copies.
+        """
+        found: dict[str | Ratio, list[frozenset[str] | None]] = {}
+        for entry in (*self.declared, *self.of_every_session):
+            _, texts, numbers = entry.needs()
+            wanted: list[str | Ratio] = [*texts, *numbers]
+            for value in wanted:
+                found.setdefault(value, []).append(entry.names())
+        some = {value: [one for one in names if one is not None] for value, names in found.items()}
+        return {value: frozenset().union(*names) for value, names in some.items() if len(names) == len(found[value])}
+
+    @cached_property
     def columns(self) -> tuple[Column, ...]:
         """The columns of `sessions` that entries give."""
         return tuple(column for entry in self.entries for column in entry.columns())
@@ -141,7 +156,7 @@ class Metrics:
 
     @cached_property
     def properties(self) -> dict[str, PropertyType]:
-        """The event properties to decode and how: text and number beat mere presence."""
+        """The event properties to decode and how: as text, as number, as both, or only whether they are there."""
         found: dict[str, PropertyType] = {SESSION_PROPERTY: "text"}
         if self.libraries is not None:
             found[LIBRARY_PROPERTY] = "text"
@@ -151,12 +166,8 @@ class Metrics:
                     raise MetricsError(f"metric {entry!r}: property {name!r} is the event's name, a text, no number")
                 continue
             known = found.get(name, "present")
-            if known != "present" and kind not in ("present", known):
-                raise MetricsError(
-                    f"metric {entry!r}: property {name!r} is used as {kind} here and as {known} elsewhere; "
-                    "use it as one of text, number"
-                )
-            found[name] = known if kind == "present" else kind
+            told = {known, kind} - {"present"}  # presence needs nothing that the others do not give
+            found[name] = "both" if len(told) > 1 else told.pop() if told else "present"
         return found
 
     @cached_property
@@ -323,7 +334,7 @@ def _check_references(metrics: Metrics) -> None:
     for name in metrics.engagement_flags:
         if name not in metrics.flags:
             raise MetricsError(f"engagement_flags: {name!r} is not one of the flags {_list(metrics.flags)}")
-    _ = metrics.properties  # raises when one property is used as two types
+    _ = metrics.properties  # raises when the event's name is used as a number
 
 
 def _only(table: Mapping[str, Any], allowed: set[str] | frozenset[str], where: str) -> None:

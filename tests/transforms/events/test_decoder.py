@@ -217,3 +217,36 @@ def test_how_many_rows_match_a_metric_is_told_also_when_it_is_none() -> None:
         "social_event",
         "quiz",
     } - {"created_event"}
+
+
+def test_a_text_or_number_travels_only_with_events_of_which_it_is_needed() -> None:
+    metrics = parse_metrics(
+        """
+        libraries = ["*"]
+        [metrics.first_level]
+        kind = "first"
+        property = "level"
+        events = ["begin"]
+        description = "L."
+        [metrics.most]
+        kind = "max"
+        property = "points"
+        events = ["win", "lose"]
+        description = "P."
+        [metrics.lang]
+        kind = "last"
+        property = "lang"
+        where = { level = 1 }
+        description = "T."
+        [links.level]
+        property = "level"
+        actions = { won = ["win"] }
+        description = "L."
+        """
+    )
+    properties = {"level": "a", "points": 3, "lang": "en"}
+    rows = [event(number, name=name, properties=properties) for number, name in enumerate(["begin", "win", "x"])]
+    kept = EventDecoder(metrics).decode(events_batch(rows)).kept
+    assert kept.texts["text level"].texts().to_pylist() == ["a", "a", None]
+    assert kept.texts["text lang"].texts().to_pylist() == ["en"] * 3
+    assert np.nan_to_num(kept.numbers["number 0"], nan=-1).tolist() == [-1, 3, -1]

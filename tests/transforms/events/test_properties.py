@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from transforms.events.properties import MAX_DEPTH, MAX_TEXT, PropertyColumns, PropertyDecoder
 
-TYPES = {"id": "text", "name": "text", "size": "number", "any": "present"}
+TYPES = {"id": "text", "name": "text", "size": "number", "two": "both", "any": "present"}
 DECODER = PropertyDecoder(TYPES, required="id")  # type: ignore[arg-type]
 
 
@@ -26,7 +26,8 @@ def row(columns: PropertyColumns, index: int = 0) -> dict[str, Any]:
     for name, column in columns.texts.items():
         found[name] = column.texts()[index].as_py()
     for name, numbers in columns.numbers.items():
-        found[name] = None if np.isnan(numbers[index]) else float(numbers[index])
+        of = name if name not in found else f"{name} as a number"
+        found[of] = None if np.isnan(numbers[index]) else float(numbers[index])
     found["any"] = bool(columns.present["any"][index])
     return found
 
@@ -59,6 +60,14 @@ def row(columns: PropertyColumns, index: int = 0) -> dict[str, Any]:
         ('{"other": "\\ud83d", "name": "x"}', {"name": "x"}),
         (json.dumps({"name": "x" * 1_000_000}), {"name": "x" * MAX_TEXT}),
         ('{"name": "a", "name": "b"}', {"name": "b"}),
+        ('{"two": 7}', {"two": "7", "two as a number": 7.0}),
+        ('{"two": -0.50}', {"two": "-0.5", "two as a number": -0.5}),
+        ('{"two": "7"}', {"two": "7"}),
+        ('{"two": true}', {"two": "true"}),
+        ('{"two": 1e300}', {"two": "1e300"}),
+        ('{"two": "\\ud83d"}', {"two": "�"}),
+        ('{"two": 7, "name": "\\ud83d"}', {"two": "7", "two as a number": 7.0, "name": "�"}),
+        ('{"two": [7]}', {}),
         ("{}", {}),
         (' {"size": 1} ', {"size": 1.0}),
     ],
@@ -66,7 +75,7 @@ def row(columns: PropertyColumns, index: int = 0) -> dict[str, Any]:
 def test_values(text: str, expected: dict[str, Any]) -> None:
     columns = decode(text)
     assert columns.valid.tolist() == [True]
-    nothing = {"id": None, "name": None, "size": None, "any": False}
+    nothing = {"id": None, "name": None, "size": None, "two": None, "two as a number": None, "any": False}
     assert row(columns) == nothing | expected
 
 
@@ -80,8 +89,8 @@ def test_what_is_no_json_object_is_not_valid(text: str | None) -> None:
 
 
 def test_nulled_values_are_counted_by_property() -> None:
-    columns = decode('{"name": {}, "size": "1"}', '{"size": true}', '{"size": 1e300}', '{"size": 5}')
-    assert columns.nulled == {"name": 1, "size": 3}
+    columns = decode('{"name": {}, "size": "1"}', '{"size": true}', '{"size": 1e300}', '{"size": 5}', '{"two": 1e300}')
+    assert columns.nulled == {"name": 1, "size": 3, "two": 1}
 
 
 def test_a_required_text_of_another_type_is_told_apart_from_a_missing_one() -> None:

@@ -57,12 +57,6 @@ def entry(kind: str, keys: str) -> str:
             ["'m'", "[1, 0]", "[0.0, 1.0]"],
         ),
         (
-            GOOD
-            + "[metrics.m]\nkind = 'max'\nproperty = 'y'\ndescription = 'x'\n"
-            + "[metrics.d]\nkind = 'distinct'\nproperty = 'y'\ndescription = 'x'",
-            ["'d'", "'y'", "text here and as number"],
-        ),
-        (
             GOOD + "[metrics.e]\nkind = 'first'\nproperty = 'y'\nperson = 'last'\ndescription = 'x'",
             ["'e'", "'last'", "latest"],
         ),
@@ -108,6 +102,22 @@ def test_the_name_of_another_column_is_refused() -> None:
     metrics = parse_metrics(GOOD.replace("taps", "user_id"))
     with pytest.raises(MetricsError, match="'user_id'"):
         tables.SESSIONS.under(metrics)
+
+
+def test_a_property_is_decoded_as_all_that_it_is_used_as() -> None:
+    used = {
+        "present": entry("count", "property = 'y'").replace("new", "a"),
+        "text": entry("distinct", "property = 'y'").replace("new", "b"),
+        "number": entry("max", "property = 'y'").replace("new", "c"),
+    }
+    for uses, kind in (
+        (["present"], "present"),
+        (["present", "text"], "text"),
+        (["number", "present"], "number"),
+        (["text", "number", "present"], "both"),
+        (["number", "text"], "both"),
+    ):
+        assert parse_metrics("".join(used[use] for use in uses)).properties["y"] == kind
 
 
 def test_the_digest_is_of_definitions_not_of_words() -> None:

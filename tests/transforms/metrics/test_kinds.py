@@ -175,3 +175,23 @@ def test_pauses_last_until_they_end_or_the_session_does(marks: dict[int, str], s
     kept = EventDecoder(metrics).decode(events_batch([before, *rows])).kept
     found = {row["session_id"]: row["x"] for row in facts_of_slices(slices_of(kept, metrics), metrics).to_pylist()}
     assert found == {"s1": seconds, "another": 0.0}
+
+
+def test_a_number_can_be_a_text_too() -> None:
+    rows = values(3, "x", 1.5, True, 3)
+    number = "[metrics.x_sum]\nkind = 'sum'\nproperty = 'p'\ndecimals = 1\ndescription = 'S.'"
+    assert session(f"kind = 'values'\nproperty = 'p'\n{number}", *rows) == {
+        "x": ["1.5", "3", "true", "x"],
+        "x_is_cut": False,
+        "x_sum": 7.5,
+    }
+
+
+def test_there_can_be_many_flags_and_counts() -> None:
+    keys = "kind = 'count'\nevents = ['e0']\n"
+    keys += "".join(
+        f"[metrics.x{n}]\nkind = '{('flag', 'count')[n % 2]}'\nevents = ['e{n}']\ndescription = 'X.'\n"
+        for n in range(1, 150)
+    )
+    found = session(keys, *(event(n, name=f"e{n}") for n in range(0, 150, 3)))
+    assert found == {"x": 1} | {f"x{n}": type(False if n % 2 == 0 else 0)(n % 3 == 0) for n in range(1, 150)}

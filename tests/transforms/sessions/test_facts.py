@@ -42,6 +42,7 @@ CHOICES: dict[str, Sequence[Any]] = {
     "y": [None, 0, 3, 7.5, -1, 0.15],
     "height": [None, 0, 10],
     "mode": [None, True, 1, "1", "x"],
+    "language": [None, "en", "de"],
     "zone": [None, "America/New_York", "nowhere"],
     "address": [None, "Asia/Kolkata"],
     "device": [{}, {"$is_emulator": True}, {"$is_emulator": False, "build": "0"}],
@@ -59,13 +60,14 @@ def any_event(
     y: float | None,
     height: int | None,
     mode: bool | int | str | None,
+    language: str | None,
     zone: str | None,
     address: str | None,
     device: dict[str, Any],
 ) -> dict[str, Any]:
     """An event made of `CHOICES`; without `arrives` its arrival is null."""
     properties = {"$screen_name": screen, "y": y, "h": height, "mode": mode}
-    properties |= {"$timezone": zone, "$geoip_time_zone": address, **device}
+    properties |= {"$timezone": zone, "$geoip_time_zone": address, "lang": language, **device}
     row = event(number, session, name=name, seconds=seconds, arrives=arrives, distinct_id=who, properties=properties)
     return row if arrives is not None else {**row, "bq_ingested_timestamp": None}
 

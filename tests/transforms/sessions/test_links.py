@@ -1,53 +1,41 @@
-"""The links of sessions have the fate of their session: made anew with it, or staying with it."""
+"""Rows of links: of facts that are new, and as they are published; what becomes of them is in `test_fate`."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import pyarrow as pa
 
 from pipeline import tables
-from tests.builders import METRICS
-from transforms.sessions.facts import LINKS, fact_schema
+from tests.builders import SMALL_METRICS, at
+from transforms.sessions.facts import fact_schema
 from transforms.sessions.links import link_rows
 
-TABLE = next(table for table in tables.outputs(METRICS) if table.name == "session_links")
-FACTS = fact_schema(METRICS, tables.SESSIONS.under(METRICS).bare)
+LINKS = tables.SESSION_LINKS.under(SMALL_METRICS)
+FACTS = fact_schema(SMALL_METRICS, tables.SESSIONS.under(SMALL_METRICS).bare)
+DAY = at(0).date()
 
 
-def content(session: str, number: int) -> dict[str, object]:
-    """A row of the table: every column has a value of its type that says which row it is."""
-    made: dict[str, object] = {}
-    for field in TABLE.content:
-        kind = field.type
-        made[field.name] = f"{field.name} {number}" if pa.types.is_string(kind) else number
-        if pa.types.is_timestamp(kind) or pa.types.is_boolean(kind):
-            made[field.name] = pa.scalar(number, pa.int64()).cast(kind).as_py()
-    return made | {"session_id": session}
+def rows(facts: dict[str, Any], staying: list[str], published: list[str]) -> list[tuple[str, ...]]:
+    """(session, link, value) of the rows that are made of links by session, and of published ones of sessions."""
+    known = {"start_date": DAY, "link": "thing", "value": "old", "is_cut": False}
+    fresh = [{"session_id": session, "start_date": DAY, "_links": links} for session, links in facts.items()]
+    before = [{"session_id": one, **known} for one in published]
+    made = link_rows(
+        pa.Table.from_pylist(fresh, FACTS),
+        pa.chunked_array([pa.array(staying, pa.string())]),
+        pa.Table.from_pylist(before, LINKS.bare),
+        LINKS.target,
+    )
+    assert made.schema == LINKS.content
+    assert {row["start_date"] for row in made.to_pylist()} <= {DAY}
+    return [(row["session_id"], row["link"], row["value"]) for row in made.to_pylist()]
 
 
-def facts(*rows: dict[str, object]) -> pa.Table:
-    """Facts of the sessions of these rows, with them as their links."""
-    inner = FACTS.field(LINKS).type.value_type
-    names = [inner.field(i).name for i in range(inner.num_fields)]
-    found = []
-    for session in dict.fromkeys(row["session_id"] for row in rows):
-        mine = [row for row in rows if row["session_id"] == session]
-        of_session = {name: mine[0][name] for name in TABLE.content.names if name in FACTS.names}
-        found.append(of_session | {LINKS: [{name: row[name] for name in names} for row in mine]})
-    return pa.Table.from_pylist(found, FACTS)
-
-
-def test_links_of_fresh_sessions_are_made_and_those_of_staying_ones_stay() -> None:
-    fresh = [content("fresh", 1), content("fresh", 2)]
-    for name in set(TABLE.content.names) & set(FACTS.names):  # what is of the session is the same in all its links
-        fresh[1][name] = fresh[0][name]
-    published = [content("fresh", 3), content("stays", 4), content("gone", 5)]
-    kept = pa.Table.from_pylist(published, TABLE.bare)
-    found = link_rows(facts(*fresh), pa.chunked_array([["stays"]]), kept, TABLE.target)
-    assert found.schema == TABLE.content
-    assert found.to_pylist() == pa.Table.from_pylist([*fresh, published[1]], TABLE.content).to_pylist()
-
-
-def test_a_session_without_links_has_none() -> None:
-    nothing = pa.Table.from_pylist([{"session_id": "s", LINKS: []}], FACTS)
-    empty = TABLE.bare.empty_table()
-    assert link_rows(nothing, pa.chunked_array([[]], pa.string()), empty, TABLE.target).num_rows == 0
+def test_facts_give_a_row_an_object_and_published_rows_stay_with_their_session() -> None:
+    links = [{"link": "thing", "value": "a", "is_cut": False}, {"link": "place", "value": "a", "is_cut": True}]
+    fresh = {"s": links, "t": [], "u": links[:1], "v": None}
+    made = [("s", "thing", "a"), ("s", "place", "a"), ("u", "thing", "a")]
+    assert rows(fresh, [], ["s", "w"]) == made
+    assert rows(fresh, ["w", "x"], ["s", "w", "w"]) == [*made, ("w", "thing", "old"), ("w", "thing", "old")]
+    assert rows({}, [], []) == []

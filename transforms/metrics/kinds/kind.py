@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from transforms.machinery.columns import TextColumn
-from transforms.metrics.kinds.conditions import ALL, Condition, Text, Texts, Where, condition
+from transforms.metrics.kinds.conditions import ALL, EVENT_NAME, Condition, Text, Texts, Where, condition
 
 Bools: TypeAlias = npt.NDArray[np.bool_]
 Ints: TypeAlias = npt.NDArray[np.int64]
@@ -162,6 +162,10 @@ class Kind(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         """What must be kept of every event."""
         raise NotImplementedError
 
+    def names(self) -> frozenset[str] | None:
+        """The names of the events of which its texts and numbers are needed; None for all."""
+        return None
+
     def columns(self) -> tuple[Column, ...]:
         """The columns of `sessions`."""
         return (Column(self.name, self.type, self.description, self.required),)
@@ -197,6 +201,11 @@ class OfSome(Kind, frozen=True, kw_only=True):
     def condition(self) -> Condition:
         """Which events count."""
         return condition(self.events, self.name_contains, self.screens, None, self.where)
+
+    def names(self) -> frozenset[str] | None:
+        """The names of the events that count, where the entry says them."""
+        found = dict(self.condition().where).get(EVENT_NAME)
+        return None if found is None else frozenset(found)
 
     def asked(self) -> tuple[Condition, ...]:
         """What must be checked of every event: nothing where all count."""

@@ -35,6 +35,10 @@ class Link(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         """Which events do an action."""
         return {action: When(events=names).condition() for action, names in self.actions.items()}
 
+    def names(self) -> frozenset[str]:
+        """The names of the events of which its text is needed."""
+        return frozenset(name for names in self.actions.values() for name in names)
+
     def needs(self) -> Needs:
         """One text an event, and one bit an action."""
         return Needs(conditions=tuple(self.conditions().values()), texts=(self.property,))
