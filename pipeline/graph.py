@@ -33,6 +33,7 @@ from transforms.metrics.definitions import Metrics
 from transforms.persons.days import MakePersonDays
 from transforms.persons.rows import AggregatePersons
 from transforms.published.changes import CompareWithPublished
+from transforms.sessions.days import CountDays
 from transforms.sessions.facts import AggregateSessions, fact_schema
 from transforms.sessions.fate import ConcludeSessions
 from transforms.sessions.owners import MatchUsers
@@ -141,4 +142,5 @@ def build(
     people = people._replace(rows=all_persons)
     written = {sessions: made, persons: people, links: linked, days: active, rejected: dead}
     counts = [*(step.counts for step in (decoded, unique_users, created, received)), listed]
-    add_publishing(p, run, source, sink, written, counts, decoded.arrivals, concluded.also["waiting"])
+    by_day = made.rows | "Count days" >> CountDays(run.checks.metrics, run.checks.since(run.plan.watermark))
+    add_publishing(p, run, source, sink, written, counts, decoded.arrivals, concluded.also["waiting"], by_day)

@@ -18,6 +18,7 @@ import apache_beam as beam
 from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOptions, SetupOptions
 
 from pipeline import signals, tables
+from pipeline.checks import Checks, numbers_before
 from pipeline.code_version import code_version
 from pipeline.command_line import MANY_ROWS, choose_shuffles, choose_workers, parse
 from pipeline.credentials import credentials
@@ -166,6 +167,12 @@ def _plan(settings: Settings, source: Source, sink: Sink, metrics: Metrics, excl
         input_counts=inputs.counts,
         tables=tables.outputs(metrics, sample=plan.mode == "sample"),
         keeps_persons=plan.keeps_persons(code_version()),
+        checks=Checks(
+            metrics.day_checks,
+            metrics.reporting_timezone,
+            numbers_before(published.runs, metrics.reporting_timezone),
+            are_ignored=settings.ignore_checks,
+        ),
         views=() if plan.mode == "sample" else views(metrics),
     )
     print(plan_text(run, inputs, published, sink.where_to_look(plan)))

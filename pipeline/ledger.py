@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from pipeline import tables
+from pipeline.checks import OUTSIDE
 from pipeline.errors import RunError
 from pipeline.plan import LastRun, next_watermark
 from pipeline.warehouse.base import Run
@@ -20,7 +21,6 @@ from transforms.published.changes import CHANGES, STAYS, count_name
 #: A row of the ledger, by column.
 Row = Mapping[str, Any]
 _OWN_COLUMNS = ("read", "kept", "duplicates", "sessions.too_old")
-_OUTSIDE = "outside_scan"
 
 
 def ledger_row(
@@ -61,6 +61,7 @@ def ledger_row(
         "bytes_total": run.scan.bytes_total,
         "started_at": run.started_at,
         "published_at": published_at,
+        "checks": None,
         "seconds": (published_at - run.started_at).total_seconds(),
         "metrics_digest": run.metrics_digest,
         "excluded_digest": run.plan.excluded_digest(run.excluded_digest),
@@ -114,7 +115,7 @@ def check_rejected(row: Mapping[str, Any], max_ratio: float) -> None:
 def filtered_ratio(rows_read: int, filtered: str) -> float:
     """The share of the rows looked at that are events of other libraries, from two columns of the ledger."""
     reasons = json.loads(filtered)
-    looked_at = rows_read - reasons.get(_OUTSIDE, 0)
+    looked_at = rows_read - reasons.get(OUTSIDE, 0)
     return float(reasons.get("library", 0) / looked_at) if looked_at else 0.0
 
 

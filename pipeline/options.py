@@ -106,6 +106,14 @@ OPTIONS = (
         pattern=f"^({RATIO.pattern})$",
     ),
     Option(
+        "ignore_checks",
+        "false",
+        "Publish although a check of the metrics file fails; the ledger says which.",
+        "true|false",
+        is_flag=True,
+        choices=("true", "false"),
+    ),
+    Option(
         "plan_only",
         "false",
         "Print what would be read and written, and stop.",
@@ -178,6 +186,7 @@ class Settings:
     metrics_file: Path | None
     max_rejected_ratio: float
     max_filtered_ratio: float
+    ignore_checks: bool
     plan_only: bool
     quiet: bool
     verbose: bool
@@ -210,6 +219,7 @@ def settings_of(options: PipelineOptions) -> Settings:
         metrics_file=Path(values["metrics_file"]) if values["metrics_file"] else None,
         max_rejected_ratio=ratio("max_rejected_ratio", values["max_rejected_ratio"]),
         max_filtered_ratio=ratio("max_filtered_ratio", values["max_filtered_ratio"]),
+        ignore_checks=values["ignore_checks"] == "true",
         plan_only=values["plan_only"] == "true",
         quiet=values["quiet"] == "true",
         verbose=values["verbose"] == "true",

@@ -13,6 +13,7 @@ from apache_beam.metrics import Metrics as BeamMetrics
 from apache_beam.pvalue import AsList, AsSingleton, PCollection
 
 from pipeline import tables
+from pipeline.checks import OFF, as_json, text
 from pipeline.ledger import check_filtered, check_rejected, ledger_row
 from pipeline.tables import OutputTable
 from pipeline.warehouse.base import Run, Sink, Source, Staged
@@ -33,6 +34,7 @@ def add_publishing(
     counts: Sequence[PCollection[Count]],
     arrivals: PCollection[Latest],
     unsettled: PCollection[pa.RecordBatch],
+    by_day: PCollection[pa.RecordBatch],
 ) -> None:
     """Add the end of the graph: staging, and one step that waits for all others and runs even for no row.
 
@@ -45,6 +47,7 @@ def add_publishing(
       counts: numbers of the other steps.
       arrivals: the greatest arrivals of parts of the rows, µs.
       unsettled: sessions that only a backfill can settle, as `transforms.incremental.unsettled.UNSETTLED`.
+      by_day: numbers of the days on which sessions start, as one batch.
     """
     staged = [written[table].rows | f"Stage {table.name}" >> sink.stage(run, table) for table in run.tables]
     latest = arrivals | "Latest arrivals" >> beam.CombineGlobally(merge_latest).without_defaults()
@@ -62,6 +65,7 @@ def add_publishing(
             counts=AsList(every | "Sum counts" >> SumCounts()),
             latest=AsSingleton(latest, default_value=()),
             unsettled=AsSingleton(unsettled | "List unsettled" >> beam.CombineGlobally(ListUnsettled())),
+            by_day=AsSingleton(by_day),
         )
     )
 
@@ -74,6 +78,7 @@ def publish_run(
     counts: Sequence[Count],
     latest: Latest,
     unsettled: Unsettled,
+    by_day: pa.RecordBatch,
 ) -> None:
     """Publish a run whose tables are staged.
 
@@ -85,15 +90,23 @@ def publish_run(
       counts: of the whole graph, one a name.
       latest: the greatest arrivals read, µs.
       unsettled: sessions that only a backfill can settle.
+      by_day: numbers of the days on which sessions start, for the checks.
 
     Raises:
-      RunError: too many rows were rejected, or something does not add up; nothing is published.
+      RunError: too many rows were rejected, a check fails, or something does not add up; nothing is published.
     """
     row = ledger_row(run, counts, latest, unsettled, datetime.now(UTC))
     check_rejected(row, run.max_rejected_ratio)
     check_filtered(row, run.plan.previous, run.max_filtered_ratio)
+    findings = run.checks.findings(by_day, row)
+    run.checks.stop_on_failure(findings)
+    row["checks"] = as_json(findings)
     sink.publish(run, staged, counts, row)
     source.release(run)
+    for finding in findings:
+        if finding.status in ("warn", "fail"):
+            BeamMetrics.counter(NAMESPACE, f"{OFF}{finding.check}").inc()
+            _LOG.warning(text(finding))
     if row["watermark"] is not None:
         age = row["published_at"] - row["watermark"]
         BeamMetrics.counter(NAMESPACE, "watermark_age_seconds").inc(max(0, int(age.total_seconds())))

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from apache_beam.metrics.metric import MetricsFilter
 from apache_beam.runners.runner import PipelineResult
 
+from pipeline.checks import OFF
 from pipeline.marks import taken_off
 from pipeline.tables import Output
 from pipeline.warehouse.base import Inputs, Published, Run
@@ -120,6 +121,10 @@ def _told_notes(counts: Mapping[str, int]) -> list[str]:
         named, more = ", ".join(sorted(silent)[:_PARTS_TOLD]), max(0, len(silent) - _PARTS_TOLD)
         others = f" and {more} more" if more else ""
         notes.append(f"no event matches {named}{others}: are the names in the metrics file right?")
+    off = [name.removeprefix(OFF) for name in sorted(counts) if name.startswith(OFF)]
+    if off:
+        others = f" and {len(off) - _PARTS_TOLD} more" if len(off) > _PARTS_TOLD else ""
+        notes.append(f"not as expected: {', '.join(off[:_PARTS_TOLD])}{others}; the view checks says more")
     for name, number in sorted(counts.items()):
         if name.startswith(UNREADABLE):
             notes.append(f"column {name.removeprefix(UNREADABLE)} cannot be read: it is null")

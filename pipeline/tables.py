@@ -233,6 +233,7 @@ RUNS = Table(
             column("started_at", TIMESTAMP, "When the run started.", required=True),
             column("published_at", TIMESTAMP, "When it was published.", required=True),
             column("seconds", FLOAT, "Between them.", required=True),
+            column("checks", TEXT, "JSON: what the checks of the metrics file found; the view `checks` tells it."),
             column("metrics_digest", TEXT, "Of the metric definitions.", required=True),
             column("excluded_digest", TEXT, "Of the excluded ids.", required=True),
             column("excluded_marks", TEXT, "JSON: a few bits of each excluded id, which tell what changed."),

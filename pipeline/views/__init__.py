@@ -27,6 +27,7 @@ NAMES = (
     "person_funnels",
     "sessions_aggregated",
     "people_aggregated",
+    "checks",
 )
 _HEADER = re.compile(r"(?:-- .*\n)+")
 _COLUMN = re.compile(r"-- (\w+) ([A-Z0-9]+): (.+)")
@@ -34,6 +35,12 @@ _COLUMN = re.compile(r"-- (\w+) ([A-Z0-9]+): (.+)")
 _CLOCK = "(SELECT DATE(MAX(watermark), '{zone}') AS today FROM ${{RUNS}})"
 #: Days on which a person starts a session, the finished ones.
 _ACTIVE_DAYS = "(SELECT DISTINCT person_id, start_date AS date FROM ${{SESSIONS}} WHERE start_date < {clock})"
+
+
+class _Query(Template):
+    """SQL with `${name}`; a `$` elsewhere is one, as in a path of JSON."""
+
+    pattern = r"\$\{(?P<braced>[A-Za-z_]\w*)\}|(?P<named>(?!))|(?P<escaped>(?!))|(?P<invalid>(?!))"  # type: ignore[assignment]
 
 
 @dataclass(frozen=True)
@@ -59,12 +66,12 @@ class View:
     @property
     def reads(self) -> frozenset[str]:
         """The tables and views that it reads."""
-        return frozenset(name.lower() for name in Template(self.template).get_identifiers())
+        return frozenset(name.lower() for name in _Query(self.template).get_identifiers())
 
     def over(self, names: Mapping[str, str]) -> str:
         """The query over tables of these names (of all that it `reads`), in BigQuery's SQL."""
         columns = ", ".join(f"`{column.name}`" for column in self.columns)
-        query = Template(self.template).substitute({name.upper(): quoted for name, quoted in names.items()})
+        query = _Query(self.template).substitute({name.upper(): quoted for name, quoted in names.items()})
         return f"SELECT {columns} FROM (\n{query})"
 
 
@@ -92,14 +99,14 @@ def declared(name: str) -> tuple[str, tuple[ViewColumn, ...], Template]:
     lines = header.group().splitlines()
     columns = tuple(ViewColumn(*found.groups()) for line in lines if (found := _COLUMN.fullmatch(line)))
     told = " ".join(line.removeprefix("-- ") for line in lines if not _COLUMN.fullmatch(line))
-    return told, columns, Template(text[header.end() :])
+    return told, columns, _Query(text[header.end() :])
 
 
 def _views(known: Mapping[str, str]) -> Iterator[View]:
     lacking = {"FUNNELS"} - set(known)
     for name in NAMES:
         told, columns, query = declared(name)
-        query = Template(query.safe_substitute(known))
+        query = _Query(query.safe_substitute(known))
         asked = set(query.get_identifiers())
         if asked & lacking or not all(one.isupper() for one in asked):
             lacking.add(name.upper())

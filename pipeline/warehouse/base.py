@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
 
 import apache_beam as beam
 
 from pipeline import tables
+from pipeline.checks import Checks
 from pipeline.errors import RunError
 from pipeline.marks import NO_MARKS
 from pipeline.plan import LastRun, Plan, partitions_for, session_blocks_for
@@ -54,6 +55,8 @@ class Published:
     last_run: LastRun | None = None
     damage: str | None = None
     """One line about published tables that a run must not be built upon."""
+    runs: Sequence[Mapping[str, Any]] = ()
+    """Rows of the ledger, at least of the weeks before the last run (`checks.REACH`)."""
 
 
 @dataclass(frozen=True)
@@ -91,6 +94,8 @@ class Run:
     max_filtered_ratio: float = 1.0
     excluded_marks: str = NO_MARKS
     """See `pipeline.marks`."""
+    checks: Checks = field(default_factory=Checks)
+    """What its last finished day is compared with."""
     views: tuple[View, ...] = ()
     """What is made of its tables, where the warehouse has views."""
 

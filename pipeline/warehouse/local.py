@@ -78,8 +78,9 @@ class LocalWarehouse:
     def published(self) -> Published:
         """See `base.Sink`; from the Parquet footers."""
         ledger = read_ledger(self._published_files(tables.RUNS.name))
-        last = latest_run(all_rows(ledger))
-        return Published(LastRun.of(last) if last else None, damage(self.snapshots, ledger, last))
+        runs = all_rows(ledger)
+        last = latest_run(runs)
+        return Published(LastRun.of(last) if last else None, damage(self.snapshots, ledger, last), runs)
 
     def prepare(self, run: Run) -> None:
         """See `base.Source`; files are read as they are."""

@@ -78,7 +78,7 @@ def statements() -> dict[str, str]:
         "fence_row": sql.fence_row(samples.table),
         "broken_fence": sql.broken_fence("`project-x.out.run_fence`", RUNS),
         "mend_fence": sql.mend_fence("`project-x.out.run_fence`", RUNS),
-        "last_run": sql.last_run(RUNS),
+        "last_runs": sql.last_runs(RUNS, 30),
         "count_rows": sql.count_rows({"sessions": "`project-x.out.sessions`", "persons": "`project-x.out.persons`"}),
         "committed": sql.committed(RUNS, "run-2"),
         "count_late": sql.count_late(EVENTS, INCREMENTAL, TIMES) or "",

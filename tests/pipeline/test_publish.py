@@ -16,6 +16,7 @@ from pipeline.warehouse.base import Run, Scan
 from tests.builders import METRICS
 from transforms.incremental.unsettled import Unsettled
 from transforms.incremental.window import EVERYTHING
+from transforms.sessions.days import SumDays, schema
 
 RUN = Run(
     run_id="run-2",
@@ -29,13 +30,14 @@ RUN = Run(
     options={},
     tables=tables.outputs(METRICS),
 )
+DAYS = SumDays(schema(())).create_accumulator()
 COUNTS = [("read", 1_234), ("kept", 1_230), ("rejected.uuid_missing", 4), ("sessions.inserted", 60)]
 
 
 def test_it_is_numbers_and_names(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO, "pipeline"):
         publish_run(
-            RUN, Mock(), Mock(), [], COUNTS, (), Unsettled(["a session's id"], ["2026-01-01"], '{"2026-01-01": 1}')
+            RUN, Mock(), Mock(), [], COUNTS, (), Unsettled(["a session's id"], ["2026-01-01"], '{"2026-01-01": 1}'), DAYS
         )
     assert caplog.messages == [
         "published run run-2 (full): rows read 1,234, kept 1,230, duplicate 0, filtered 0, rejected 4; "
@@ -47,5 +49,5 @@ def test_it_is_numbers_and_names(caplog: pytest.LogCaptureFixture) -> None:
 def test_what_is_not_published_is_not_told(caplog: pytest.LogCaptureFixture, publish: RunError | None) -> None:
     counts = COUNTS if publish else [("read", 4), ("rejected.uuid_missing", 4)]
     with caplog.at_level(logging.INFO, "pipeline"), pytest.raises(RunError):
-        publish_run(RUN, Mock(), Mock(publish=Mock(side_effect=publish)), [], counts, (), Unsettled())
+        publish_run(RUN, Mock(), Mock(publish=Mock(side_effect=publish)), [], counts, (), Unsettled(), DAYS)
     assert caplog.messages == []

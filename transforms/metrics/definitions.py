@@ -20,6 +20,8 @@ from typing import Any, Literal, TypeVar
 import msgspec
 
 from transforms.machinery.zones import UTC, ZONES_VERSION, zone_names
+from transforms.metrics import checks
+from transforms.metrics.checks import Check
 from transforms.metrics.kinds import KINDS
 from transforms.metrics.kinds.conditions import EVENT_NAME, When, Where
 from transforms.metrics.kinds.every_session import of_every_session
@@ -27,7 +29,7 @@ from transforms.metrics.kinds.kind import WANTED, Column, Kind, Needs, Ratio, Ro
 from transforms.metrics.kinds.links import Link
 from transforms.metrics.kinds.occurrences import Count, Flag, flag_sum
 
-Entry = TypeVar("Entry", bound=Kind | Link)
+Entry = TypeVar("Entry", bound=Kind | Link | Check)
 PropertyType = Literal["text", "number", "both", "present"]
 
 _TOP_KEYS = {
@@ -41,6 +43,7 @@ _TOP_KEYS = {
     "engagement_flags",
     "metrics",
     "links",
+    "checks",
 }
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,99}")
 #: Fields of a kind that an entry does not give itself.
@@ -81,6 +84,12 @@ class Metrics:
     dev_builds: Where
     """Properties of events of a build that is no release."""
     links: tuple[Link, ...] = ()
+    checks: tuple[Check, ...] = ()
+
+    @cached_property
+    def day_checks(self) -> tuple[Check, ...]:
+        """The checks one by one, where the file has one for every flag and count; no table depends on them."""
+        return tuple(checks.for_each(self.checks, [one.name for one in self.entries if isinstance(one, Flag | Count)]))
 
     @cached_property
     def of_every_session(self) -> tuple[Kind, ...]:
@@ -258,7 +267,8 @@ def parse_metrics(text: str) -> Metrics:
         engagement_flags=_texts(raw, "engagement_flags", "the file", default=[]),
         reporting_timezone=_zone(raw),
         dev_builds=_dev_builds(raw),
-        links=_links(raw),
+        links=_tables(raw, "link", Link, WANTED),
+        checks=_tables(raw, "check", Check, checks.WANTED),
     )
     _check_references(metrics)
     return metrics
@@ -272,12 +282,13 @@ def _entry(name: str, value: Any) -> Kind:
     return _converted(name, value, KINDS[kind], {"kind"}, where, {**WANTED, **KINDS[kind].wanted})
 
 
-def _links(table: Mapping[str, Any]) -> tuple[Link, ...]:
-    given = table.get("links", {})
+def _tables(raw: Mapping[str, Any], noun: str, to: type[Entry], wanted: Mapping[str, str]) -> tuple[Entry, ...]:
+    """The entries `[<noun>s.NAME]`."""
+    given = raw.get(f"{noun}s", {})
     if not isinstance(given, dict):
-        raise MetricsError(f"links: {given!r} is not a table; write [links.NAME]")
-    named = {name: _named("link", name, value) for name, value in given.items()}
-    return tuple(_converted(name, given[name], Link, set(), where, WANTED) for name, where in named.items())
+        raise MetricsError(f"{noun}s: {given!r} is not a table; write [{noun}s.NAME]")
+    named = {name: _named(noun, name, value) for name, value in given.items()}
+    return tuple(_converted(name, given[name], to, set(), where, wanted) for name, where in named.items())
 
 
 def _named(noun: str, name: str, value: Any) -> str:
@@ -334,6 +345,9 @@ def _check_references(metrics: Metrics) -> None:
     for name in metrics.engagement_flags:
         if name not in metrics.flags:
             raise MetricsError(f"engagement_flags: {name!r} is not one of the flags {_list(metrics.flags)}")
+    for check in metrics.checks:
+        if check.metric is not None and check.metric not in counts | {*metrics.flags} - {CREATED_EVENT}:
+            raise MetricsError(f"check {check.name!r}: metric {check.metric!r} is no flag or count of the file")
     _ = metrics.properties  # raises when the event's name is used as a number
 
 

@@ -163,9 +163,11 @@ def mend_fence(fence: str, runs: str) -> str:
     return f"UPDATE {fence} SET run_id = {latest} WHERE run_id != {latest}"
 
 
-def last_run(runs: str) -> str:
-    """The latest row of the ledger, with the columns that it has."""
-    return f"SELECT * FROM {runs} WHERE run_id = {_latest(runs)}"
+def last_runs(runs: str, days: int) -> str:
+    """The latest row of the ledger, then those of the days before, with the columns that they have."""
+    latest = _latest(runs)
+    recent = f"watermark >= (SELECT TIMESTAMP_SUB(MAX(watermark), INTERVAL {days} DAY) FROM {runs})"
+    return f"SELECT * FROM {runs} WHERE run_id = {latest} OR {recent} ORDER BY run_id = {latest} DESC"
 
 
 def _latest(runs: str) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 import apache_beam as beam
 
 from pipeline import tables
+from pipeline.checks import REACH
 from pipeline.errors import RunError
 from pipeline.ledger import Row, rows_after
 from pipeline.meter import TellBlocks
@@ -45,8 +46,9 @@ class BigQueryWarehouse(BigQuerySource):
 
     def published(self) -> Published:
         """See `base.Sink`; from the ledger and the numbers of rows."""
-        last = self._last_row()
-        return Published(LastRun.of(last) if last else None, self._damage(last))
+        runs = self._last_rows()
+        last = runs[0] if runs else None
+        return Published(LastRun.of(last) if last else None, self._damage(last), runs)
 
     def read_published(self, run: Run, table: OutputTable) -> beam.PTransform:
         """See `base.Sink`; read even when its metadata says that it is empty, which may be old."""
@@ -174,11 +176,10 @@ class BigQueryWarehouse(BigQuerySource):
         if anew := described(table, [*info.fields, *missing], info.about):
             self._client.describe(dataset, name, anew, says)
 
-    def _last_row(self) -> Row | None:
-        """The row of the run that was published last."""
-        if self._client.table(self._at.aggregated, tables.RUNS.name) is None:
-            return None
-        return next(iter(self._client.rows(sql.last_run(self._runs))), None)
+    def _last_rows(self) -> list[dict[str, Any]]:
+        """The row of the run that was published last, and those of the weeks before."""
+        there = self._client.table(self._at.aggregated, tables.RUNS.name) is not None
+        return self._client.rows(sql.last_runs(self._runs, REACH.days + 2)) if there else []
 
     def _damage(self, last: Row | None) -> str | None:
         """One line about published tables that have not the rows that the ledger says; None when they have."""
