@@ -37,7 +37,14 @@ COUNTS = [("read", 1_234), ("kept", 1_230), ("rejected.uuid_missing", 4), ("sess
 def test_it_is_numbers_and_names(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO, "pipeline"):
         publish_run(
-            RUN, Mock(), Mock(), [], COUNTS, (), Unsettled(["a session's id"], ["2026-01-01"], '{"2026-01-01": 1}'), DAYS
+            RUN,
+            Mock(),
+            Mock(),
+            [],
+            COUNTS,
+            (),
+            Unsettled(["a session's id"], ["2026-01-01"], '{"2026-01-01": 1}'),
+            DAYS,
         )
     assert caplog.messages == [
         "published run run-2 (full): rows read 1,234, kept 1,230, duplicate 0, filtered 0, rejected 4; "
