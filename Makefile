@@ -40,7 +40,7 @@ report: $(VENV)/report  ## report.html on the sample warehouse; open it in a bro
 	test -e warehouse/posthog_aggregated || $(BIN)/python -m pipeline --runner DirectRunner
 	$(BIN)/python -m pipeline.report --output report.html
 
-test-report: $(VENV)/dev $(VENV)/report  ## the report in a headless Chromium (of the system, or CHROMIUM=…), and the notebook
+test-report: $(VENV)/dev $(VENV)/report  ## the report in a headless Chromium (of the system, or CHROMIUM=…)
 	$(BIN)/python -m pytest tests/report/check_page.py
 
 test-dbt: $(VENV)/dev $(DBT)/ready  ## dbt parses the sources that are made for it, and its tests pass on the sample
