@@ -22,6 +22,7 @@ from tests.bigquery.emulators import BUCKET, Emulators
 from tests.bigquery.test_publish import Service, no_waiting
 from tests.builders import event, run, write_events
 from transforms.incremental.unsettled import Unsettled
+from transforms.sessions.days import SumDays, schema
 
 __all__ = ["no_waiting"]
 
@@ -101,7 +102,9 @@ def test_the_age_of_the_watermark_is_a_counter_of_the_job() -> None:
     arrival = int((datetime.now(UTC) - timedelta(hours=3)).timestamp() * 1e6)
     run = dataclasses.replace(run, started_at=datetime.now(UTC))
     p = beam.Pipeline("FnApiRunner")
-    _ = p | beam.Create([run]) | beam.Map(publish_run, Publishes(), Publishes(), [], [], (arrival,), Unsettled())
+    no_days = SumDays(schema(())).create_accumulator()
+    arguments = (Publishes(), Publishes(), [], [], (arrival,), Unsettled(), no_days)
+    _ = p | beam.Create([run]) | beam.Map(publish_run, *arguments)
     found = p.run().metrics().query(MetricsFilter().with_name("watermark_age_seconds"))["counters"]
     assert [counter.result // 60 for counter in found] == [180]
 

@@ -25,7 +25,8 @@ def steps() -> dict[str, type]:
     """All DoFns and CombineFns of the project by name."""
     for package in (pipeline, transforms):
         for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
-            if not module.name.endswith("__main__"):
+            # the report is no part of a run, and what it needs is an extra
+            if not module.name.endswith("__main__") and not module.name.startswith("pipeline.report."):
                 importlib.import_module(module.name)
     found: dict[str, type] = {}
     waiting: list[type] = [beam.DoFn, beam.CombineFn]

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from apache_beam.pvalue import PCollection
 
+from transforms.machinery.guard import guarded
 from transforms.machinery.record_batches import as_batch
 from transforms.machinery.steps import flat_map
 from transforms.metrics.kinds.every_session import START_DATE
@@ -49,6 +50,7 @@ def day_numbers(batch: pa.RecordBatch, metrics: Sequence[str], since: date | Non
     yield pa.RecordBatch.from_arrays([pa.array(days, pa.int32()).cast(DATE), *columns], schema=schema(metrics))
 
 
+@guarded("summing of days")
 @beam.typehints.with_input_types(pa.RecordBatch)
 @beam.typehints.with_output_types(pa.RecordBatch)
 class SumDays(beam.CombineFn):
