@@ -29,8 +29,6 @@ from pipeline.workers import LoopbackGrpc
 
 _NAMES = ("Prism", "Flink", "Portable")
 _PAGE = "see docs/engines.md"
-#: Milliseconds that Flink keeps a worker without work: by default each stage of the graph would start its own.
-_KEEP_WORKERS = 120_000
 #: Seconds that a job server has to answer, and a job to end once it is cancelled.
 _PATIENCE = 8.0
 _LOOK_SECONDS = 0.2
@@ -85,8 +83,6 @@ def engine(options: PipelineOptions) -> Iterator[Any]:
     portable = options.view_as(PortableOptions)
     if portable.job_endpoint:
         _look_for(portable.job_endpoint)
-    if not portable.environment_cache_millis:
-        portable.environment_cache_millis = _KEEP_WORKERS
     runner = create_runner(_runner(options))
     with contextlib.ExitStack() as stack:
         make = runner.default_job_server
