@@ -117,7 +117,7 @@ def test_threads_and_processes(
     monkeypatch.setattr("pipeline.warehouse.parquet.SHARD_ROWS", 50)
     widths: dict[str, int] = {}
 
-    def remember(run: object, result: object, where: str) -> str:
+    def remember(run: object, result: object, *_: object) -> str:
         found = result.metrics().query(MetricsFilter().with_namespace("sessions"))  # type: ignore[attr-defined]
         for distribution in found["distributions"]:
             name = distribution.key.metric.name
