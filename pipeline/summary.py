@@ -27,28 +27,28 @@ def plan_text(run: Run, inputs: Inputs, published: Published, where: str) -> str
     plan, scan = run.plan, run.scan
     lines = [
         f"Run {run.run_id}: {plan.mode} ({plan.reason})",
-        f"  events    {_span(plan.window.scan_start, plan.window.scan_end)}",
-        f"  reads     {scan.rows:,} of {scan.rows_total:,} rows, {_bytes(scan.bytes)} of "
+        f"  events     {_span(plan.window.scan_start, plan.window.scan_end)}",
+        f"  reads      {scan.rows:,} of {scan.rows_total:,} rows, {_bytes(scan.bytes)} of "
         f"{_bytes(scan.bytes_total)}" + (f", {scan.files} of {scan.files_total} files" if scan.files_total else ""),
-        f"  writes    {where}",
+        f"  writes     {where}",
     ]
     if plan.watermark:
-        lines.append(f"  watermark {plan.watermark:%Y-%m-%d %H:%M:%S} UTC")
+        lines.append(f"  watermark  {plan.watermark:%Y-%m-%d %H:%M:%S} UTC")
     if published.last_run and published.last_run.unsettled.total:
         numbers = published.last_run.unsettled.numbers
         days = ", ".join(sorted(numbers)[:_DAYS_TOLD]) + (" …" if len(numbers) > _DAYS_TOLD else "")
-        lines.append(f"  waiting   {sum(numbers.values()):,} sessions for a backfill of {days}")
+        lines.append(f"  waiting    {sum(numbers.values()):,} sessions for a backfill of {days}")
     if plan.previous and not plan.window.is_full:
         off = taken_off(plan.previous.excluded_marks, run.excluded_marks)
         if off:
             lines.append(
-                f"  note      {off:,} ids were taken off --excluded_users: --full_load brings back who they hid"
+                f"  note       {off:,} ids were taken off --excluded_users: --full_load brings back who they hid"
             )
     if published.damage:
-        lines.append(f"  note      {published.damage}: not used")
+        lines.append(f"  note       {published.damage}: not used")
     if inputs.absent:
-        lines.append(f"  absent    {', '.join(inputs.absent)} (their columns are null, false or 0)")
-    lines += [f"  note      {problem.line}" for problem in inputs.problems]
+        lines.append(f"  absent     {', '.join(inputs.absent)} (their columns are null, false or 0)")
+    lines += [f"  note       {problem.line}" for problem in inputs.problems]
     return "\n".join(lines)
 
 
@@ -98,7 +98,9 @@ def summary_lines(counts: Mapping[str, int], outputs: Sequence[Output], seconds:
         lines.append(_posthog_line(counts))
     if LISTED in counts:
         listed, matched = counts[LISTED], counts.get(MATCHED, 0)
-        lines.append(f"{_line('excluded', listed)} ids, {listed - matched:,} of them match nothing that this run saw")
+        lines.append(
+            f"{_line('excluded', listed)} ids read, {listed - matched:,} of them match nothing that this run saw"
+        )
     return [*lines, *_told_notes(counts), f"  tables     {where}"]
 
 

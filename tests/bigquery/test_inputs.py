@@ -85,7 +85,7 @@ def test_views_are_copied_by_a_query_and_the_copies_go(
     assert run(warehouse, f"--read_method={method}") == 0
     out = capfd.readouterr().out
     for line in views:
-        assert f"note      {line}" in out
+        assert f"note       {line}" in out
     [row] = published(warehouse, "sessions").to_pylist()
     assert (row["fullName"], row["channel_type"], row["is_bounce"]) == ("Ann", "Direct", False)
     assert (row["events_created_count"], row["event_count"]) == (1, 3)

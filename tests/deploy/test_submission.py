@@ -20,7 +20,7 @@ from apache_beam.portability.api import beam_runner_api_pb2 as protos
 from google.auth.credentials import AnonymousCredentials
 
 from pipeline import launcher, tables
-from pipeline.warehouse.bigquery import warehouse
+from pipeline.warehouse.bigquery import source
 from pipeline.warehouse.bigquery.client import TableInfo
 from pipeline.warehouse.bigquery.schema import Field, fields_of
 from pipeline.warehouse.bigquery.sql import name_of
@@ -98,7 +98,7 @@ def pretended(patch: pytest.MonkeyPatch) -> Iterator[FakeGoogle]:
     with serving() as fake:
         client = FakeClient(fake.requests)
         patch.setattr(BigQueryWarehouse, "_client", property(lambda _: client, None, lambda _: None))
-        patch.setattr(warehouse, "check_streams", lambda _: fake.requests.append("open a read session"))
+        patch.setattr(source, "check_streams", lambda _: fake.requests.append("open a read session"))
         patch.setenv("STORAGE_EMULATOR_HOST", fake.url)
         yield fake
 

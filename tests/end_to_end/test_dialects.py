@@ -114,10 +114,10 @@ def test_a_column_that_cannot_be_read_is_null_and_named(warehouse: Path, capfd: 
     out, err = capfd.readouterr()
     assert err == ""
     for name in ("posthog_sessions.is_bounce", "posthog_sessions.channel_type", "users.email"):
-        assert f"note      column {name} cannot be read: it is null" in out
+        assert f"note       column {name} cannot be read: it is null" in out
         assert notes(warehouse)[f"unreadable.{name}"] == 1
     assert "sessions: column 'is_bounce' is " in out
-    assert "note      1 values of users.createdAt cannot be read: they are null" in out
+    assert "note       1 values of users.createdAt cannot be read: they are null" in out
     row = session(warehouse)
     assert (row["user_id"], row["fullName"]) == ("u1", "Ann")
     assert {row[name] for name in ("is_bounce", "channel_type", "email", "createdAt")} == {None}
@@ -203,7 +203,7 @@ def test_day_folders_and_side_files(warehouse: Path, capfd: pytest.CaptureFixtur
     put(warehouse, "firebase_etl_prod/users", "empty.parquet", index=pa.array([], pa.null()))
     assert run(warehouse) == 0
     out = capfd.readouterr().out
-    assert "note      posthog_etl.events: not read, only *.parquet files in events/ are: part-1.parquet.zst" in out
+    assert "note       posthog_etl.events: not read, only *.parquet files in events/ are: part-1.parquet.zst" in out
     names = {row["session_id"]: row["fullName"] for row in published(warehouse, "sessions").to_pylist()}
     assert names == {SESSION: None, "later": "Ben"}
 
