@@ -13,6 +13,7 @@ import re
 import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -199,11 +200,12 @@ def _number(digits: str) -> int | float:
 
 def _text_array(values: Sequence[Any]) -> pa.StringArray:
     """Texts as they are, numbers and booleans as their JSON text."""
-    try:
+    with suppress(pa.ArrowTypeError, pa.ArrowInvalid, TypeError):
         return pa.array(values, pa.string())
-    except (pa.ArrowTypeError, pa.ArrowInvalid, TypeError):
-        texts = [value if value is None or isinstance(value, str) else _json_text(value) for value in values]
-        return pa.array(texts, pa.string())
+    with suppress(pa.ArrowTypeError, pa.ArrowInvalid, TypeError):
+        return pa.array(values, pa.bool_()).cast(pa.string())  # most properties that are no text
+    texts = [value if value is None or isinstance(value, str) else _json_text(value) for value in values]
+    return pa.array(texts, pa.string())
 
 
 def _in_range(numbers: npt.NDArray[np.float64], name: str, nulled: Counter[str]) -> npt.NDArray[np.float64]:
