@@ -276,8 +276,8 @@ def session_blocks_for(events: int, total: int) -> int:
     """How many blocks of sessions a run uses: of a quarter of a million of the events that it reads each.
 
     Not fewer than its published sessions need (`total` are the events of the whole table). Beyond half a billion
-    events, blocks grow instead, to five million at ten billion: thousands more would make slices too small to be worth a
-    shuffle, and a block is looked at range by range anyway.
+    events, blocks grow instead, to five million at ten billion: thousands more would make slices too small to be worth
+    a shuffle, and a block is looked at range by range anyway.
     """
     return min(2_048, max(events // 250_000, partitions_for(total)))
 

@@ -19,7 +19,7 @@ from pipeline import tables
 from pipeline.launcher import main
 from tests.bigquery.place import Place
 from tests.same import assert_same, plain
-from transforms.events.decoder import layout
+from transforms.events.slim_rows import layout
 from transforms.machinery.columns import Columns
 from transforms.metrics.definitions import Metrics, load_metrics, parse_metrics
 from transforms.sessions.facts import SessionCombineFn, fact_schema

@@ -14,7 +14,7 @@ from pipeline.tables import OUTPUTS
 from tests.deploy.cloud import HAS_GCLOUD, NO_GCLOUD, SETTINGS, commands_in, complaints, run
 from tests.deploy.dockerfile import ROOT
 from tests.deploy.test_bodies import ALERTS
-from transforms.events.decoder import FILTERED, REJECTED
+from transforms.events.outcomes import FILTERED, REJECTED
 from transforms.published.changes import CHANGES, count_name
 
 DEPLOY = (ROOT / "docs/deploy.md").read_text()

@@ -13,7 +13,7 @@ from pipeline import launcher, summary
 from pipeline.summary import counters, summary_lines
 from pipeline.tables import OUTPUTS
 from tests.builders import event, ledger, run, write_events
-from transforms.events.decoder import FILTERED, REJECTED
+from transforms.events.outcomes import FILTERED, REJECTED
 
 
 def test_counters_are_those_of_the_ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

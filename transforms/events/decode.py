@@ -11,9 +11,10 @@ import pyarrow as pa
 from apache_beam.metrics import Metrics as BeamMetrics
 from apache_beam.pvalue import PCollection, TaggedOutput
 
-from transforms.events.decoder import EventDecoder, layout
+from transforms.events.decoder import EventDecoder
 from transforms.events.distinct_ids import session_ids
 from transforms.events.session_blocks import Blocks
+from transforms.events.slim_rows import layout
 from transforms.incremental.watermark import Latest
 from transforms.incremental.window import Window
 from transforms.machinery.blocks import Gather, block_name, block_of

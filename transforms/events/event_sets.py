@@ -1,6 +1,6 @@
 """The set of a block's events: one event out of its copies, in order, bounded however many a session sends. Pure.
 
-A set is slim event rows (`transforms.events.decoder.layout`) in no order, repeats and all; the union of two is both.
+A set is slim event rows (`transforms.events.slim_rows.layout`) in no order, repeats and all; the union of two is both.
 What it says is decided once, here:
 
 * **One uuid, one event.** Rows of a session that agree in uuid, event name and distinct id are copies of one event. The
@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow.compute as pc
 
-from transforms.events.decoder import NO_ARRIVAL, WORD
+from transforms.events.slim_rows import NO_ARRIVAL, WORD
 from transforms.machinery.columns import Columns, TextColumn
 from transforms.machinery.uuids import mix, uuid_texts
 from transforms.metrics.definitions import Metrics

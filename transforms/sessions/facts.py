@@ -16,9 +16,9 @@ import pyarrow.compute as pc
 from apache_beam.metrics import Metrics as BeamMetrics
 from apache_beam.pvalue import PCollection
 
-from transforms.events.decoder import layout
 from transforms.events.event_sets import EventSet, prune, resolve
 from transforms.events.session_blocks import LEAST_BOUND, Blocks
+from transforms.events.slim_rows import layout
 from transforms.machinery.blocks import block_of
 from transforms.machinery.columns import Columns, lists_of_different
 from transforms.machinery.combine import SetCombineFn, Slice

@@ -9,8 +9,8 @@ from apache_beam.testing.util import assert_that, equal_to
 
 from tests.builders import SMALL_METRICS, START, event, events_batch
 from transforms.events.decode import DecodeEvents
-from transforms.events.decoder import layout
 from transforms.events.session_blocks import Blocks, session_blocks
+from transforms.events.slim_rows import layout
 from transforms.incremental.window import EVERYTHING, Window
 from transforms.machinery.blocks import block_name
 from transforms.machinery.columns import Columns

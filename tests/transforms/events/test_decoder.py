@@ -6,11 +6,11 @@ import json
 from datetime import UTC, datetime
 from typing import Any
 
-import numpy as np
 import pytest
 
-from tests.builders import METRICS, at, event, events_batch, facts_of_slices, slices_of
-from transforms.events.decoder import MAX_PROPERTIES, NO_ARRIVAL, DecodedEvents, EventDecoder
+from tests.builders import METRICS, at, event, events_batch
+from transforms.events.decoder import MAX_PROPERTIES, DecodedEvents, EventDecoder
+from transforms.events.slim_rows import NO_ARRIVAL
 from transforms.incremental.window import Window
 from transforms.metrics.definitions import parse_metrics
 
@@ -182,17 +182,6 @@ def test_a_text_beyond_all_measure_is_not_parsed() -> None:
     assert decode({**GOOD, "properties": text}).counts == {"read": 1, "rejected.properties_too_long": 1}
 
 
-def test_more_conditions_than_one_word_holds() -> None:
-    entries = [f'[metrics.f{n}]\nkind = "flag"\nevents = ["e{n}"]\ndescription = "E."' for n in range(130)]
-    metrics = parse_metrics("\n".join(['libraries = ["*"]', *entries]))
-    kept = EventDecoder(metrics).decode(events_batch([event(n, name=f"e{n}") for n in range(130)])).kept
-    [slice_] = slices_of(kept, metrics)
-    [row] = facts_of_slices([slice_], metrics).to_pylist()
-    assert all(row[f"f{n}"] for n in range(130))
-    [row] = facts_of_slices(slices_of(kept.take(np.array([64, 129])), metrics), metrics).to_pylist()
-    assert [n for n in range(130) if row[f"f{n}"]] == [64, 129]
-
-
 def test_events_that_arrive_years_later_have_a_wrong_clock() -> None:
     days = METRICS.max_event_age_days
     late = {**GOOD, "bq_ingested_timestamp": at(1 + 86_400 * days)}
@@ -202,51 +191,3 @@ def test_events_that_arrive_years_later_have_a_wrong_clock() -> None:
     assert decode({**GOOD, "bq_ingested_timestamp": None}).counts == {"read": 1}
     # unless the arrival is the wrong one: it lies after the run's own clock
     assert decode(later, clock=micros(1 + 86_400 * days)).counts == {"read": 1}
-
-
-def test_how_many_rows_match_a_metric_is_told_also_when_it_is_none() -> None:
-    rows = [event(1, name="view_event"), event(2, name="view_event"), event(3, lib="web", name="join_event")]
-    matches = decode(*rows).matches
-    assert (matches["viewed_event"], matches["joined_event"], matches["screen_count"]) == (2, 0, 0)
-    assert set(matches) == {
-        *METRICS.flags,
-        "autocapture_count",
-        "screen_count",
-        "scroll_event_count",
-        "foreground_duration",
-        "social_event",
-        "quiz",
-    } - {"created_event"}
-
-
-def test_a_text_or_number_travels_only_with_events_of_which_it_is_needed() -> None:
-    metrics = parse_metrics(
-        """
-        libraries = ["*"]
-        [metrics.first_level]
-        kind = "first"
-        property = "level"
-        events = ["begin"]
-        description = "L."
-        [metrics.most]
-        kind = "max"
-        property = "points"
-        events = ["win", "lose"]
-        description = "P."
-        [metrics.lang]
-        kind = "last"
-        property = "lang"
-        where = { level = 1 }
-        description = "T."
-        [links.level]
-        property = "level"
-        actions = { won = ["win"] }
-        description = "L."
-        """
-    )
-    properties = {"level": "a", "points": 3, "lang": "en"}
-    rows = [event(number, name=name, properties=properties) for number, name in enumerate(["begin", "win", "x"])]
-    kept = EventDecoder(metrics).decode(events_batch(rows)).kept
-    assert kept.texts["text level"].texts().to_pylist() == ["a", "a", None]
-    assert kept.texts["text lang"].texts().to_pylist() == ["en"] * 3
-    assert np.nan_to_num(kept.numbers["number 0"], nan=-1).tolist() == [-1, 3, -1]

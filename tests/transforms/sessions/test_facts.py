@@ -19,7 +19,8 @@ from pipeline import tables
 from tests.builders import METRICS, SMALL_METRICS, at, event, event_id, events_batch, facts_of_slices, slices_of
 from tests.transforms import reference
 from transforms.events import event_sets
-from transforms.events.decoder import EventDecoder, layout
+from transforms.events.decoder import EventDecoder
+from transforms.events.slim_rows import layout
 from transforms.machinery.columns import Columns
 from transforms.machinery.combine import Accumulator
 from transforms.metrics.definitions import Metrics
