@@ -1,5 +1,5 @@
 # One command each; all use a virtual environment in .venv, the emulators one in .venv-emulators, a peer of the
-# benchmarks one in .venv-peers, dbt one in .venv-dbt.
+# benchmarks one in .venv-peers, dbt one in .venv-dbt, the notebook one in .venv-notebook.
 # the newest Python there is; a command of that name need not be one that can make environments
 PYTHON ?= $(shell for one in python3.13 python3.12 python3.11; do \
 	$$one -c "import ensurepip, venv" >/dev/null 2>&1 && echo $$one && break; done)
@@ -8,6 +8,7 @@ BIN := $(VENV)/bin
 EMULATORS := .venv-emulators
 PEERS := .venv-peers
 DBT := .venv-dbt
+NOTEBOOK := .venv-notebook
 ENGINES := .engines
 BEAM = $(shell sed -n 's/^apache-beam==\([0-9.]*\).*/\1/p' requirements.txt)
 # two processes: more would start more emulators than 3 GB of memory hold
@@ -16,12 +17,12 @@ new_venv = { test -n "$(PYTHON)" || { echo "Python 3.11, 3.12 or 3.13 with venv 
 install python3 python3-venv), or say which: make PYTHON=…" >&2; exit 1; }; $(PYTHON) -m venv $(1); }
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: run test test-fast test-engines test-random test-python report test-report test-dbt test-cloud test-dataflow check format bench bench-quick bench-engines template docs lock clean
+.PHONY: run test test-fast test-engines test-random test-python report notebook test-report test-dbt test-cloud test-dataflow check format bench bench-quick bench-engines template docs lock clean
 
 run: $(VENV)/run  ## the main job on the sample warehouse
 	$(BIN)/python -m pipeline --runner DirectRunner
 
-test: $(VENV)/dev $(EMULATORS)/ready  ## all tests; BigQuery and GCS are emulated
+test: $(VENV)/dev $(EMULATORS)/ready $(NOTEBOOK)/ready  ## all tests; BigQuery and GCS are emulated
 	$(BIN)/python -m pytest $(IN_PARALLEL)
 
 test-fast: $(VENV)/dev  ## laws, units, SQL and docs, in less than a minute
@@ -39,6 +40,10 @@ test-python: ## the main job and the fast tests in a fresh Debian 13, with its P
 report: $(VENV)/report  ## report.html on the sample warehouse; open it in a browser
 	test -e warehouse/posthog_aggregated || $(BIN)/python -m pipeline --runner DirectRunner
 	$(BIN)/python -m pipeline.report --output report.html
+
+notebook: $(VENV)/run $(NOTEBOOK)/ready  ## the twelve questions on the sample warehouse, in a browser
+	test -e warehouse/posthog_aggregated || $(BIN)/python -m pipeline --runner DirectRunner
+	$(NOTEBOOK)/bin/marimo edit examples/twelve_questions.py
 
 test-report: $(VENV)/dev $(VENV)/report  ## the report in a headless Chromium (of the system, or CHROMIUM=…)
 	$(BIN)/python -m pytest tests/report/check_page.py
@@ -79,14 +84,15 @@ docs: $(VENV)/dev  ## docs/tables.md and .json, sources for dbt, from the declar
 	$(BIN)/python -m deploy.views_page
 
 lock: $(VENV)/dev  ## compile the lock files from requirements*.in, for Python 3.11 and later
-	for name in requirements requirements-dev requirements-emulators requirements-peers requirements-dbt requirements-report; do \
+	for name in requirements requirements-dev requirements-emulators requirements-peers requirements-dbt requirements-report \
+		requirements-notebook; do \
 		$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --strip-extras \
 			--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock (Python 3.11 and later)" \
 			--output-file $$name.txt $$name.in || exit 1; \
 	done
 
 clean:  ## remove what make and the default run have made
-	rm -rf $(VENV) $(EMULATORS) $(PEERS) $(DBT) $(ENGINES) warehouse report.html .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(EMULATORS) $(PEERS) $(DBT) $(NOTEBOOK) $(ENGINES) warehouse report.html .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 $(VENV)/run: requirements.txt
 	test -x $(BIN)/python || $(call new_venv,$(VENV))
@@ -121,4 +127,9 @@ $(PEERS)/ready: requirements-peers.txt
 $(DBT)/ready: requirements-dbt.txt
 	test -x $(DBT)/bin/python || $(call new_venv,$(DBT))
 	$(DBT)/bin/pip install --quiet --require-hashes --no-deps --requirement requirements-dbt.txt
+	touch $@
+
+$(NOTEBOOK)/ready: requirements-notebook.txt
+	test -x $(NOTEBOOK)/bin/python || $(call new_venv,$(NOTEBOOK))
+	$(NOTEBOOK)/bin/pip install --quiet --require-hashes --no-deps --requirement requirements-notebook.txt
 	touch $@

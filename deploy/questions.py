@@ -12,9 +12,8 @@ from typing import Any
 import duckdb
 
 from deploy.dictionary import markdown_table, run_on_sample
-from pipeline import tables
+from deploy.question_page import PAGE, opened
 
-PAGE = Path(__file__).parents[1] / "docs" / "questions.md"
 #: A query, and the table that follows it, if there is one.
 _ASKED = re.compile(r"(^```sql\n(?P<query>.*?)^```\n)(?:\n(?:\|[^\n]*\n)+)?", re.MULTILINE | re.DOTALL)
 
@@ -26,10 +25,7 @@ def answered(page: str, published: Path) -> str:
       page: its text.
       published: the folder of the output tables.
     """
-    database = duckdb.connect()
-    database.execute("SET TimeZone = 'UTC'")
-    for output in tables.OUTPUTS:
-        database.execute(f"CREATE VIEW {output.name} AS FROM '{published / output.name}/*.parquet'")
+    database = opened(published)
     return _ASKED.sub(lambda found: f"{found[1]}\n{_answer(database, found['query'])}", page)
 
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from deploy.dictionary import run_on_sample
-from deploy.questions import PAGE, answered
+from deploy.question_page import PAGE, questions
+from deploy.questions import answered
 
 
 @pytest.fixture(scope="module")
@@ -19,9 +20,10 @@ def sample(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_there_are_twelve_questions_with_a_query_and_an_answer_each() -> None:
     page = PAGE.read_text(encoding="utf-8")
-    questions = re.split(r"^## ", page, flags=re.MULTILINE)[1:]
-    assert [question.split(".")[0] for question in questions] == [str(number) for number in range(1, 13)]
-    for question in questions:
+    parts = re.split(r"^## ", page, flags=re.MULTILINE)[1:]
+    assert [one.number for one in questions(page)] == [*range(1, 13)]
+    for question, one in zip(parts, questions(page), strict=True):
+        assert question.startswith(f"{one.number}. {one.title}\n\n{one.told}\n\n```sql\n{one.query}```\n")
         assert len(re.findall(r"^```sql$", question, re.MULTILINE)) == 1
         assert len(re.findall(r"^\| ---", question, re.MULTILINE)) == 1
         assert question.split("\n")[0].endswith("?")
