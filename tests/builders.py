@@ -34,8 +34,7 @@ OUTPUTS = (*(output.name for output in tables.OUTPUTS), tables.RUNS.name)
 PLACE: Place | None = None
 
 #: A small metrics file with one entry of every kind.
-SMALL_METRICS: Metrics = parse_metrics(
-    """
+SMALL_METRICS_FILE = """
     libraries = ["*"]
     max_events_per_session = 5
     reporting_timezone = "Pacific/Auckland"
@@ -152,7 +151,7 @@ SMALL_METRICS: Metrics = parse_metrics(
     resumes = ["buy"]
     description = "Seconds awake."
     """
-)
+SMALL_METRICS: Metrics = parse_metrics(SMALL_METRICS_FILE)
 
 
 def at(seconds: float) -> datetime:
