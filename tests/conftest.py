@@ -1,4 +1,4 @@
-"""Where the end-to-end tests run (on a local warehouse, or on BigQuery through the emulators), and which are slow."""
+"""Where the end-to-end tests run (on folders, or on both BigQuery, which is emulated, and folders); which are slow."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ settings.register_profile("repeatable", derandomize=True, deadline=None)
 settings.register_profile("random", deadline=None, print_blob=True)
 settings.load_profile("repeatable")
 
+#: A value of the fixture `place`.
+BIGQUERY = pytest.param("bigquery", marks=pytest.mark.emulator)
 _BYSTANDER = "bystander"
 _WHOLE_RUNS = Path(__file__).with_name("end_to_end")
 #: The first decoder of a process raises the recursion limit, and Hypothesis warns when that happens in a test.
@@ -54,9 +56,20 @@ def bigquery(emulators: Emulators, monkeypatch: pytest.MonkeyPatch) -> Iterator[
     emulators.client().get_dataset(_BYSTANDER)  # Beam's cleanup of a read can take datasets that are not its own
 
 
-@pytest.fixture(params=["local", pytest.param("bigquery", marks=pytest.mark.emulator)])
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """What asks for `place` runs on BigQuery, which makes every run on a folder as well; without emulators on folders.
+
+    A test that is more thorough on a folder, where runs are fast, names its places itself.
+    """
+    named = [mark.args[0] for mark in metafunc.definition.iter_markers("parametrize")]
+    if "place" in metafunc.fixturenames and "place" not in named:
+        alone = "not emulator" in metafunc.config.option.markexpr
+        metafunc.parametrize("place", ["local"] if alone else [BIGQUERY], indirect=True)
+
+
+@pytest.fixture
 def place(request: pytest.FixtureRequest) -> str:
-    """A test that asks for it runs on both."""
+    """Where `builders.run` runs: on a "local" warehouse, or on "bigquery" and a folder, which must publish the same."""
     if request.param == "bigquery":
         request.getfixturevalue("bigquery")
     return str(request.param)

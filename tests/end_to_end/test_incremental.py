@@ -20,6 +20,7 @@ from tests.builders import (
     write_events,
     write_table,
 )
+from tests.conftest import BIGQUERY
 from transforms.incremental.watermark import SUPPORT
 
 pytestmark = pytest.mark.usefixtures("place")
@@ -75,6 +76,7 @@ def put_people(warehouse: Path, users: list[dict[str, Any]], social: list[dict[s
     write_table(warehouse, "firebase_etl_prod", tables.FIREBASE_EVENTS, social)
 
 
+@pytest.mark.parametrize("place", ["local", BIGQUERY], indirect=True)
 def test_a_year_in_many_runs_equals_one_full_load(tmp_path: Path, place: str) -> None:
     rows = year(random.Random(3))
     warehouse, whole = tmp_path / "daily", tmp_path / "whole"
