@@ -21,7 +21,8 @@ from pipeline.warehouse.parquet import read_shard, table_shards
 from transforms.events.decode import DecodeBatch
 from transforms.events.session_blocks import Blocks
 from transforms.incremental.window import EVERYTHING
-from transforms.metrics.definitions import PACKAGED, Metrics, load_metrics, parse_metrics
+from transforms.metrics.definitions import Metrics
+from transforms.metrics.file import PACKAGED, load_metrics, parse_metrics
 from transforms.sessions.facts import SessionCombineFn, fact_schema
 
 _ROUNDS = 7

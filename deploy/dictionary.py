@@ -23,7 +23,8 @@ from pipeline import tables
 from pipeline.launcher import main
 from pipeline.tables import OutputTable, Table
 from pipeline.warehouse.bigquery.schema import fields_of
-from transforms.metrics.definitions import Metrics, load_metrics
+from transforms.metrics.definitions import Metrics
+from transforms.metrics.file import load_metrics
 
 ROOT = Path(__file__).parents[1]
 MARKDOWN, JSON = ROOT / "docs" / "tables.md", ROOT / "docs" / "tables.json"

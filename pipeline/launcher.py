@@ -41,7 +41,8 @@ from pipeline.warehouse.base import REMEDY, Published, Run, Sink, Source
 from pipeline.warehouse.kinds import kind_of
 from pipeline.workers import local_runner, local_workers
 from transforms.machinery.steps import collecting_less
-from transforms.metrics.definitions import Metrics, MetricsError, load_metrics
+from transforms.metrics.definitions import Metrics, MetricsError
+from transforms.metrics.file import load_metrics
 
 #: By default glibc's malloc keeps what a thread frees in a heap of that thread, and a worker process has many threads:
 #: all together would hold an eighth more memory. The processes inherit the variable.

@@ -21,7 +21,8 @@ from tests.bigquery.place import Place
 from tests.same import assert_same, plain
 from transforms.events.slim_rows import layout
 from transforms.machinery.columns import Columns
-from transforms.metrics.definitions import Metrics, load_metrics, parse_metrics
+from transforms.metrics.definitions import Metrics
+from transforms.metrics.file import load_metrics, parse_metrics
 from transforms.sessions.facts import SessionCombineFn, fact_schema
 
 METRICS = load_metrics()

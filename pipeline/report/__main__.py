@@ -21,7 +21,8 @@ from pipeline.report.sources import BigQuerySource, LocalSource, Rows, Source, c
 from pipeline.report.verdict import verdict
 from pipeline.views import views
 from pipeline.warehouse.bigquery.options import WORD as BIGQUERY
-from transforms.metrics.definitions import MetricsError, load_metrics
+from transforms.metrics.definitions import MetricsError
+from transforms.metrics.file import load_metrics
 
 _DEFAULTS = {option.name: option.fallback for option in OPTIONS}
 _EXTRA = ("altair", "vl_convert", "duckdb", "sqlglot")

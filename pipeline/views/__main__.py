@@ -17,7 +17,8 @@ from pipeline.options import OPTIONS
 from pipeline.views import NAMES, missing, views
 from pipeline.warehouse.folders import files_of
 from pipeline.warehouse.ledger_files import all_rows, read_ledger
-from transforms.metrics.definitions import MetricsError, load_metrics
+from transforms.metrics.definitions import MetricsError
+from transforms.metrics.file import load_metrics
 
 _DEFAULTS = {option.name: option.fallback for option in OPTIONS}
 _EXTRA = "this needs DuckDB and sqlglot: install this package with the extra `views`"

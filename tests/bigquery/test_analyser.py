@@ -24,7 +24,7 @@ from tests import new_table
 from tests.bigquery.test_sql import TABLES, statements
 from tests.builders import METRICS, SMALL_METRICS, WAVES_METRICS
 from tests.deploy.dockerfile import ROOT
-from transforms.metrics.definitions import load_metrics
+from transforms.metrics.file import load_metrics
 
 pytestmark = pytest.mark.slow
 KINDS = {

@@ -13,7 +13,7 @@ from pipeline import tables
 from sample import EXCLUDED_IDS, write_sample
 from tests.builders import METRICS, WAVES_METRICS, assert_adds_up, ledger, published, run
 from tests.end_to_end.oracle import WAVES, Expected, differences, expected
-from transforms.metrics.definitions import load_metrics
+from transforms.metrics.file import load_metrics
 from transforms.schemas.columns import description
 
 SHARED_WAVES = Path(__file__).parents[1] / "data" / "waves"

@@ -21,7 +21,7 @@ from pipeline.report.sections import Section, sections
 from pipeline.report.sources import LocalSource
 from pipeline.views import views
 from tests.report.conftest import metrics_of
-from transforms.metrics.definitions import load_metrics
+from transforms.metrics.file import load_metrics
 
 CHROMIUM = os.environ.get("CHROMIUM") or next(
     (found for name in ("chromium-headless-shell", "chromium", "google-chrome") if (found := shutil.which(name))), None

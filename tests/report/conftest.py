@@ -8,7 +8,7 @@ import pytest
 
 from pipeline.launcher import main
 from sample import write_sample
-from transforms.metrics.definitions import PACKAGED
+from transforms.metrics.file import PACKAGED
 
 #: One sequence more than the packaged file may have, so that there is a funnel.
 QUIZ = """

@@ -14,7 +14,8 @@ from pipeline.views.local import translated
 from tests.builders import METRICS, SMALL_METRICS, WAVES_METRICS
 from tests.deploy.dockerfile import ROOT
 from tests.pipeline.views.place import contents
-from transforms.metrics.definitions import Metrics, load_metrics, parse_metrics
+from transforms.metrics.definitions import Metrics
+from transforms.metrics.file import load_metrics, parse_metrics
 
 #: No flag, no count, no sequence.
 ONE_METRIC = parse_metrics('[metrics.sessions]\nkind = "last"\nproperty = "runs"\ndescription = "Named like a table."')

@@ -15,7 +15,8 @@ from tests.bigquery.emulators import Emulators
 from tests.builders import METRICS, SMALL_METRICS
 from tests.pipeline.views import reference
 from tests.pipeline.views.place import Row, Rows, at, contents, day, on_bigquery, on_duckdb
-from transforms.metrics.definitions import Metrics, parse_metrics
+from transforms.metrics.definitions import Metrics
+from transforms.metrics.file import parse_metrics
 
 Look = Callable[[Metrics, Rows], dict[str, list[Row]]]
 QUIZZES = parse_metrics(

@@ -12,7 +12,7 @@ from tests.builders import METRICS, at, event, events_batch
 from transforms.events.decoder import MAX_PROPERTIES, DecodedEvents, EventDecoder
 from transforms.events.slim_rows import NO_ARRIVAL
 from transforms.incremental.window import Window
-from transforms.metrics.definitions import parse_metrics
+from transforms.metrics.file import parse_metrics
 
 
 def decode(*rows: dict[str, Any], excluded: frozenset[str] = frozenset(), **window: Any) -> DecodedEvents:

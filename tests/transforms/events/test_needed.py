@@ -9,7 +9,8 @@ from transforms.events.decoder import EventDecoder
 from transforms.events.needed import NeededColumns
 from transforms.events.properties import PropertyDecoder
 from transforms.machinery.columns import dictionary
-from transforms.metrics.definitions import SESSION_PROPERTY, parse_metrics
+from transforms.metrics.definitions import SESSION_PROPERTY
+from transforms.metrics.file import parse_metrics
 
 
 def test_more_conditions_than_one_word_holds() -> None:

@@ -7,7 +7,8 @@ import pytest
 from tests.builders import METRICS, event, events_batch
 from transforms.events.decoder import EventDecoder
 from transforms.events.slim_rows import WORD, layout
-from transforms.metrics.definitions import Metrics, parse_metrics
+from transforms.metrics.definitions import Metrics
+from transforms.metrics.file import parse_metrics
 
 MANY = "\n".join(
     ['libraries = ["*"]']

@@ -9,7 +9,8 @@ import pytest
 
 from tests.builders import METRICS
 from transforms.metrics.checks import Check, Finding, judge
-from transforms.metrics.definitions import MetricsError, parse_metrics
+from transforms.metrics.definitions import MetricsError
+from transforms.metrics.file import parse_metrics
 from transforms.metrics.kinds.occurrences import Count, Flag
 
 DAY = date(2026, 2, 8)

@@ -9,7 +9,8 @@ import pytest
 from pipeline import tables
 from tests.builders import METRICS, WAVES_METRICS
 from transforms.metrics import definitions
-from transforms.metrics.definitions import MetricsError, load_metrics, parse_metrics
+from transforms.metrics.definitions import MetricsError
+from transforms.metrics.file import load_metrics, parse_metrics
 
 GOOD = '[metrics.taps]\nkind = "count"\nevents = ["tap"]\ndescription = "Taps."\n'
 

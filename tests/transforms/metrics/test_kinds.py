@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from tests.builders import at, event, events_batch, facts_of_slices, slices_of
 from transforms.events.decoder import EventDecoder
-from transforms.metrics.definitions import parse_metrics
+from transforms.metrics.file import parse_metrics
 from transforms.metrics.kinds.numbers import exact_sum
 
 

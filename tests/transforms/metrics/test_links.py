@@ -9,7 +9,8 @@ import pytest
 from pipeline import tables
 from tests.builders import METRICS, at, event, events_batch, facts_of_slices, slices_of
 from transforms.events.decoder import EventDecoder
-from transforms.metrics.definitions import MetricsError, parse_metrics
+from transforms.metrics.definitions import MetricsError
+from transforms.metrics.file import parse_metrics
 
 GOOD = "[metrics.n]\nkind = 'count'\nevents = ['n']\ndescription = 'N.'\n"
 VIEW = "[links.thing]\nproperty = 'p'\nactions = { seen = ['see'], got = ['get'] }\ndescription = 'T.'\n"

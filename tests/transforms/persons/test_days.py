@@ -12,7 +12,8 @@ import pytest
 
 from pipeline import tables
 from tests.builders import METRICS, at
-from transforms.metrics.definitions import Metrics, parse_metrics
+from transforms.metrics.definitions import Metrics
+from transforms.metrics.file import parse_metrics
 from transforms.persons.days import day_rows, deeds_by_day, moved_schema, unaffected
 from transforms.published.changes import CHANGE
 from transforms.schemas.columns import columns_of

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from pipeline.launcher import main
-from transforms.metrics.definitions import PACKAGED, MetricsError, load_metrics
+from transforms.metrics.definitions import MetricsError
+from transforms.metrics.file import PACKAGED, load_metrics
 
 FLAG = '[metrics.a]\nkind = "flag"\nevents = ["x"]\ndescription = "d"\n'
 RATIO = '[metrics.a]\nkind = "max"\nproperty = "p"\ndescription = "d"\n'
