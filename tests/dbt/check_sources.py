@@ -21,7 +21,7 @@ from sample import write_sample
 from tests.builders import METRICS
 
 ROOT = Path(__file__).parents[2]
-DBT = Path(os.environ.get("DBT", ROOT / ".venv-dbt")) / "bin"
+DBT = Path(os.environ.get("DBT", ROOT / ".venv-dbt")).absolute() / "bin"  # dbt runs in the folder of its project
 OUTPUTS = [*tables.outputs(METRICS), tables.RUNS]
 PROFILE = """
 sessions_and_persons:

@@ -15,7 +15,7 @@ from deploy.question_page import PAGE
 
 ROOT = Path(__file__).parents[2]
 NOTEBOOK = ROOT / "examples" / "twelve_questions.py"
-PYTHON = Path(os.environ.get("NOTEBOOK", ROOT / ".venv-notebook")) / "bin" / "python"
+PYTHON = Path(os.environ.get("NOTEBOOK", ROOT / ".venv-notebook")).absolute() / "bin" / "python"
 #: Runs all cells, as marimo does, and tells what is in `answers`.
 ASK = """
 import json, sys
