@@ -31,7 +31,7 @@ _INSTALL = "this needs the extra `report`: `make report` installs it, as does pi
 _NEEDS = {
     "funnels": "sequences, of which the metrics file declares none",
     "links": "links with the actions viewed and joined, of which the metrics file declares none",
-    "checks": "checks, of which there are none",
+    "checks": "the view checks, which is made by newer runs",
 }
 
 
@@ -70,14 +70,14 @@ def html(source: Source) -> str:
     Raises:
       RunError: nothing is published.
     """
-    from pipeline.report.charts import chart, script  # here, because it imports the extra
+    from pipeline.report.charts import charts, script  # here, because it imports the extra
     from pipeline.report.page import page
 
     answers = ask(source)
     found = sections(answers)
-    left_out = [f"{name}, which needs {_NEEDS[name]}." for name in _NEEDS if not answers.get(name)]
-    charts = {one.name: spec for one in found if (spec := chart(one))}
-    return page(answers["runs"][0], verdict(answers), found, left_out, charts, script())
+    left_out = [f"{name}, which needs {_NEEDS[name]}." for name in _NEEDS if name not in answers]
+    drawn = {one.name: charts(one) for one in found}
+    return page(answers["runs"][0], verdict(answers), found, left_out, drawn, script())
 
 
 def ask(source: Source) -> dict[str, Rows]:

@@ -11,16 +11,24 @@ from typing import Any
 import altair as alt
 import vl_convert
 
-from pipeline.report.sections import WEEKDAYS, Section
+from pipeline.report.section import Section
+from pipeline.report.sections import WEEKDAYS
 
 #: A chart in Vega-Lite's words.
 Spec = dict[str, Any]
-_HEIGHT, _LINE = 240, 28
+_HEIGHT, _LOW, _LINE = 240, 170, 28
 #: Charts with a line a row.
-_BY_LINE = {"retention", "funnels", "entry", "exit", "reasons"}
+_BY_LINE = {"retention", "funnels", "links", "entry", "exit", "reasons", "posthog"}
+#: A bar is no wider, however few there are.
+_BAR = {"expr": "min(44, 0.8 * bandwidth('x'))"}
+#: So many days are told apart by a point each.
+_POINTS = 60
 #: Colours of Okabe and Ito, which people with any colour vision tell apart, in light and in dark.
 _COLOURS = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9"]
+_FAINT = "#8c8c8c"
 _LIFECYCLE = ["New", "Returning", "Resurrecting", "Dormant"]
+#: A day as `5 Jan`, of a text as `2026-01-05`; a day has no zone, so the reader's must not move it.
+_DAY, _DAY_OF_TEXT = "%-d %b", "utcFormat(toDate(datum.value), '%-d %b')"
 _DRAW = Path(__file__).with_name("draw.js").read_text(encoding="utf-8")
 
 
@@ -29,15 +37,20 @@ def script() -> str:
     return str(vl_convert.javascript_bundle(_DRAW))
 
 
-def chart(section: Section) -> Spec | None:
-    """The chart of a section; None where its table says all."""
+def charts(section: Section) -> list[Spec]:
+    """The charts of a section, from top to bottom; none where its table says all."""
     draw = _CHARTS.get(section.name)
     if draw is None or not section.rows:
-        return None
-    tall = _HEIGHT if section.name not in _BY_LINE else _LINE * max(3, len(section.rows))
-    spec: Spec = draw(section).properties(height=tall, width="container").to_dict()
-    spec["autosize"] = {"type": "fit-x", "contains": "padding"}
-    return spec
+        return []
+    drawn = draw(section)
+    made = drawn if isinstance(drawn, list) else [drawn]
+    tall = _LOW if len(made) > 1 else _LINE * max(3, len(section.rows)) if section.name in _BY_LINE else _HEIGHT
+    return [_spec(one, tall) for one in made]
+
+
+def _spec(drawn: Any, tall: int) -> Spec:
+    spec: Spec = drawn.properties(height=tall, width="container").to_dict()
+    return spec | {"autosize": {"type": "fit-x", "contains": "padding"}}
 
 
 def _data(section: Section) -> alt.Data:
@@ -53,24 +66,33 @@ def _text(value: Any) -> str | float:
     return value.isoformat() if isinstance(value, date) else float(value)
 
 
-def _days(section: Section) -> Any:
-    """Two panels, each the days and, fainter, the same weekday a week before."""
-    labels = {"sessions": "Sessions", "dau": "Active persons"}
+def _days(section: Section) -> list[Any]:
+    """Sessions and persons, each with the same weekday of a week before, fainter."""
+    numbers = (("sessions", "Sessions"), ("dau", "Active persons"))
+    return [_days_of(section, name, title, colour) for (name, title), colour in zip(numbers, _COLOURS, strict=False)]
+
+
+def _days_of(section: Section, name: str, title: str, colour: str) -> Any:
+    words = ["That day", "A week before"]
     records = [
-        {"date": record["date"], "what": label, "when": when, "number": record[name + suffix]}
+        {"date": record["date"], "when": when, "number": record[column]}
         for record in section.records
-        for name, label in labels.items()
-        for suffix, when in (("", "That day"), ("_before", "A week before"))
+        for column, when in zip((name, f"{name}_before"), words, strict=True)
     ]
+    scale = alt.Scale(domain=words, range=[colour, _FAINT])
     return (
         alt.Chart(_values(records))
-        .mark_line(point={"size": 24})
+        .mark_line(point={"size": 22} if len(section.rows) <= _POINTS else False)
         .encode(
-            x=alt.X("date:T", title=None, axis=alt.Axis(format="%-d %b", labelOverlap=True)),
-            y=alt.Y("number:Q", title=None),
-            color=alt.Color("what:N", title=None, scale=alt.Scale(domain=[*labels.values()], range=_COLOURS)),
-            strokeDash=alt.StrokeDash("when:N", title=None, sort=["That day", "A week before"]),
-            tooltip=["date:T", "what:N", "when:N", alt.Tooltip("number:Q", format=",")],
+            x=alt.X("utcyearmonthdate(date):T", title=None, axis=alt.Axis(format=_DAY, labelOverlap=True)),
+            y=alt.Y("number:Q", title=title),
+            color=alt.Color("when:N", title=None, scale=scale),
+            strokeDash=alt.StrokeDash("when:N", title=None, scale=alt.Scale(domain=words, range=[[], [5, 4]])),
+            tooltip=[
+                alt.Tooltip("utcyearmonthdate(date):T", title="Day", format="%A, %-d %B"),
+                alt.Tooltip("when:N", title="When"),
+                alt.Tooltip("number:Q", title=title, format=","),
+            ],
         )
     )
 
@@ -85,10 +107,12 @@ def _weeks(section: Section) -> Any:
     colour = alt.Color("kind:N", title=None, scale=alt.Scale(domain=_LIFECYCLE, range=_COLOURS))
     return (
         alt.Chart(_values(records))
-        .mark_bar()
+        .mark_bar(width=_BAR)
         .encode(
-            x=alt.X("week:O", title=None, axis=alt.Axis(labelAngle=-45, labelOverlap=True)),
-            y=alt.Y("number:Q", title="Persons"),
+            x=alt.X(
+                "week:O", title="Week from", axis=alt.Axis(labelAngle=0, labelOverlap=True, labelExpr=_DAY_OF_TEXT)
+            ),
+            y=alt.Y("number:Q", title="Persons (below 0: went)"),
             color=colour,
             tooltip=["week:O", "kind:N", alt.Tooltip("persons:Q", format=",")],
         )
@@ -103,8 +127,8 @@ def _retention(section: Section) -> Any:
         if record[name] is not None
     ]
     base = alt.Chart(_values(records)).encode(
-        x=alt.X("week:O", title="Weeks since the first session", axis=alt.Axis(labelAngle=0)),
-        y=alt.Y("cohort:O", title=None),
+        x=alt.X("week:O", title="Weeks since the week of the first session", axis=alt.Axis(labelAngle=0)),
+        y=alt.Y("cohort:O", title="From", axis=alt.Axis(labelExpr=_DAY_OF_TEXT)),
         tooltip=["cohort:O", "week:O", alt.Tooltip("share:Q", format=".1%")],
     )
     cells = base.mark_rect().encode(
@@ -141,6 +165,27 @@ def _bars(name: str, value: str, title: str) -> Callable[[Section], Any]:
         )
 
     return draw
+
+
+def _links(section: Section) -> Any:
+    """Of the objects that persons viewed, those that the same persons joined, in one line each."""
+    labels = {"viewed": "Viewed", "joined": "Joined by who viewed"}
+    records = [
+        {"link": record["link"], "what": label, "number": record[name]}
+        for record in section.records
+        for name, label in labels.items()
+    ]
+    return (
+        alt.Chart(_values(records))
+        .mark_bar()
+        .encode(
+            x=alt.X("number:Q", title="Persons × objects"),
+            y=alt.Y("link:N", title=None, sort=None),
+            yOffset=alt.YOffset("what:N", sort=[*labels.values()]),
+            color=alt.Color("what:N", title=None, scale=alt.Scale(domain=[*labels.values()], range=_COLOURS)),
+            tooltip=["link:N", "what:N", alt.Tooltip("number:Q", format=",")],
+        )
+    )
 
 
 def _versions(section: Section) -> Any:
@@ -183,15 +228,21 @@ def _quality(section: Section) -> Any:
         for record in section.records
         for name, label in labels.items()
     ]
+    when = "utcFormat(toDate(replace(datum.value, ' ', 'T') + 'Z'), '%-d %b %H:%M')"
     return (
         alt.Chart(_values(records))
-        .mark_bar()
+        .mark_bar(width=_BAR)
         .encode(
-            x=alt.X("run:O", title=None, axis=alt.Axis(labelAngle=-45, labelOverlap=True)),
-            y=alt.Y("number:Q", title="Rows", stack=None),
-            xOffset=alt.XOffset("what:N", sort=[*labels.values()]),
+            x=alt.X(
+                "run:O", title="Run published at", axis=alt.Axis(labelAngle=-45, labelOverlap=True, labelExpr=when)
+            ),
+            y=alt.Y("number:Q", title="Rows"),
             color=alt.Color("what:N", title=None, scale=alt.Scale(domain=[*labels.values()], range=_COLOURS)),
-            tooltip=["run:O", "what:N", alt.Tooltip("number:Q", format=",")],
+            tooltip=[
+                alt.Tooltip("run:O", title="Run"),
+                alt.Tooltip("what:N", title="What"),
+                alt.Tooltip("number:Q", title="Rows", format=","),
+            ],
         )
     )
 
@@ -201,10 +252,12 @@ _CHARTS: dict[str, Callable[[Section], Any]] = {
     "weeks": _weeks,
     "retention": _retention,
     "funnels": _funnels,
+    "links": _links,
     "entry": _bars("screen", "sessions", "Sessions"),
     "exit": _bars("screen", "sessions", "Sessions"),
     "versions": _versions,
     "hours": _hours,
     "quality": _quality,
     "reasons": _bars("reason", "rows", "Rows"),
+    "posthog": _bars("column", "sessions", "Sessions that differ"),
 }

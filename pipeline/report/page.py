@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.report.questions import FEWEST
-from pipeline.report.sections import HIDDEN, Section
+from pipeline.report.section import HIDDEN, Section
 from pipeline.report.verdict import Verdict, told_age
 
 #: Columns whose numbers are shares.
@@ -25,7 +25,7 @@ def page(
     found: Verdict,
     sections: Sequence[Section],
     left_out: Sequence[str],
-    charts: Mapping[str, Any],
+    charts: Mapping[str, Sequence[Any]],
     script: str,
 ) -> str:
     """The report.
@@ -84,19 +84,22 @@ def _facts(run: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield "Pipeline", f"version {run['code_version']}"
 
 
-def _section(section: Section, charts: Mapping[str, Any]) -> str:
+def _section(section: Section, charts: Mapping[str, Sequence[Any]]) -> str:
     name, title = section.name, escape(section.title)
     parts = [f'<section id="{name}" aria-labelledby="{name}-title"><h2 id="{name}-title">{title}</h2>']
     parts.append(f"<p>{escape(section.told)}</p>")
-    has_chart = name in charts
-    if has_chart:
+    drawn = charts.get(name, ())
+    if drawn:
         label = f"Chart: {section.title}. {section.told} The table below has its numbers."
-        spec = json.dumps(charts[name], sort_keys=True, ensure_ascii=False).replace("<", "\\u003c")
-        parts.append(f'<figure role="img" aria-label="{escape(label)}"><div data-chart="{name}-spec"></div></figure>')
-        parts.append(f'<script type="application/json" id="{name}-spec">{spec}</script>')
-    parts.append(
-        f"<details{'' if has_chart else ' open'}><summary>The numbers: {title}</summary>{_table(section)}</details>"
-    )
+        ids = [f"{name}-spec-{number}" for number in range(len(drawn))]
+        places = "".join(f'<div data-chart="{one}"></div>' for one in ids)
+        parts.append(f'<figure role="img" aria-label="{escape(label)}">{places}</figure>')
+        for one, spec in zip(ids, drawn, strict=True):
+            text = json.dumps(spec, sort_keys=True, ensure_ascii=False).replace("<", "\\u003c")
+            parts.append(f'<script type="application/json" id="{one}">{text}</script>')
+    if section.columns:
+        opened = "" if drawn else " open"
+        parts.append(f"<details{opened}><summary>The numbers: {title}</summary>{_table(section)}</details>")
     return "\n".join([*parts, "</section>"])
 
 

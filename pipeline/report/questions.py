@@ -22,9 +22,8 @@ class Question(NamedTuple):
 #: A group of fewer persons is not told of: it could be somebody.
 FEWEST = 5
 _ENOUGH = f"HAVING COUNT(DISTINCT person_id) >= {FEWEST}"
-#: The day that is not finished yet, by the ledger: how far the arrivals have come, never the clock.
-_TODAY = "(SELECT DATE(MAX(watermark)) FROM ${runs})"
-FINISHED = f"start_date < {_TODAY}"
+#: The view has the finished days, by the watermark and in the zone of the reports: that is decided there, once.
+FINISHED = "start_date <= (SELECT MAX(date) FROM ${daily_active})"
 
 RUNS = Question(
     """
@@ -92,7 +91,7 @@ def _screens(column: str) -> Question:
         FROM ${{sessions}} WHERE {column} IS NOT NULL AND {FINISHED}
         GROUP BY screen {_ENOUGH} ORDER BY sessions DESC, screen LIMIT 10
         """,
-        ("sessions", "runs"),
+        ("sessions", "daily_active"),
         (column,),
     )
 
@@ -118,7 +117,7 @@ VERSIONS = Question(
     ) AS durations
     GROUP BY app_version ORDER BY sessions DESC, app_version LIMIT 12
     """,
-    ("sessions", "runs"),
+    ("sessions", "daily_active"),
     ("app_version", "foreground_duration"),
 )
 HOURS = Question(
@@ -128,7 +127,7 @@ HOURS = Question(
     FROM ${{sessions}} WHERE {FINISHED}
     GROUP BY weekday, hour {_ENOUGH} ORDER BY weekday, hour
     """,
-    ("sessions", "runs"),
+    ("sessions", "daily_active"),
 )
 #: Of a person and an object: who viewed it, and who joined the same one, then or in a later session.
 LINKS = Question(
@@ -147,7 +146,7 @@ LINKS = Question(
     WHERE viewed_at IS NOT NULL
     GROUP BY link ORDER BY link
     """,
-    ("session_links", "sessions", "runs"),
+    ("session_links", "sessions", "daily_active"),
     ("first_viewed_at", "first_joined_at"),
 )
 CHECKS = Question(

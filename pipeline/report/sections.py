@@ -5,44 +5,33 @@ A number of persons below `questions.FEWEST` is hidden, wherever it stands, and 
 
 from __future__ import annotations
 
-import json
-from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from datetime import date, timedelta
 from typing import Any
 
 from pipeline.report.questions import FEWEST
+from pipeline.report.run_sections import checks, posthog, quality, reasons
+from pipeline.report.section import HIDDEN, TITLES, Cell, Section, guarded, picked
 from pipeline.report.sources import Rows
 
-#: Stands for a number of persons that could be somebody.
-HIDDEN = f"<{FEWEST}"
 WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
-Cell = Any
 _WEEK = timedelta(days=7)
-
-
-@dataclass(frozen=True)
-class Section:
-    """A part of the report."""
-
-    name: str
-    title: str
-    told: str
-    """What it shows, in a sentence or two."""
-    columns: tuple[tuple[str, str], ...]
-    """Name and label of each."""
-    rows: tuple[tuple[Cell, ...], ...]
-
-    @property
-    def records(self) -> list[dict[str, Cell]]:
-        """The rows by name of column; what is hidden is None."""
-        names = [name for name, _ in self.columns]
-        return [dict(zip(names, (None if c == HIDDEN else c for c in row), strict=True)) for row in self.rows]
+#: So much is shown: what is older is in the views.
+_DAYS, _WEEKS, _COHORTS = 91, 26, 13
+#: What is said where an answer has no rows.
+_NOTHING = {
+    **dict.fromkeys(("days", "entry", "exit", "versions", "hours"), "No day with sessions of enough persons is over."),
+    **dict.fromkeys(("weeks", "retention"), "No week with sessions is over."),
+    "funnels": "Nobody has taken the first step of a sequence yet.",
+    "links": "Nobody has viewed such an object on a finished day.",
+    "checks": "The metrics file declares no check, or the run is older than the checks.",
+}
+#: Sections that are made of another answer than that of their name.
+_MADE_OF = {"quality": "runs", "reasons": "runs", "posthog": "runs"}
 
 
 def sections(answers: Mapping[str, Rows]) -> list[Section]:
-    """The sections that some answers give, in the order of the page; an answer without rows gives none."""
+    """The sections of what was asked, in the order of the page; of an answer without rows, what that means."""
     made = {
         "days": days,
         "weeks": weeks,
@@ -51,10 +40,21 @@ def sections(answers: Mapping[str, Rows]) -> list[Section]:
         "links": links,
         "entry": entry,
         "exit": exits,
+        "versions": versions,
+        "hours": hours,
+        "quality": quality,
+        "reasons": reasons,
+        "posthog": posthog,
+        "checks": checks,
     }
-    made |= {"versions": versions, "hours": hours, "runs": quality, "reasons": reasons, "checks": checks}
-    asked = {**answers, "reasons": answers.get("runs", [])}
-    return [section(asked[name]) for name, section in made.items() if asked.get(name)]
+    found = []
+    for name in TITLES:
+        rows = answers.get(_MADE_OF.get(name, name))
+        if rows:
+            found.append(made[name](rows))
+        elif rows is not None:
+            found.append(Section(name, _NOTHING[name], (), ()))
+    return found
 
 
 def days(rows: Rows) -> Section:
@@ -63,13 +63,15 @@ def days(rows: Rows) -> Section:
     table = []
     for row in rows:
         before = known.get(row["date"] - _WEEK, {})
-        shown = [_sessions(one) for one in (row, before)], [_persons(one.get("dau")) for one in (row, before)]
-        table.append((row["date"], *shown[0], *shown[1], _persons(row["new_persons"])))
-    last, before = rows[-1], known.get(rows[-1]["date"] - _WEEK, {})
+        shown = [_sessions(one) for one in (row, before)], [guarded(one.get("dau")) for one in (row, before)]
+        table.append((row["date"], *shown[0], *shown[1], guarded(row["new_persons"])))
+    last = next((row for row in reversed(rows) if row["sessions"]), rows[-1])
+    before, empty = known.get(last["date"] - _WEEK, {}), (rows[-1]["date"] - last["date"]).days
     told = (
         f"{last['date']:%A, %-d %B}: {_number(_sessions(last))} sessions{_against(last, before, 'sessions')}, "
-        f"{_number(_persons(last['dau']))} active persons{_against(last, before, 'dau')}."
+        f"{_number(guarded(last['dau']))} active persons{_against(last, before, 'dau')}."
     )
+    told += f" Since then no session, for {empty} finished {'day' if empty == 1 else 'days'}." if empty else ""
     columns = (
         ("date", "Day"),
         ("sessions", "Sessions"),
@@ -78,29 +80,29 @@ def days(rows: Rows) -> Section:
         ("dau_before", "A week before"),
         ("new_persons", "New persons"),
     )
-    return Section("days", "Sessions and active persons by day", told, columns, tuple(table))
+    return Section("days", told, columns, tuple(table[-_DAYS:]))
 
 
 def weeks(rows: Rows) -> Section:
     """New, returning, resurrecting and dormant persons by week."""
     kinds = ("new_persons", "returning_persons", "resurrecting_persons", "dormant_persons")
     labels = ("New", "Returning", "Resurrecting", "Dormant")
-    table = tuple((row["week"], *(_persons(row[kind]) for kind in kinds)) for row in rows)
+    table = tuple((row["week"], *(guarded(row[kind]) for kind in kinds)) for row in rows)
     last = rows[-1]
     parts = ", ".join(
-        f"{_number(_persons(last[kind]))} {label.lower()}" for kind, label in zip(kinds, labels, strict=True)
+        f"{_number(guarded(last[kind]))} {label.lower()}" for kind, label in zip(kinds, labels, strict=True)
     )
     told = (
         f"In the last finished week, from {last['week']:%-d %B} on: {parts}. Dormant are those of the week before who "
         "stayed away."
     )
-    return Section(
-        "weeks", "Where persons come from and go to", told, (("week", "Week"), *zip(kinds, labels, strict=True)), table
-    )
+    return Section("weeks", told, (("week", "Week"), *zip(kinds, labels, strict=True)), table[-_WEEKS:])
 
 
 def retention(rows: Rows) -> Section:
     """A line a week of first sessions: who came back how many weeks later, in finished weeks."""
+    shown = sorted({row["cohort_week"] for row in rows})[-_COHORTS:]
+    rows = [row for row in rows if row["cohort_week"] in shown]
     furthest = max(row["week_number"] for row in rows)
     cohorts: dict[date, dict[int, Mapping[str, Any]]] = {}
     for row in rows:
@@ -109,7 +111,7 @@ def retention(rows: Rows) -> Section:
     for week, found in cohorts.items():
         size = next(iter(found.values()))["cohort_size"]
         shares = (_share(found[n]) if n in found else None for n in range(furthest + 1))
-        table.append((week, _persons(size), *shares))
+        table.append((week, guarded(size), *shares))
     columns = (("cohort_week", "Week of the first session"), ("cohort_size", "Persons"))
     later = tuple((f"week_{n}", f"Week {n}") for n in range(furthest + 1))
     first = [row for row in rows if row["week_number"] == 1 and _share(row) not in (HIDDEN, None)]
@@ -117,17 +119,15 @@ def retention(rows: Rows) -> Section:
     told = (
         f"Of the persons who came first in a finished week, {active / size:.0%} came back in the next." if size else ""
     )
-    return Section(
-        "retention", "Who comes back", told or "No later week is finished yet.", (*columns, *later), tuple(table)
-    )
+    return Section("retention", told or "No later week is finished yet.", (*columns, *later), tuple(table))
 
 
 def funnels(rows: Rows) -> Section:
     """How many persons reached each step of the declared sequences."""
     table, first = [], {row["funnel"]: row["persons"] for row in reversed(rows)}
     for row in rows:
-        persons = _persons(row["persons"])
-        share = HIDDEN if HIDDEN in (persons, _persons(first[row["funnel"]])) else row["persons"] / first[row["funnel"]]
+        persons = guarded(row["persons"])
+        share = HIDDEN if HIDDEN in (persons, guarded(first[row["funnel"]])) else row["persons"] / first[row["funnel"]]
         table.append(
             (row["funnel"], row["step"], persons, share, row["median_seconds"] if persons != HIDDEN else HIDDEN)
         )
@@ -139,7 +139,7 @@ def funnels(rows: Rows) -> Section:
         ("share", "Of the first step"),
         ("median_seconds", "Median seconds from first to last step"),
     )
-    return Section("funnels", "How far persons come", told, columns, tuple(table))
+    return Section("funnels", told, columns, tuple(table))
 
 
 def _funnel_told(name: str, rows: Rows) -> str:
@@ -154,7 +154,7 @@ def links(rows: Rows) -> Section:
     """Of the objects that persons viewed, how many the same persons joined."""
     table, told = [], []
     for row in rows:
-        persons, joiners = _persons(row["persons"]), _persons(row["joiners"])
+        persons, joiners = guarded(row["persons"]), guarded(row["joiners"])
         hidden = HIDDEN in (persons, joiners)
         counts = [HIDDEN] * 3 if hidden else [row["viewed"], row["joined"], row["joined"] / row["viewed"]]
         table.append((row["link"], persons, joiners, *counts))
@@ -170,23 +170,23 @@ def links(rows: Rows) -> Section:
         ("joined", "Of them joined"),
         ("share", "Share"),
     )
-    return Section("links", "Viewed and joined: the same object", " ".join(told), columns, tuple(table))
+    return Section("links", " ".join(told), columns, tuple(table))
 
 
 def entry(rows: Rows) -> Section:
     """The screens on which most sessions begin."""
-    return _screens("entry", "Where sessions begin", "begin", rows)
+    return _screens("entry", "begin", rows)
 
 
 def exits(rows: Rows) -> Section:
     """The screens on which most sessions end."""
-    return _screens("exit", "Where sessions end", "end", rows)
+    return _screens("exit", "end", rows)
 
 
-def _screens(name: str, title: str, verb: str, rows: Rows) -> Section:
+def _screens(name: str, verb: str, rows: Rows) -> Section:
     told = f"Most sessions {verb} on {rows[0]['screen']}: {rows[0]['sessions']:,}."
     columns = (("screen", "Screen"), ("sessions", "Sessions"), ("persons", "Persons"))
-    return Section(name, title, told, columns, _table(rows, columns))
+    return Section(name, told, columns, picked(rows, columns))
 
 
 def versions(rows: Rows) -> Section:
@@ -203,91 +203,28 @@ def versions(rows: Rows) -> Section:
         ("median_duration", "Median duration, s"),
         ("median_foreground", "Median in the foreground, s"),
     )
-    return Section("versions", "How long sessions are, by app version", told, columns, _table(rows, columns))
+    return Section("versions", told, columns, picked(rows, columns))
 
 
 def hours(rows: Rows) -> Section:
     """Sessions by weekday and hour of who is on the phone."""
     table = tuple((WEEKDAYS[row["weekday"] - 1], row["hour"], row["sessions"], row["persons"]) for row in rows)
     weekday, hour, *_ = max(table, key=lambda row: row[2])
-    told = f"Most sessions start on {weekday} between {hour} and {hour + 1} o'clock, in the time zone of the phone."
+    told = (
+        f"Most sessions start on {weekday} between {hour} and {hour + 1} o'clock, in the time zone of the phone. "
+        f"Hours of fewer than {FEWEST} persons are left empty."
+    )
     columns = (("weekday", "Weekday"), ("hour", "Hour"), ("sessions", "Sessions"), ("persons", "Persons"))
-    return Section("hours", "When sessions start, in local time", told, columns, table)
-
-
-def quality(rows: Rows) -> Section:
-    """What the last runs could not use, from the oldest to the newest."""
-    table = tuple(_run_row(row) for row in reversed(rows))
-    last = rows[0]
-    share = last["rows_rejected"] / last["rows_read"] if last["rows_read"] else 0.0
-    told = f"The last run rejected {last['rows_rejected']:,} of {last['rows_read']:,} rows ({share:.2%})."
-    columns = (
-        ("published_at", "Published (UTC)"),
-        ("mode", "Mode"),
-        ("seconds", "Seconds"),
-        ("rows_read", "Rows read"),
-        ("rejected", "Rejected"),
-        ("duplicates", "Duplicates"),
-        ("late", "Late"),
-        ("nulled", "Values nulled"),
-        ("too_old", "Sessions that wait"),
-        ("differ", "PostHog's sessions that differ"),
-        ("matched", "of"),
-    )
-    return Section("quality", "Data quality of the last runs", told, columns, table)
-
-
-def _run_row(row: Mapping[str, Any]) -> tuple[Cell, ...]:
-    notes, filtered = json.loads(row["notes"]), json.loads(row["filtered"])
-    differs = [n for name, n in notes.items() if name.startswith("posthog_sessions.") and name.endswith("_differs")]
-    return (
-        f"{row['published_at']:%Y-%m-%d %H:%M:%S}",
-        row["mode"],
-        round(row["seconds"], 1),
-        row["rows_read"],
-        row["rows_rejected"],
-        row["rows_duplicate"],
-        filtered.get("late", 0),
-        sum(number for name, number in notes.items() if name.startswith("nulled.")),
-        row["sessions_too_old"],
-        max(differs, default=0),
-        notes.get("posthog_sessions.matched", 0),
-    )
-
-
-def reasons(rows: Rows) -> Section:
-    """Why rows were rejected, in the last runs together."""
-    found = Counter[str]()
-    for row in rows:
-        found.update(json.loads(row["rejected"]))
-    table = tuple(sorted(found.items(), key=lambda pair: (-pair[1], pair[0])))
-    told = f"Most often in the last {len(rows)} runs: {table[0][0]}." if table else "No row was rejected."
-    return Section("reasons", "Why rows were rejected", told, (("reason", "Reason"), ("rows", "Rows")), table)
-
-
-def checks(rows: Rows) -> Section:
-    """What the checks of the last run say."""
-    bad = [row["check"] for row in rows if row["status"] != "ok"]
-    told = f"Not as expected: {', '.join(bad)}." if bad else f"All {len(rows)} checks are as expected."
-    columns = tuple((name, name.capitalize()) for name in ("check", "value", "expected", "lower", "upper", "status"))
-    return Section("checks", "Checks of the last run", told, columns, _table(rows, columns))
-
-
-def _table(rows: Rows, columns: Sequence[tuple[str, str]]) -> tuple[tuple[Cell, ...], ...]:
-    return tuple(tuple(row[name] for name, _ in columns) for row in rows)
-
-
-def _persons(number: int | None) -> Cell:
-    return HIDDEN if number is not None and 0 < number < FEWEST else number
+    return Section("hours", told, columns, table)
 
 
 def _sessions(day: Mapping[str, Any]) -> Cell:
     """Sessions of a day: those of so few persons tell of them."""
-    return HIDDEN if _persons(day.get("dau")) == HIDDEN else day.get("sessions")
+    return HIDDEN if guarded(day.get("dau")) == HIDDEN else day.get("sessions")
 
 
 def _share(row: Mapping[str, Any]) -> Cell:
-    hidden = HIDDEN in (_persons(row["active"]), _persons(row["cohort_size"]))
+    hidden = HIDDEN in (guarded(row["active"]), guarded(row["cohort_size"]))
     return HIDDEN if hidden else row["active"] / row["cohort_size"]
 
 
@@ -297,6 +234,6 @@ def _number(cell: Cell) -> str:
 
 def _against(row: Mapping[str, Any], before: Mapping[str, Any], name: str) -> str:
     """How much more than a week before; nothing where one of the two is hidden."""
-    if not before or not before[name] or HIDDEN in (_persons(row["dau"]), _persons(before["dau"])):
+    if not before or not before[name] or HIDDEN in (guarded(row["dau"]), guarded(before["dau"])):
         return ""
     return f" ({row[name] / before[name] - 1:+.0%} against a week before)"

@@ -15,6 +15,7 @@ from pipeline.report.sources import Rows
 OLD = timedelta(days=2)
 #: So much more than usual, and at least so much of the rows, is worth a look.
 _TIMES, _LEAST = 2.0, 0.01
+_WEEK = 7
 #: Of so many kept rows some match every metric that is declared for a living event.
 _ENOUGH = 1_000
 
@@ -33,6 +34,7 @@ def verdict(answers: Mapping[str, Rows]) -> Verdict:
     runs = answers["runs"]
     found = [
         *_export(runs[0]),
+        *_no_sessions(answers.get("days", [])),
         *_shares(runs),
         *_waiting(runs[0]),
         *_silent(runs[0]),
@@ -49,6 +51,18 @@ def _export(run: Mapping[str, Any]) -> list[str]:
         return ["No row has an arrival, so nobody knows how far the export has come."]
     age = run["published_at"] - run["watermark"]
     return [f"The export stood still: the newest arrivals were {told_age(age)} old."] if age > OLD else []
+
+
+def _no_sessions(days: Rows) -> list[str]:
+    """Finished days without a session, after a week that had some every day."""
+    empty = 0
+    while empty < len(days) and not days[-1 - empty]["sessions"]:
+        empty += 1
+    before = [day["sessions"] for day in days[: len(days) - empty]][-_WEEK:]
+    if not empty or len(before) < _WEEK or not all(before):
+        return []
+    on = "On the last finished day" if empty == 1 else f"On the last {empty} finished days"
+    return [f"{on} no session started."]
 
 
 def _shares(runs: Rows) -> list[str]:
@@ -77,9 +91,8 @@ def _silent(run: Mapping[str, Any]) -> list[str]:
 
 
 def _checks(checks: Sequence[Mapping[str, Any]]) -> list[str]:
-    return [
-        f"The check {one['check']} is not as expected ({one['status']})." for one in checks if one["status"] != "ok"
-    ]
+    bad = [one for one in checks if one["status"] in ("fail", "warn")]
+    return [f"The check {one['check']} is not as expected ({one['status']})." for one in bad]
 
 
 def _share(run: Mapping[str, Any], column: str) -> float:

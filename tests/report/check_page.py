@@ -16,8 +16,9 @@ import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
 
 from pipeline.report.__main__ import ask, main
-from pipeline.report.charts import chart
-from pipeline.report.sections import Section, sections
+from pipeline.report.charts import charts
+from pipeline.report.section import TITLES, Section
+from pipeline.report.sections import sections
 from pipeline.report.sources import LocalSource
 from pipeline.views import views
 from tests.report.conftest import metrics_of
@@ -87,13 +88,14 @@ def browser() -> Iterator[Browser]:
 
 @contextmanager
 def opened(
-    browser: Browser, file: Path, width: int = 1_100, scheme: str = "light", *, script: bool = True
+    browser: Browser, file: Path, width: int = 1_100, scheme: str = "light", zone: str = "UTC", *, script: bool = True
 ) -> Iterator[Opened]:
     """The report in a window, drawn."""
     context = browser.new_context(
         viewport={"width": width, "height": 900},
         color_scheme=scheme,  # type: ignore[arg-type]
         offline=True,
+        timezone_id=zone,
         java_script_enabled=script,
     )
     context.set_default_timeout(_PATIENCE)
@@ -119,9 +121,9 @@ def test_it_draws_every_chart_without_a_network_and_without_a_word(
     browser: Browser, file: Path, shown: list[Section]
 ) -> None:
     with opened(browser, file) as found:
-        charts = [one.name for one in shown if chart(one)]
-        assert {"days", "weeks", "retention", "funnels", "entry", "exit", "versions", "hours", "quality"} <= set(charts)
-        for name in charts:
+        drawn = [one.name for one in shown if charts(one)]
+        assert set(TITLES) - {"checks"} == set(drawn)
+        for name in drawn:
             assert found.page.locator(f"#{name} svg [aria-roledescription], #{name} svg path").count() > 2, name
         assert found.said == []
         assert found.asked == [file.as_uri()]
@@ -181,8 +183,31 @@ def test_it_is_drawn_anew_when_night_comes(browser: Browser, file: Path) -> None
         label = found.page.locator("#days svg text").first
         expect(label).not_to_have_attribute("fill", "#1b1b1b")
         assert found.colour("#days svg text", "fill") > by_day
-        assert found.page.locator("#days svg").count() == 1
+        assert found.page.locator("[data-chart=days-spec-0] svg").count() == 1
         assert found.said == []
+
+
+def test_a_day_is_the_same_day_wherever_the_reader_is(browser: Browser, file: Path, shown: list[Section]) -> None:
+    labels = []
+    for zone in ("UTC", "America/Los_Angeles", "Pacific/Auckland"):
+        with opened(browser, file, zone=zone) as found:
+            labels.append(found.page.locator("#days svg text, #weeks svg text, #quality svg text").all_text_contents())
+    assert labels[0] == labels[1] == labels[2]
+    first = shown[0].rows[0][0]
+    assert f"{first:%-d %b}" in labels[0]
+
+
+def test_a_chart_that_cannot_be_drawn_says_so_and_the_others_are_there(
+    browser: Browser, file: Path, tmp_path: Path
+) -> None:
+    broken = tmp_path / "broken.html"
+    broken.write_text(
+        file.read_text().replace('id="days-spec-0">{', 'id="days-spec-0">{"encoding": 7, "layer": 7, ', 1)
+    )
+    with opened(browser, broken) as found:
+        expect(found.page.locator("[data-chart=days-spec-0]")).to_contain_text("cannot be drawn")
+        assert found.page.locator("#weeks svg").count() == 1
+        assert found.said
 
 
 def test_the_keyboard_reaches_and_opens_the_tables(browser: Browser, file: Path, shown: list[Section]) -> None:
@@ -212,7 +237,7 @@ def test_a_screen_reader_finds_headings_charts_and_tables_by_name(
         assert page.get_by_role("heading", level=1).count() == 1
         for section in shown:
             expect(page.get_by_role("heading", level=2, name=section.title)).to_have_count(1)
-            if chart(section):
+            if charts(section):
                 expect(page.get_by_role("img", name=f"Chart: {section.title}. {section.told}")).to_have_count(1)
             page.locator(f"#{section.name} details").evaluate("details => details.open = true")
             table = page.get_by_role("table", name=section.title, exact=True)
@@ -225,5 +250,5 @@ def test_without_scripts_the_words_and_tables_are_there(browser: Browser, file: 
         page = found.page
         for section in shown:
             expect(page.get_by_text(section.told, exact=True)).to_be_visible()
-            page.locator(f"#{section.name} summary").click() if chart(section) else None
+            page.locator(f"#{section.name} summary").click() if charts(section) else None
             expect(page.locator(f"#{section.name} table")).to_be_visible()

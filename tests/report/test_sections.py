@@ -6,7 +6,9 @@ import json
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
-from pipeline.report.sections import HIDDEN, Section, days, funnels, hours, quality, reasons, retention, sections, weeks
+from pipeline.report.run_sections import checks, posthog, quality, reasons
+from pipeline.report.section import HIDDEN, Section
+from pipeline.report.sections import days, funnels, hours, retention, sections, weeks
 
 MONDAY = date(2026, 1, 5)
 
@@ -115,8 +117,42 @@ def test_runs_stand_from_the_oldest_to_the_newest_with_what_the_ledger_says() ->
 def test_reasons_are_of_all_runs_together() -> None:
     found = reasons([ran(3), ran(2, rejected='{"event_missing": 40}')])
     assert found.rows == (("event_missing", 45), ("uuid_missing", 15))
-    assert reasons([ran(3, rejected="{}")]).told == "No row was rejected."
+    assert reasons([ran(3, rejected="{}")]).told == "No row was rejected in the last run."
 
 
-def test_only_what_is_answered_is_a_section() -> None:
-    assert [one.name for one in sections({"runs": [ran(3)], "days": [], "hours": []})] == ["quality", "reasons"]
+def test_what_is_not_asked_is_no_section_and_what_has_no_rows_says_so() -> None:
+    found = {one.name: one for one in sections({"runs": [ran(3)], "days": [], "checks": []})}
+    assert list(found) == ["days", "quality", "reasons", "posthog", "checks"]
+    assert found["days"].told == "No day with sessions of enough persons is over."
+    assert not found["days"].columns
+    assert "declares no check" in found["checks"].told
+
+
+def test_days_without_a_session_since_the_last_one_are_told() -> None:
+    found = days([day(0, dau=9, sessions=9), day(1, dau=0, sessions=0), day(2, dau=0, sessions=0)])
+    assert found.told == "Monday, 5 January: 9 sessions, 9 active persons. Since then no session, for 2 finished days."
+    assert "for 1 finished day." in days([day(0, dau=9, sessions=9), day(1, dau=0, sessions=0)]).told
+
+
+def test_what_is_long_past_is_left_to_the_views() -> None:
+    assert len(days([day(n, dau=9, sessions=9) for n in range(300)]).rows) == 91
+    cohorts = retention([cohort(week, n, 9, 9) for week in range(30) for n in range(30 - week)])
+    assert [len(cohorts.rows), cohorts.rows[0][0]] == [13, MONDAY + timedelta(weeks=17)]
+    assert cohorts.columns[-1][0] == "week_12"
+
+
+def test_posthog_says_what_differs_and_how_often() -> None:
+    found = posthog([ran(3, notes=json.dumps({"posthog_sessions.matched": 90, "posthog_sessions.end_differs": 9}))])
+    assert found.rows == (("end", 9, 0.1),)
+    assert found.told.endswith("most often end differs, in 10.0% of them.")
+    assert posthog([ran(3, notes="{}")]).told.endswith("and say the same.")
+
+
+def test_checks_that_need_a_look_come_first() -> None:
+    numbers = {"value": 1.0, "expected": None, "lower": 0.0, "upper": 2.0}
+    statuses = {"a": "ok", "b": "unjudged", "c": "warn", "d": "fail"}
+    found = checks([{"check": name, "status": status, **numbers} for name, status in statuses.items()])
+    assert column(found, "check") == ["d", "c", "b", "a"]
+    assert found.told == "Not as expected: c, d. Of 1 the weeks before say too little."
+    assert checks([{"check": "a", "status": "ok", **numbers}]).told == "1 of 1 checks are as expected."
+    assert checks([{"check": "b", "status": "unjudged", **numbers}]).told.startswith("No check can be judged yet.")

@@ -59,6 +59,22 @@ def test_a_check_that_fails_is_named_and_things_are_counted() -> None:
     assert "sessions_a_day is not as expected (warn)" in found.reasons[-1]
 
 
+def days(*sessions: int) -> list[dict[str, Any]]:
+    return [{"sessions": number} for number in sessions]
+
+
+def test_days_without_a_session_after_a_week_with_some_every_day_need_a_look() -> None:
+    found = verdict({"runs": [ran()], "days": days(*[8] * 7, 0, 0)})
+    assert found.reasons == ("On the last 2 finished days no session started.",)
+    assert "On the last finished day no" in verdict({"runs": [ran()], "days": days(*[8] * 7, 0)}).reasons[0]
+    for usual in (days(*[8] * 7), days(*[8] * 6, 0), days(8, 0, *[8] * 6, 0), days()):
+        assert verdict({"runs": [ran()], "days": usual}).good
+
+
+def test_a_check_without_a_judgement_is_no_reason() -> None:
+    assert verdict({"runs": [ran()], "checks": [{"check": "a", "status": "unjudged"}]}).good
+
+
 def test_a_first_run_has_nothing_usual_to_be_compared_with() -> None:
     assert verdict({"runs": [ran(rows_rejected=400)]}).good
     assert not verdict({"runs": [ran(rows_rejected=600)]}).good
