@@ -2,7 +2,8 @@
 
     questions.py  what is asked, in BigQuery's SQL, of tables and views only
     sources.py    where it is asked: a local warehouse through DuckDB, or BigQuery
-    sections.py   rows → sections: what is told in words, and the numbers as a table; small groups hidden
+    section.py    what a section is: words, and numbers as a table; small groups hidden
+    sections.py   rows → sections, those about persons and sessions; run_sections.py has those about runs
     verdict.py    whether the last run is good, in words
     charts.py     sections → charts (Vega-Altair)
     page.py       sections and charts → one HTML file
