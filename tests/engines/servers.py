@@ -29,7 +29,9 @@ _OPENED = [
     f"--add-opens=java.base/{package}=ALL-UNNAMED"
     for package in ("java.lang", "java.net", "java.nio", "java.time", "java.util", "java.util.concurrent", "sun.nio.ch")
 ]
-#: A cluster that restarts what fails at once and a few times, and soon sees that one of its own is gone.
+#: A cluster that restarts what fails soon and a few times, and soon sees that one of its own is gone. One lost worker
+#: fails several stages, each of which counts as an attempt, and a stage that starts before all of them have noticed
+#: gets the lost worker again.
 _FLINK = """\
 jobmanager.rpc.address: localhost
 jobmanager.rpc.port: {rpc}
@@ -55,8 +57,8 @@ taskmanager.memory.network.max: 256m
 io.tmp.dirs: {folder}
 parallelism.default: {slots}
 restart-strategy.type: fixed-delay
-restart-strategy.fixed-delay.attempts: 3
-restart-strategy.fixed-delay.delay: 1 s
+restart-strategy.fixed-delay.attempts: 10
+restart-strategy.fixed-delay.delay: 3 s
 pekko.ask.timeout: 120 s
 client.timeout: 120 s
 heartbeat.interval: 1000
@@ -199,7 +201,8 @@ def _known(rest: int) -> int:
 
 def _java(megabytes: int) -> list[str]:
     jars = FOLDER / "flink" / "*"
-    return ["java", f"-Xmx{megabytes}m", "-XX:+UseSerialGC", *_OPENED, "-cp", str(jars)]
+    shown = "-Dorg.slf4j.simpleLogger.showDateTime=true"
+    return ["java", f"-Xmx{megabytes}m", "-XX:+UseSerialGC", shown, *_OPENED, "-cp", str(jars)]
 
 
 def _start(stack: contextlib.ExitStack, command: list[str], log: Path) -> Server:
