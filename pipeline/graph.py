@@ -8,6 +8,7 @@
                         │                 ▲   ▲           │ posthog  │  published                               │ with ledger)
                         │            unique   published ──┘ sessions │  persons   rows, firebase events,       │
                         │             users   sessions, links    users,           invites ─► Make ─► days ─────┤
+                        │            firebase events, invites, users, persons with links ─► Make ─► social ────┤
                         └─► rejected                           firebase events     Compare ─► rejected events ─┘
 
 Events are shuffled once, as slim rows in blocks of sessions (`transforms.machinery.blocks`), and their facts stay in these blocks.
@@ -38,6 +39,7 @@ from transforms.sessions.facts import AggregateSessions, fact_schema
 from transforms.sessions.fate import ConcludeSessions
 from transforms.sessions.owners import MatchUsers
 from transforms.sessions.rows import MakeSessionRows
+from transforms.social.events import MakeSocialEvents
 from transforms.users.deeds import INVITES, SOCIAL_EVENTS, UniqueDeeds
 from transforms.users.users import UniqueUsers
 
@@ -55,13 +57,14 @@ def build(
 
     The session shuffle is made in so many `shuffles`, which bounds the memory of a runner that holds them in memory.
     """
-    sessions, persons, links, days, rejected = (
+    sessions, persons, links, days, social_events, rejected = (
         output.under(metrics)
         for output in (
             tables.SESSIONS,
             tables.PERSONS,
             tables.SESSION_LINKS,
             tables.PERSON_DAYS,
+            tables.SOCIAL_EVENTS,
             tables.REJECTED_EVENTS,
         )
     )
@@ -127,6 +130,13 @@ def build(
     ) | "Make person days" >> MakePersonDays(
         metrics, sessions.bare, days.target, run.loaded_by, n, keep=run.keeps_persons
     )
+    attended = (
+        created.rows,
+        unique_users.rows,
+        received.rows,
+        concluded.also["who"],
+        published[social_events],
+    ) | "Make social events" >> MakeSocialEvents(metrics, social_events.target, run.loaded_by, n)
     listed = {
         "distinct_id": decoded.left_out,
         "distinct_ids": published[sessions],
@@ -140,7 +150,7 @@ def build(
     all_persons = (people.rows, made.also["kept_persons"]) | "All persons" >> beam.Flatten()
     linked = concluded._replace(rows=concluded.also["linked"])
     people = people._replace(rows=all_persons)
-    written = {sessions: made, persons: people, links: linked, days: active, rejected: dead}
+    written = {sessions: made, persons: people, links: linked, days: active, social_events: attended, rejected: dead}
     counts = [*(step.counts for step in (decoded, unique_users, created, received)), listed]
     by_day = made.rows | "Count days" >> CountDays(run.checks.metrics, run.checks.since(run.plan.watermark))
     add_publishing(p, run, source, sink, written, counts, decoded.arrivals, concluded.also["waiting"], by_day)

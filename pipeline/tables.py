@@ -22,6 +22,7 @@ from transforms.schemas.outputs import (
     person_columns,
     rejected_columns,
     session_columns,
+    social_event_columns,
     without_run_columns,
 )
 
@@ -187,6 +188,14 @@ PERSON_DAYS = Output(
     cluster_by=("person_id",),
     made_by="transforms/persons/days.py",
 )
+SOCIAL_EVENTS = Output(
+    "social_events",
+    "One row a social event: who made it and for when, what became of its invites, how many persons came across it.",
+    social_event_columns,
+    key=("social_event_id",),
+    cluster_by=("social_event_id",),
+    made_by="transforms/social/events.py",
+)
 REJECTED_EVENTS = Output(
     "rejected_events",
     "Event rows that could not be understood, with the reason.",
@@ -196,7 +205,7 @@ REJECTED_EVENTS = Output(
     made_by="transforms/events/rejected_events.py",
 )
 #: In the order in which they are told.
-OUTPUTS = (SESSIONS, PERSONS, SESSION_LINKS, PERSON_DAYS, REJECTED_EVENTS)
+OUTPUTS = (SESSIONS, PERSONS, SESSION_LINKS, PERSON_DAYS, SOCIAL_EVENTS, REJECTED_EVENTS)
 RUNS_KEY = "run_id"
 RUNS_DESCRIPTION = "The ledger: one row a published run, every row that it read accounted for."
 RUNS = Table(

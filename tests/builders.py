@@ -138,14 +138,14 @@ SMALL_METRICS_FILE = """
     description = "Checkout."
     [links.thing]
     property = "mode"
-    actions = { tapped = ["tap"], got = ["tap", "buy"] }
+    actions = { tapped = ["tap"], joined = ["tap", "buy"] }
     limit = 2
     description = "What is tapped and bought."
-    [links.place]
+    [links.social_event]
     property = "$screen_name"
-    actions = { seen = ["look", "tap"], got = ["buy"] }
+    actions = { viewed = ["look", "tap"], joined = ["buy"] }
     limit = 2
-    description = "Where."
+    description = "A social event, which has its own screen."
     [metrics.awake]
     kind = "duration"
     pauses = ["tap"]

@@ -35,9 +35,10 @@ from transforms.persons.rows import moved_schema, person_rows
 from transforms.published.changes import LoadedBy, compare, with_change
 from transforms.sessions.concluded import excluded_ids
 from transforms.sessions.facts import fact_schema
-from transforms.sessions.fate import LINKED, STAYING, WAITING, conclude
+from transforms.sessions.fate import LINKED, STAYING, WAITING, WHO, conclude
 from transforms.sessions.owners import match_users
 from transforms.sessions.rows import session_rows
+from transforms.social.events import hosted, social_events
 from transforms.users.deeds import INVITES, SOCIAL_EVENTS, Deeds, keyed, of_kept_users, unique
 from transforms.users.users import clean_users, unique_by_phone, unique_by_user_id, unique_documents
 
@@ -99,11 +100,17 @@ class Model:
         self.counts = {}
         run_id = f"run-{len(self.ledger)}"
         loaded_by = LoadedBy(run_id, self.clock)
-        sessions, persons, links, days = (
+        sessions, persons, links, days, social_rows = (
             output.under(self.metrics)
-            for output in (tables.SESSIONS, tables.PERSONS, tables.SESSION_LINKS, tables.PERSON_DAYS)
+            for output in (
+                tables.SESSIONS,
+                tables.PERSONS,
+                tables.SESSION_LINKS,
+                tables.PERSON_DAYS,
+                tables.SOCIAL_EVENTS,
+            )
         )
-        before = {table: self._table(table) for table in (sessions, persons, links, days)}
+        before = {table: self._table(table) for table in (sessions, persons, links, days, social_rows)}
         limited = events if plan.limit is None else list(events)[: plan.limit]
         facts, left_out, late, arrivals = self._facts(limited, plan)
         unique, named = self._unique(users)
@@ -138,6 +145,16 @@ class Model:
                 }
             )
         )
+        attended = self._collect(
+            social_events(self.metrics, social_rows.target, loaded_by)(
+                {
+                    "events": self._collect(hosted({"events": firebase_events, "users": unique})),
+                    "invites": received,
+                    "who": concluded[WHO],
+                    "published": before[social_rows],
+                }
+            )
+        )
         if plan.mode == "sample":
             return plan
         listing = ListUnsettled()
@@ -164,6 +181,7 @@ class Model:
         self._merge(persons, pa.concat_tables([changed, also["kept_persons"]]))
         self._merge(links, concluded[LINKED])
         self._merge(days, active)
+        self._merge(social_rows, attended)
         self.ledger.append(row)
         return plan
 
@@ -232,7 +250,7 @@ class Model:
         loaded_by: LoadedBy,
         also: dict[str, pa.Table],
     ) -> pa.Table:
-        sessions, _, links, _ = before
+        sessions, _, links, *_ = before
         published = before[sessions]
         ids = [
             _of_batches(rows, lambda batch, fresh=fresh: distinct_ids(batch, fresh), SESSION_IDS)

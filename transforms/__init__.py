@@ -12,6 +12,7 @@ The rooms in the order in which data passes them; each imports from itself and f
     events/       PostHog rows → events that count, or dead letters
     sessions/     events → facts → rows of sessions
     persons/      rows of sessions → rows of persons
+    social/       social events, invites, and who came across them → rows of social events
 
 Nothing in this package knows a file, a table's location or a command-line option.
 """

@@ -62,6 +62,8 @@ class Rules:
     step_3: str = "false"
     inactive_days: int = 14
     reporting_timezone: str = "UTC"
+    has_social_events: str = "false"
+    """Whether a link is of social events."""
     links: str = ""
     """Rows of `session_links` without the day."""
     dev_build: str = "text_of(props, '$app_namespace') in ('host.exp.exponent', 'host.exp.Exponent')"
@@ -177,6 +179,7 @@ APP = Rules(
         ]
     ),
     active="created_event or viewed_event or joined_event or scrolled",
+    has_social_events="true",
     links=_link(
         "social_event",
         "event_id",
@@ -269,6 +272,7 @@ class Expected:
     persons: pa.Table
     session_links: pa.Table
     person_days: pa.Table
+    social_events: pa.Table
     counts: dict[str, int]
 
 
@@ -306,7 +310,8 @@ def expected(
     persons = db.sql("select * from persons order by person_id")
     links = db.sql("select * from session_links order by all")
     days = db.sql("select * from person_days order by all")
-    return Expected(*(found.to_arrow_table() for found in (sessions, persons, links, days)), counts)
+    social = db.sql("select * from social_event_rows order by all")
+    return Expected(*(found.to_arrow_table() for found in (sessions, persons, links, days, social)), counts)
 
 
 def _load(db: duckdb.DuckDBPyConnection, view: str, folder: Path, columns: str) -> None:

@@ -350,3 +350,54 @@ select
     max(case when is_app_active then date end) over earlier as previous_active_date
 from every_day left join started using (person_id, date) left join deeds d using (person_id, date)
 window earlier as (partition by person_id order by date rows between unbounded preceding and 1 preceding);
+
+-- social events: who made them, their invites, and the persons who viewed or joined them in any session
+create table hosts as
+select
+    *,
+    coalesce(document_id, '/' || sha256(concat('row:', user_id, ':', epoch_us(createdAt)))) as id,
+    coalesce(startTime, eventDate) as starts_at
+from social_events left join (select user_id, owner from owners) using (user_id)
+where user_id is not null and createdAt is not null
+    and user_id not in (from banned) and coalesce(owner, '') not in (from banned_users);
+create table answers as
+select event_id as id, lower(trim(status)) as status from received left join (select user_id, owner from owners) using (user_id)
+where user_id is not null and createdAt is not null
+    and user_id not in (from banned) and coalesce(owner, '') not in (from banned_users);
+create table answered as
+select
+    id,
+    count(*) filter (status = 'accepted') as accepted_count,
+    count(*) filter (status = 'rejected') as rejected_count,
+    count(*) filter (status = 'invited') as pending_count
+from answers group by id;
+create table attended as
+select
+    value as id,
+    count(distinct person_id) filter (viewed_count > 0) as viewer_count,
+    count(distinct person_id) filter (joined_count > 0) as joiner_count
+from (
+    select null::varchar as link, null::varchar as value, null::bigint as viewed_count, null::bigint as joined_count,
+        null::varchar as session_id where false
+    union all by name from session_links
+) join sessions using (session_id)
+where link = 'social_event' group by value;
+create table social_event_rows as
+select
+    id as social_event_id,
+    h.owner as person_id,
+    h.type,
+    h.starts_at > h.createdAt as is_planned,
+    h.createdAt as created_at,
+    h.starts_at,
+    (epoch_us(h.starts_at) - epoch_us(h.createdAt))::double / 3600000000 as lead_time_hours,
+    coalesce(accepted_count + rejected_count + pending_count, 0) as invited_count,
+    coalesce(accepted_count, 0) as accepted_count,
+    coalesce(rejected_count, 0) as rejected_count,
+    coalesce(pending_count, 0) as pending_count,
+    case when invited_count > 0 then accepted_count::double / invited_count::double end as acceptance_rate,
+    case when {has_social_events} then coalesce(viewer_count, 0) end as viewer_count,
+    case when {has_social_events} then coalesce(joiner_count, 0) end as joiner_count,
+    case when h.owner is not null then row_number() over (partition by h.owner order by h.createdAt, id) end
+        as host_event_number
+from hosts h left join answered using (id) left join attended using (id);

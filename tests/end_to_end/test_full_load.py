@@ -26,6 +26,7 @@ def assert_equals(warehouse: Path, wanted: Expected) -> None:
     links = differences(published(warehouse, "session_links"), wanted.session_links, "link", "value")
     assert links[:10] == []
     assert differences(published(warehouse, "person_days"), wanted.person_days, "date")[:10] == []
+    assert differences(published(warehouse, "social_events"), wanted.social_events)[:10] == []
     row = ledger(warehouse)[-1]
     assert_adds_up(row)
     found = {"read": row["rows_read"], "kept": row["rows_kept"], "duplicates": row["rows_duplicate"]}

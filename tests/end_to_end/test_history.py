@@ -107,12 +107,12 @@ def test_whatever_happens_a_run_ends_where_a_full_load_would(tmp_path: Path) -> 
 
     it = Played()
     it.begin()
-    # an account and its number, an event that comes twice, one without arrival, an invite
+    # an account and its number, an event that comes twice, one without arrival, an invite to a social event
     it.sign_up(user=0, phone=PHONES[0], name="Ann")
     it.arrive(session=3, who="anon-0", name="buy", delay=0, inside=2, arrival="now", twice=True)
     it.arrive(session=4, who=PHONES[0], name="tap", delay=1, inside=24, arrival="unknown", twice=False)
-    it.invite(number=0, user=0, session=3, hours=0, status="invited")
-    it.create(user=0, session=3)
+    it.invite(number=0, user=0, session=3, hours=0, status="invited", to="buy")
+    it.create(user=0, session=3, document="buy", lead=30)
     it.wait(hours=24)
     it.run(settle=False, pulse=True)
     # late by days, dated wrongly, a corrected event, a second account with the number, PostHog's own session

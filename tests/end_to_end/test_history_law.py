@@ -27,6 +27,8 @@ IDS = ["anon-0", *PHONES]
 #: Hours between an event and its arrival: within the lateness, or far beyond it.
 DELAYS = st.sampled_from([0, 0, 0, 1, 30, 60, 70, 100, 300])
 NAMES = st.sampled_from(["tap", "buy", "x"])
+#: What the link of social events can name: screens of the events.
+DOCUMENTS = ["tap", "buy", "buy, corrected"]
 SESSIONS = st.integers(0, 4)
 _OF_OTHERS = {"session_number", "is_first_session", "previous_session_end", "seconds_since_previous_session"}
 USERS = st.integers(0, 2)
@@ -133,10 +135,17 @@ class Runs(RuleBasedStateMachine):
     def vanish(self, user: int) -> None:
         self.users.pop(user, None)
 
-    @rule(user=USERS, session=SESSIONS)
-    def create(self, user: int, session: int) -> None:
-        """A social event at the beginning of a session, or outside of all."""
-        self.social.append({"user_id": f"u{user}", "createdAt": at(self.begins.get(session, 0))})
+    @rule(
+        user=USERS,
+        session=SESSIONS,
+        document=st.sampled_from([None, *DOCUMENTS]),
+        lead=st.sampled_from([None, -1, 0, 30]),
+    )
+    def create(self, user: int, session: int, document: str | None, lead: int | None) -> None:
+        """A social event at the beginning of a session, or outside of all; or another version of one."""
+        moment = at(self.begins.get(session, 0))
+        row = {"document_id": document, "user_id": f"u{user}", "createdAt": moment, "etl_loaded_at": at(self.now)}
+        self.social.append(row | {"startTime": None if lead is None else moment + timedelta(hours=lead)})
 
     @precondition(lambda self: self.social)
     @rule(number=st.integers(0, 10**6))
@@ -149,12 +158,13 @@ class Runs(RuleBasedStateMachine):
         session=SESSIONS,
         hours=st.sampled_from([0, 1, 30]),
         status=st.sampled_from(["invited", "accepted", "rejected", "maybe", None]),
+        to=st.sampled_from([None, *DOCUMENTS]),
     )
-    def invite(self, number: int, user: int, session: int, hours: int, status: str | None) -> None:
+    def invite(self, number: int, user: int, session: int, hours: int, status: str | None, to: str | None) -> None:
         """A user is invited on a day with sessions or another, answers, or the invite was another's."""
         moment = at(self.begins.get(session, 0) + hours * HOUR)
         row = {"document_id": f"i{number}", "user_id": f"u{user}", "createdAt": moment, "status": status}
-        self.invites[number] = row
+        self.invites[number] = row | {"event_id": to}
 
     @precondition(lambda self: self.invites)
     @rule(number=st.integers(0, 3), status=st.sampled_from(["invited", "accepted", "rejected"]))

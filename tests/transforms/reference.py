@@ -184,8 +184,8 @@ def checkout(events: list[Event]) -> dict[str, Any]:
 def links(events: list[Event]) -> list[dict[str, Any]]:
     """Event by event: the objects, in the order in which they come first, and what is done with them."""
     what = {
-        "thing": ("mode", 2, {"tapped": ["tap"], "got": ["tap", "buy"]}),
-        "place": ("screen", 2, {"seen": ["look", "tap"], "got": ["buy"]}),
+        "thing": ("mode", 2, {"tapped": ["tap"], "joined": ["tap", "buy"]}),
+        "social_event": ("screen", 2, {"viewed": ["look", "tap"], "joined": ["buy"]}),
     }
     found = []
     for link, (text, limit, actions) in what.items():
@@ -198,7 +198,7 @@ def links(events: list[Event]) -> list[dict[str, Any]]:
                     known[action].append(event["time"])
         for value, times in list(objects.items())[:limit]:
             row = {"link": link, "value": value, "is_cut": len(objects) > limit}
-            for action in ("tapped", "got", "seen"):
+            for action in ("tapped", "joined", "viewed"):
                 row[f"first_{action}_at"] = min(times.get(action, []), default=None)
                 row[f"{action}_count"] = len(times[action]) if action in times else None
             found.append(row)

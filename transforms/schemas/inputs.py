@@ -52,11 +52,12 @@ USERS = pa.schema(
         EXPORTED_AT,
     ]
 )
+EVENT_TYPE = column("type", TEXT, "Its kind, as base, checkin, fundraising or ticketed.")
 #: What is left of a social event.
 SOCIAL_EVENT = (
     column("user_id", TEXT, "Who created the social event.", required=True),
     column("createdAt", TIMESTAMP, "When it was created.", required=True),
-    column("type", TEXT, "Its kind, as base, checkin, fundraising or ticketed."),
+    EVENT_TYPE,
     column("startTime", TIMESTAMP, "When it is to begin."),
     column("endTime", TIMESTAMP, "When it is to end."),
     column("eventDate", TIMESTAMP, "On which day it is to be."),

@@ -11,7 +11,7 @@ from transforms.metrics.kinds import links
 from transforms.metrics.kinds.every_session import START_DATE
 from transforms.metrics.kinds.kind import Column, RollUp
 from transforms.schemas.columns import BOOLEAN, DATE, FLOAT, INTEGER, TEXT, TEXTS, TIMESTAMP, column
-from transforms.schemas.inputs import ACQUISITION, PROFILE
+from transforms.schemas.inputs import ACQUISITION, EVENT_TYPE, PROFILE
 
 #: The columns that say which run has written a row.
 LOADED_AT, RUN_ID = "_loaded_at", "_run_id"
@@ -110,6 +110,24 @@ _DAY_TAIL = (
     column("is_first_day", BOOLEAN, "Whether it is the person's first day with is_app_active.", required=True),
     column("previous_active_date", DATE, "The person's latest day with is_app_active before this one."),
 )
+#: The columns of `social_events`.
+SOCIAL_EVENT_ROW = (
+    column("social_event_id", TEXT, "Its document_id, as session_links has it; made up without one.", required=True),
+    column("person_id", TEXT, "The host, as in persons; null when it is no user anymore."),
+    EVENT_TYPE,
+    column("is_planned", BOOLEAN, "Whether it begins after it was created; null without starts_at."),
+    column("created_at", TIMESTAMP, "When the host created it.", required=True),
+    column("starts_at", TIMESTAMP, "When it is to begin: startTime of the document, else eventDate."),
+    column("lead_time_hours", FLOAT, "Hours from created_at to starts_at, fractional; below 0 if that is before."),
+    column("invited_count", INTEGER, "Invites to it: the sum of the next three.", required=True),
+    column("accepted_count", INTEGER, "Of them those that are accepted now.", required=True),
+    column("rejected_count", INTEGER, "Of them those that are rejected now.", required=True),
+    column("pending_count", INTEGER, "Of them those that are not answered.", required=True),
+    column("acceptance_rate", FLOAT, "accepted_count / invited_count; null without invites."),
+    column("viewer_count", INTEGER, "Persons who viewed it in some session, the host too; null without such a link."),
+    column("joiner_count", INTEGER, "Persons who joined it in some session; null without such a link."),
+    column("host_event_number", INTEGER, "Of the host's, from 1 in order of created_at, then id; null without a host."),
+)
 _REJECTED_EVENT = (
     column("row_key", TEXT, "SHA-256 of the original row and the reason.", required=True),
     column("reason", TEXT, "Why the row could not be used.", required=True),
@@ -142,6 +160,11 @@ def link_columns(metrics: Metrics) -> list[pa.Field]:
 def day_columns(metrics: Metrics) -> list[pa.Field]:
     """`person_days`, without the run columns."""
     return [*_DAY_HEAD, *_declared(metrics.day_rollups), *_DAY_TAIL]
+
+
+def social_event_columns(_: Metrics) -> list[pa.Field]:
+    """`social_events`, without the run columns."""
+    return list(SOCIAL_EVENT_ROW)
 
 
 def rejected_columns(_: Metrics) -> list[pa.Field]:

@@ -34,7 +34,7 @@ from transforms.schemas.columns import BOOLEAN, bare
 from transforms.schemas.inputs import POSTHOG_SESSIONS
 from transforms.sessions.concluded import Choice, choose
 from transforms.sessions.facts import ARRIVAL, LINKS, ROWS
-from transforms.sessions.links import link_rows
+from transforms.sessions.links import involved_persons, link_rows
 from transforms.sessions.owners import (
     MATCHES,
     PERSON,
@@ -49,8 +49,8 @@ from transforms.sessions.owners import (
 #: should be other than published; whether the session is none anymore.
 PUBLISHED, SURPRISING, GONE = "_published", "_surprising", "_gone"
 #: The outputs beside sessions that are made anew: published rows that stay or go; sessions that wait for a backfill;
-#: rows of `session_links` with their change.
-STAYING, WAITING, LINKED = "staying", "waiting", "linked"
+#: rows of `session_links` with their change; who did what with which social event, by all rows that there are now.
+STAYING, WAITING, LINKED, WHO = "staying", "waiting", "linked", "who"
 
 
 def fresh_schema(facts: pa.Schema, sessions: pa.Schema) -> pa.Schema:
@@ -112,7 +112,8 @@ def conclude(
     `unsettled` by session id.
 
     Gives rows of `fresh_schema`; `STAYING` of `staying_schema`; `UNSETTLED` of each session that waits for a backfill;
-    `LINKED`; counts of input rows (`kept`, `duplicates`, `filtered.<reason>`), of sessions and of changed links.
+    `LINKED`; `WHO` (`INVOLVED`); counts of input rows (`kept`, `duplicates`, `filtered.<reason>`), of sessions and of
+    changed links.
     """
     listed = Excluded(excluded)
     compare_links = compare(links, loaded_by)
@@ -147,7 +148,9 @@ def conclude(
         waiting = pa.Table.from_batches([unsettled_rows(choice.waiting, choice.waiting.values())])
         linked = link_rows(used, kept.column("session_id"), tables["links"], links)
         changed = compare_links({"rows": linked, "published": tables["links"]})
-        also = {STAYING: staying, WAITING: [waiting], LINKED: changed.rows}
+        persons = pa.concat_tables([some.select(["session_id", "person_id"]) for some in (fresh, owned)])
+        who = involved_persons(linked, persons.combine_chunks())
+        also = {STAYING: staying, WAITING: [waiting], LINKED: changed.rows, WHO: [who]}
         counts.update(changed.counts)
         return Results([pa.table(made, schema=schemas[0])], also, counts)
 
@@ -208,7 +211,7 @@ class ConcludeSessions(beam.PTransform):
         *others, acquisition, unsettled = inputs
         canonical = acquisition | "Canonical ids" >> flat_map(canonical_acquisition)
         sides = dict(zip(self._sides, (*others, canonical, unsettled), strict=True))
-        joined = JoinByKey(self._function, self._sides, self._blocks, also=(STAYING, WAITING, LINKED))
+        joined = JoinByKey(self._function, self._sides, self._blocks, also=(STAYING, WAITING, LINKED, WHO))
         return sides | "Join by session" >> joined
 
 

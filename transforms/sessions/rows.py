@@ -180,7 +180,8 @@ def with_created(sessions: pa.Table, events: pa.Table) -> pa.Table:
     of_users = events.group_by("user_id").aggregate([("createdAt", "count"), ("createdAt", "min")])
     found = rows_of_keys(of_users, "user_id", sessions.column("user_id"), ["createdAt_count", "createdAt_min"])
     signed_up = sessions.column("createdAt").cast(INTEGER)
-    days = pc.divide(pc.subtract(found.column("createdAt_min").cast(INTEGER), signed_up).cast(FLOAT), float(_DAY))
+    micros = pc.subtract(found.column("createdAt_min").cast(INTEGER), signed_up)
+    days = pc.divide(micros.cast(FLOAT, safe=False), float(_DAY))  # between 285 years and more, to the nearest number
     created = {"total_events_created": found.column("createdAt_count").fill_null(0), "days_to_first_event": days}
     for name in _CREATED:
         sessions = sessions.append_column(name, created[name])

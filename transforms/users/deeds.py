@@ -2,8 +2,8 @@
 
 Two of its tables are alike: social events that users created, and invites to them that users received. The latest
 version of a document decides everything about it. Rows without a document id are one where they agree in what nobody
-does twice: the export is at least once, and a user creates no two events in one microsecond. Of what excluded persons
-did nothing is left.
+does twice: the export is at least once, and a user creates no two events in one microsecond. Social events go on under
+an id also where their rows have none. Of what excluded persons did nothing is left.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from transforms.machinery.join import EachBatch, JoinByKey, JoinFunction, Outcom
 from transforms.machinery.keys import rows_of_keys
 from transforms.schemas.columns import TEXT, bare
 from transforms.schemas.inputs import DOCUMENT_ID, FIREBASE_EVENTS, INVITE, SOCIAL_EVENT, USER_INVITES
-from transforms.users.documents import DOCUMENT_KEY, latest_of_each, repeat_counts, with_document_key
+from transforms.users.documents import DOCUMENT_KEY, latest_of_each, repeat_counts, with_document_id, with_document_key
 from transforms.users.users import ALIASES
 
 ACCEPTED, PENDING, REJECTED = "accepted", "invited", "rejected"
@@ -74,6 +74,8 @@ def unique(deeds: Deeds) -> JoinFunction:
         latest = latest_of_each(rows, deeds.kept.names)
         known = latest.filter(_is_complete(latest)).select(deeds.kept.names)
         counts = {f"{deeds.noun}.incomplete": latest.num_rows - known.num_rows}
+        if DOCUMENT_ID.name in known.schema.names:
+            known = with_document_id(known, deeds.otherwise)
         if deeds.statuses:
             place = known.schema.get_field_index("status")
             status = pc.utf8_lower(pc.utf8_trim_whitespace(known.column(place)))

@@ -6,6 +6,7 @@ optional columns tell which rows are versions of one document, and which is the 
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 
 import pyarrow as pa
@@ -23,9 +24,18 @@ DOCUMENT_KEY = "_document_key"
 def with_document_key(rows: pa.Table, otherwise: Sequence[str]) -> pa.Table:
     """`rows` with `DOCUMENT_KEY`; the rows without a document id are one document where they agree in `otherwise`."""
     by_id = pc.binary_join_element_wise("id", rows.column(DOCUMENT_ID.name), ":")
-    parts = [_as_text(rows.column(name)) for name in otherwise]
-    by_content = pc.binary_join_element_wise("row", *parts, ":", null_handling="replace")
-    return rows.append_column(DOCUMENT_KEY, pc.coalesce(by_id, by_content))
+    return rows.append_column(DOCUMENT_KEY, pc.coalesce(by_id, _by_content(rows, otherwise)))
+
+
+def with_document_id(rows: pa.Table, otherwise: Sequence[str]) -> pa.Table:
+    """`rows` in which a document without an id has one: a slash, which is in no id of Firestore's, and a SHA-256 of
+    `otherwise`."""
+    place = rows.schema.get_field_index(DOCUMENT_ID.name)
+    ids = rows.column(place)
+    without = _by_content(rows.filter(pc.is_null(ids)), otherwise).to_pylist()
+    made = pa.array([f"/{hashlib.sha256(content.encode()).hexdigest()}" for content in without], TEXT)
+    filled = pc.replace_with_mask(ids.combine_chunks(), pc.is_null(ids).combine_chunks(), made)
+    return rows.set_column(place, DOCUMENT_ID.name, filled)
 
 
 def latest_of_each(rows: pa.Table, then: Sequence[str]) -> pa.Table:
@@ -45,6 +55,11 @@ def repeat_counts(table: str, rows: pa.Table, latest: pa.Table) -> dict[str, int
 def _versions(rows: pa.Table) -> int:
     told = pc.or_(pc.is_valid(rows.column(DOCUMENT_ID.name)), pc.is_valid(rows.column(EXPORTED_AT.name)))
     return int(pc.sum(told).as_py() or 0)
+
+
+def _by_content(rows: pa.Table, otherwise: Sequence[str]) -> pa.ChunkedArray:
+    parts = [_as_text(rows.column(name)) for name in otherwise]
+    return pc.binary_join_element_wise("row", *parts, ":", null_handling="replace")
 
 
 def _as_text(column: pa.ChunkedArray) -> pa.ChunkedArray:

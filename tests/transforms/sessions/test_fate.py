@@ -167,7 +167,7 @@ def test_new_gone_and_left_alone() -> None:
 
 def link(value: str = "x", **changes: Any) -> dict[str, Any]:
     """An entry of a session's links."""
-    return {"link": "thing", "value": value, "is_cut": False, "tapped_count": 1, "got_count": 0, **changes}
+    return {"link": "thing", "value": value, "is_cut": False, "tapped_count": 1, "joined_count": 0, **changes}
 
 
 def linked(*args: Any, **options: Any) -> dict[tuple[str, str], tuple[str, Any]]:

@@ -59,6 +59,7 @@ def test_what_a_user_has_created_keeps_or_changes_the_row() -> None:
     assert created(-1) == (1, -1.0, False)
     assert created() == (0, None, False)
     assert created(before=(0, None)) == (0, None, True)
+    assert created(0, signed_up=-2_000 * 365 * 86_400.0)[:2] == (1, 730_000.0)  # µs are beyond a float's whole numbers
     assert created(2, signed_up=None) == (1, None, False)
     assert created(2, signed_up=None, before=(1, None)) == (1, None, True)
 

@@ -33,6 +33,17 @@ def test_without_a_document_id_identical_rows_are_one() -> None:
     assert found.counts == {"firebase_events.duplicates": 2}
 
 
+def test_a_social_event_without_a_document_id_gets_one_that_stays() -> None:
+    given = [{"user_id": "u", "createdAt": at(1), "type": "base"}, {"user_id": "u", "createdAt": at(1)}]
+    [one] = social_events(given, NOBODY).rows["document_id"].to_pylist()
+    others = [{"user_id": who, "createdAt": at(when)} for who, when in (("u", 1), ("u", 2), ("v", 1))]
+    several = social_events([*others, {**others[0], "document_id": "e1"}], NOBODY).rows["document_id"].to_pylist()
+    assert len(set(several)) == 4
+    assert {one, "e1"} < set(several)
+    assert one.startswith("/")  # as no id of a Firestore document does
+    assert "u" not in one
+
+
 def test_the_latest_version_of_a_document_decides_who_and_when() -> None:
     rows = [
         {"user_id": who, "createdAt": at(when), "document_id": "e1", "etl_loaded_at": loaded}

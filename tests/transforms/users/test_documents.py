@@ -13,7 +13,13 @@ from hypothesis import strategies as st
 from tests.builders import at
 from transforms.schemas.columns import bare
 from transforms.schemas.inputs import FIREBASE_EVENTS
-from transforms.users.documents import DOCUMENT_KEY, latest_of_each, repeat_counts, with_document_key
+from transforms.users.documents import (
+    DOCUMENT_KEY,
+    latest_of_each,
+    repeat_counts,
+    with_document_id,
+    with_document_key,
+)
 
 SCHEMA = bare(FIREBASE_EVENTS)
 #: (document, exported at, user) of rows.
@@ -63,6 +69,17 @@ def test_the_keys_of_ids_and_of_contents_never_meet() -> None:
     keys = with_document_key(table([("row:u1", 1, "u1"), (None, 1, "u1"), (None, 2, "u1")]), ["user_id"])
     first, second, third = keys.column(DOCUMENT_KEY).to_pylist()
     assert second == third != first
+
+
+def test_only_documents_without_an_id_get_one() -> None:
+    rows = table([("d1", 1, "u1"), (None, 1, "u1"), (None, 2, "u1"), ("", 1, "u1"), (None, 1, "u2"), (None, 1, None)])
+    known, first, second, empty, third, nobody = with_document_id(rows, ["user_id", "createdAt"])[
+        "document_id"
+    ].to_pylist()
+    assert (known, empty) == ("d1", "")
+    assert first == second
+    assert len({first, third, nobody}) == 3
+    assert with_document_id(rows.slice(0, 0), ["user_id"]).num_rows == 0
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,10 @@ import pyarrow as pa
 from transforms.metrics.kinds.conditions import Condition, Text, Texts, When
 from transforms.metrics.kinds.kind import TIME, Column, Ints, Needs, Noun, SessionEvents, times
 
+#: The link whose objects are social events, by the ids of their documents; and its actions of which `social_events`
+#: counts the persons.
+SOCIAL_EVENT_LINK, VIEWED, JOINED = "social_event", "viewed", "joined"
+
 Actions = Annotated[dict[Noun, Texts], msgspec.Meta(min_length=1, max_length=20)]
 
 

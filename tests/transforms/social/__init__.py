@@ -1,0 +1,1 @@
+"""Tests of `transforms.persons`, one module a module."""
