@@ -1,4 +1,4 @@
-"""The published tables as dbt sources, from the dictionary: `deploy/dbt/models/sources.yml`.
+"""The published tables and their views as dbt sources, from the dictionary: `deploy/dbt/models/sources.yml`.
 
 What the declarations promise are dbt's tests: keys are unique, required columns are never null. The last run is the
 freshness. `make test-dbt` lets dbt parse the file, and run its tests on the sample.
@@ -41,19 +41,21 @@ exposures:
   - name: session_report
     label: Session report
     type: dashboard
-    description: "The page that `python -m pipeline.report` makes of these tables."
+    description: "The page that `python -m pipeline.report` makes of these tables and views."
     owner:
       name: Analysts
     depends_on:
 """
 
 
-def text(tables: Mapping[str, Any]) -> str:
-    """The file, from the tables of a dictionary (`deploy.dictionary`)."""
+def text(tables: Mapping[str, Any], views: Mapping[str, Any]) -> str:
+    """The file, from the tables and views of a dictionary (`deploy.dictionary`)."""
     lines = [_HEAD]
     for name, table in tables.items():
         lines += _table(name, table)
-    lines += ["\n", _EXPOSURE, *(f"      - source('{SOURCE}', '{name}')\n" for name in tables)]
+    for name, view in views.items():
+        lines += _table(name, view | {"key": []})  # nothing is promised but what its columns mean
+    lines += ["\n", _EXPOSURE, *(f"      - source('{SOURCE}', '{name}')\n" for name in (*tables, *views))]
     return "".join(lines)
 
 

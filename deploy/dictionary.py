@@ -1,4 +1,4 @@
-"""What every column of every table means, from the declarations: `python -m deploy.dictionary` writes it.
+"""What every column of every table and view means, from the declarations: `python -m deploy.dictionary` writes it.
 
 `docs/tables.md` is for readers, `docs/tables.json` says the same for tooltips, `deploy/dbt/models/sources.yml` for dbt
 (`deploy.dbt_sources`). Examples are from a run on the sample; a test compares all three with the declarations.
@@ -15,13 +15,17 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from deploy import dbt_sources
+from deploy.views_page import TYPES
 from pipeline import tables
 from pipeline.launcher import main
 from pipeline.tables import OutputTable, Table
+from pipeline.views import views
+from pipeline.views.local import script
 from pipeline.warehouse.bigquery.schema import fields_of
 from transforms.metrics.definitions import Metrics
 from transforms.metrics.file import load_metrics
@@ -32,6 +36,7 @@ _METRICS_FILE = "transforms/metrics/metrics.toml"
 #: Examples of columns that differ from run to run or from version to version: a table of docs must not.
 _FIXED = {
     "_loaded_at": "2026-01-10 02:04:31 UTC",
+    "etl_loaded_at": "2026-01-10 02:04:31 UTC",
     "_run_id": "20260110T020401.263758Z-ca510595",
     "run_id": "20260110T020401.263758Z-ca510595",
     "previous_run_id": "20260109T020358.118204Z-5b1f09e2",
@@ -50,14 +55,15 @@ _LONGEST_EXAMPLE = 60
 _HEAD = """\
 # Tables
 
-Every column of every table: its type (BigQuery's word; Parquet files have the same columns), what it means, where its
-rule is, and an example from the sample. Columns with what belongs to a person have none. Times are UTC. A column that
-is not required may be null. This page is made by `make docs`; [tables.json](tables.json) says the same for tooltips.
+Every column of every table and view: its type (BigQuery's word; Parquet files have the same columns), what it means,
+where its rule is, and an example from the sample. Columns with what belongs to a person have none. Times are UTC. A
+column that is not required may be null. This page is made by `make docs`; [tables.json](tables.json) says the same for
+tooltips.
 """
 
 
 def dictionary(metrics: Metrics, examples: Mapping[str, Mapping[str, str]]) -> dict[str, Any]:
-    """Table name → what it is, its key, and its columns, for outputs; the same of inputs under `inputs`.
+    """What each is and its columns, by name: `tables` (with their keys), `views`, `inputs`.
 
     Args:
       metrics: the metric definitions.
@@ -84,7 +90,25 @@ def dictionary(metrics: Metrics, examples: Mapping[str, Mapping[str, str]]) -> d
         f"{table.source}.{table.name}": {"columns": _columns(table, {}, {})}
         for table in (tables.EVENTS, *tables.OPTIONAL_INPUTS)
     }
-    return {"tables": found, "inputs": inputs}
+    return {"tables": found, "views": dict(_views(metrics, examples)), "inputs": inputs}
+
+
+def _views(metrics: Metrics, examples: Mapping[str, Mapping[str, str]]) -> Iterator[tuple[str, dict[str, Any]]]:
+    for view in views(metrics):
+        known = examples.get(view.name, {})
+        columns = [
+            {
+                "name": column.name,
+                "type": TYPES.get(column.type, column.type),
+                "required": False,
+                "description": column.description,
+                "personal": column.name in tables.PERSONAL,
+                "rule": f"pipeline/views/{view.name}.sql",
+            }
+            | ({"example": known[column.name]} if column.name in known else {})
+            for column in view.columns
+        ]
+        yield view.name, {"description": view.description, "columns": columns}
 
 
 def _columns(table: Table, rules: Mapping[str, str], examples: Mapping[str, str]) -> list[dict[str, Any]]:
@@ -120,6 +144,12 @@ def markdown(found: Mapping[str, Any]) -> str:
         partitioned = f" Partitioned by the day of `{table['partition_by']}`." if table["partition_by"] else ""
         parts.append(f"## {name}\n\n{table['description']} Key: {key}.{partitioned}\n")
         parts.append(markdown_table(("column", "type", "meaning", "rule", "example"), map(_row, table["columns"])))
+    parts.append(
+        "## Views\n\nThey are made of the tables when they are read; [views.md](views.md) tells how to ask them.\n"
+    )
+    for name, view in found["views"].items():
+        parts.append(f"### {name}\n\n{view['description']}\n")
+        parts.append(markdown_table(("column", "type", "meaning", "rule", "example"), map(_row, view["columns"])))
     parts.append(
         "## What is read\n\nOf these columns, in these types or others that can be read as them "
         "([architecture.md](architecture.md#inputs-as-they-come)); all but `posthog.events` may be missing.\n"
@@ -162,6 +192,19 @@ def examples_in(folder: Path) -> dict[str, dict[str, str]]:
         values = {column: _first(table.column(column)) for column in table.schema.names}
         known = {column: _told(value) for column, value in values.items() if value is not None}
         found[name] = known | {column: text for column, text in _FIXED.items() if column in values}
+    return found | _examples_of_views(folder)
+
+
+def _examples_of_views(folder: Path) -> dict[str, dict[str, str]]:
+    """View name → column → a value: the first in the order of all columns that there is."""
+    made, found = views(load_metrics()), {}
+    with duckdb.connect() as connection:
+        connection.execute(script(folder.resolve(), made))
+        for view in made:
+            rows = connection.sql(f"FROM {view.name} ORDER BY ALL").to_arrow_table()
+            values = {column: _first(rows.column(column)) for column in rows.schema.names}
+            known = {column: _told(value) for column, value in values.items() if value is not None}
+            found[view.name] = known | {column: text for column, text in _FIXED.items() if column in values}
     return found
 
 
@@ -207,7 +250,8 @@ def _shown(examples: Mapping[str, Mapping[str, str]]) -> dict[str, dict[str, str
 
 def known_examples() -> dict[str, dict[str, str]]:
     """The examples that are written down."""
-    known = json.loads(JSON.read_text(encoding="utf-8"))["tables"]
+    page = json.loads(JSON.read_text(encoding="utf-8"))
+    known = page["tables"] | page["views"]
     return {
         name: {column["name"]: column["example"] for column in table["columns"] if "example" in column}
         for name, table in known.items()
@@ -220,7 +264,7 @@ def files(examples: Mapping[str, Mapping[str, str]]) -> dict[Path, str]:
     return {
         MARKDOWN: markdown(found),
         JSON: json.dumps(found, indent=1, ensure_ascii=False) + "\n",
-        dbt_sources.FILE: dbt_sources.text(found["tables"]),
+        dbt_sources.FILE: dbt_sources.text(found["tables"], found["views"]),
     }
 
 

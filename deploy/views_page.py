@@ -9,7 +9,7 @@ from pipeline.views import NAMES, declared
 PAGE = Path(__file__).parents[1] / "docs" / "views.md"
 MARK = "<!-- from here on written by `make docs` -->\n"
 #: The words of BigQuery's SQL → those of its schemas, as docs/tables.md has them.
-_TYPES = {"INT64": "INTEGER", "FLOAT64": "FLOAT", "BOOL": "BOOLEAN"}
+TYPES = {"INT64": "INTEGER", "FLOAT64": "FLOAT", "BOOL": "BOOLEAN"}
 
 
 def sections() -> str:
@@ -20,7 +20,7 @@ def sections() -> str:
 def _section(name: str) -> str:
     told, columns, _ = declared(name)
     rows = "\n".join(
-        f"| `{column.name}` | {_TYPES.get(column.type, column.type)} | {column.description} |" for column in columns
+        f"| `{column.name}` | {TYPES.get(column.type, column.type)} | {column.description} |" for column in columns
     )
     return f"\n### {name}\n\n{told}\n\n| column | type | meaning |\n|---|---|---|\n{rows}\n"
 

@@ -17,6 +17,7 @@ import pytest
 from deploy.dbt_sources import FILE, SOURCE
 from pipeline import tables
 from pipeline.launcher import main
+from pipeline.views import views
 from sample import write_sample
 from tests.builders import METRICS
 
@@ -83,7 +84,10 @@ def test_the_parser_takes_the_sources_and_knows_every_column(project: Project) -
     assert told.returncode == 0, told.stdout
     manifest = json.loads((project.folder / "target" / "manifest.json").read_text())
     sources: dict[str, Any] = {one["name"]: one for one in manifest["sources"].values()}
-    assert set(sources) == {table.name for table in OUTPUTS}
+    made = {view.name: view for view in views(METRICS)}
+    assert set(sources) == {table.name for table in OUTPUTS} | set(made)
+    for name, view in made.items():
+        assert list(sources[name]["columns"]) == [column.name for column in view.columns]
     for table in OUTPUTS:
         columns = sources[table.name]["columns"]
         assert list(columns) == table.schema.names
@@ -91,7 +95,7 @@ def test_the_parser_takes_the_sources_and_knows_every_column(project: Project) -
             assert columns[field.name]["description"] == field.metadata[b"description"].decode()
     assert sources["runs"]["freshness"]["error_after"] == {"count": 50, "period": "hour"}
     [exposure] = manifest["exposures"].values()
-    assert len(exposure["depends_on"]["nodes"]) == len(OUTPUTS)
+    assert len(exposure["depends_on"]["nodes"]) == len(sources)
     assert all(f".{SOURCE}." in node for node in exposure["depends_on"]["nodes"])
 
 

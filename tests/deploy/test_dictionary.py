@@ -10,6 +10,7 @@ import pytest
 from deploy import dictionary
 from deploy.dbt_sources import text
 from pipeline import tables
+from pipeline.views import views
 from tests.builders import METRICS
 
 ROOT = Path(__file__).parents[2]
@@ -38,6 +39,18 @@ def test_every_table_and_column_is_described_and_its_rule_is_a_file() -> None:
             assert not entry or f"[metrics.{entry[0]}]" in (ROOT / module).read_text()
 
 
+def test_every_view_is_there_with_its_columns_and_an_example_of_most() -> None:
+    made = views(METRICS)
+    assert list(FOUND["views"]) == [view.name for view in made]
+    for view in made:
+        columns = FOUND["views"][view.name]["columns"]
+        assert [column["name"] for column in columns] == [column.name for column in view.columns]
+        assert all(column["description"].endswith(".") and (ROOT / column["rule"]).is_file() for column in columns)
+    known = dictionary.known_examples()
+    named = [column["name"] in known[name] for name, view in FOUND["views"].items() for column in view["columns"]]
+    assert sum(named) > 0.8 * len(named)
+
+
 def test_columns_of_metrics_name_their_entry_in_persons_too() -> None:
     rules = {
         (name, column["name"]): column["rule"]
@@ -51,7 +64,8 @@ def test_columns_of_metrics_name_their_entry_in_persons_too() -> None:
 
 
 def test_no_example_is_personal() -> None:
-    known = json.loads(dictionary.JSON.read_text())["tables"]
+    page = json.loads(dictionary.JSON.read_text())
+    known = page["tables"] | page["views"]
     shown = {column["name"] for table in known.values() for column in table["columns"] if "example" in column}
     assert shown
     assert not shown & tables.PERSONAL
@@ -62,7 +76,7 @@ def test_no_example_is_personal() -> None:
 def test_a_key_of_several_columns_is_unique_together_for_dbt() -> None:
     column = {"type": "STRING", "description": 'Of "{{ them }}".', "required": True}
     table = {"description": "Days.", "key": ["a", "b"], "columns": [{**column, "name": name} for name in "ab"]}
-    made = text({"days": table})
+    made = text({"days": table}, {})
     assert '- unique_together: {arguments: {columns: ["a", "b"]}}' in made
     assert "[unique" not in made
     assert made.count("data_tests: [not_null]") == 2
