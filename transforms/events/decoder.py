@@ -51,7 +51,7 @@ class DecodedEvents:
     """The source's columns of the rejected rows plus `reason`."""
     left_out: set[tuple[str, str]]
     """(session id, empty for none, distinct id) of rows with an excluded distinct id: whose the session is, they tell
-    as well."""
+    as well. Not of rows without a plausible time: no window but that of the run to which they are news has them."""
     late: pa.RecordBatch
     """`UNSETTLED` of rows that are new but happened before the window: only a backfill settles their sessions."""
     matches: dict[str, int]
@@ -85,6 +85,11 @@ class _Times:
         outside = (self.stamps < MIN_TIMESTAMP) | (self.stamps >= MAX_TIMESTAMP)
         return outside | (self.stamps > self.arrivals + MAX_AHEAD)
 
+    @property
+    def plausible(self) -> npt.NDArray[np.bool_]:
+        """Which events have a time."""
+        return ~(self.missing | self.implausible)
+
     def too_old(self, window: Window, days: int) -> npt.NDArray[np.bool_]:
         """Which events happened so many days before they arrived; an arrival after the run's clock says nothing."""
         plausible = self.arrivals <= (MAX_TIMESTAMP if window.clock is None else window.clock)
@@ -92,8 +97,8 @@ class _Times:
 
     def latest(self, window: Window) -> Latest:
         """The greatest arrivals, of rows with a plausible time."""
-        plausible = ~(self.missing | self.implausible) & (self.arrivals < MAX_TIMESTAMP)
-        return latest(self.arrivals[plausible & window.counts(self.arrivals)])
+        told = self.plausible & (self.arrivals < MAX_TIMESTAMP) & window.counts(self.arrivals)
+        return latest(self.arrivals[told])
 
     def numbers(self, window: Window) -> dict[str, npt.NDArray[np.int64]]:
         """The columns of slim rows that say when."""
@@ -148,7 +153,7 @@ class EventDecoder:
         return DecodedEvents(
             kept=Columns(numbers, texts),
             rejected=outcomes.rejected(batch),
-            left_out=_pairs(sessions, session_texts, people, outcomes.are("excluded_user")),
+            left_out=_pairs(sessions, session_texts, people, outcomes.are("excluded_user") & times.plausible),
             late=unsettled_rows(_texts_of(sessions, session_texts, late), times.stamps[late].tolist()),
             matches=self._needed.matches(numbers),
             counts=_counts(read, read - batch.num_rows, outcomes, properties),

@@ -75,47 +75,69 @@ def choose(window: Window, excluded: Excluded, facts: pa.Table, published: pa.Ta
         return Choice.of_everything(facts.num_rows, published.num_rows)
     ids, keys = facts.column("session_id"), published.column("session_id").combine_chunks()
     position = np.asarray(pc.index_in(ids, value_set=keys).fill_null(-1))
-    found = np.isin(np.arange(published.num_rows), position)
     begins, ends = column_micros(published.column("start_timestamp")), column_micros(published.column("end_timestamp"))
-    waits = unsettled.group_by("session_id").aggregate([("timestamp", "min")])
-    row = np.asarray(pc.index_in(waits.column("session_id"), value_set=keys).fill_null(-1))
-    # the published row may begin earlier than what was left out
-    waits_begin = np.minimum(column_micros(waits.column("timestamp_min")), np.append(begins, _NEVER)[row])
+    waits = _Waits.of(unsettled, keys, begins)
     known = _Known(
         start=column_micros(facts.column("start_timestamp")),
         before=np.append(begins, _NEVER)[position],
         until=np.append(ends, _EVER)[position],
-        waits=_times_of(waits, waits_begin, ids),
+        waits=waits.of_sessions(ids),
     )
     news = np.zeros(facts.num_rows, bool)
     if window.new_from is not None:
         news = column_micros(facts.column(ARRIVAL)) >= window.new_from
     use, stale = _in_days(window, known) if window.days else _in_window(window, known, news)
 
-    row_waits = _times_of(waits, waits_begin, published.column("session_id"))
+    rows = np.arange(published.num_rows)
     some, every = excluded_ids(published.column("distinct_ids"), excluded)
-    absent = ~found & _read_whole(window, begins, ends, row_waits)
-    replaced = np.isin(np.arange(published.num_rows), position[use]) | (some & absent)
-    if window.days:  # what starts in these days and was not found again is gone
-        replaced |= absent & _within(window.days, begins)
+    absent = ~np.isin(rows, position) & _read_whole(window, begins, ends, waits.of_sessions(keys))
+    gone = absent & some
+    if window.days:  # what starts in these days and was not found again
+        gone |= absent & _within(window.days, begins)
+    surprising = np.zeros(len(use), bool)
+    if window.new_from is not None:
+        surprising = use & ~news & (known.waits == _NEVER) & ~np.append(some, False)[position]
+    stay = ~(np.isin(rows, position[use]) | gone | every)
+    return Choice(use, stale, surprising, stay, _waiting(window, waits, ids, known, use, stale))
 
-    waiting = _left_waiting(window, waits.column("session_id"), waits_begin)
+
+@dataclass(frozen=True)
+class _Waits:
+    """Sessions of which events were left out, now or before, and the earliest time known of each, µs."""
+
+    ids: pa.ChunkedArray
+    begins: _Ints
+
+    @classmethod
+    def of(cls, unsettled: pa.Table, keys: pa.Array, begins: _Ints) -> _Waits:
+        """From `UNSETTLED` rows; the published row (of `keys`, with its `begins`) may begin earlier than they."""
+        found = unsettled.group_by("session_id").aggregate([("timestamp", "min")])
+        row = np.asarray(pc.index_in(found.column("session_id"), value_set=keys).fill_null(-1))
+        earliest = np.minimum(column_micros(found.column("timestamp_min")), np.append(begins, _NEVER)[row])
+        return cls(found.column("session_id"), earliest)
+
+    def of_sessions(self, ids: pa.Array | pa.ChunkedArray) -> _Ints:
+        """Of each session its time, `_NEVER` of one that does not wait."""
+        if not len(self.ids):
+            return np.full(len(ids), _NEVER)
+        position = pc.index_in(ids, value_set=self.ids.combine_chunks())
+        return np.append(self.begins, _NEVER)[np.asarray(position.fill_null(-1))]
+
+
+def _waiting(
+    window: Window, waits: _Waits, ids: pa.ChunkedArray, known: _Known, use: _Bools, stale: _Bools
+) -> dict[str, int]:
+    """Session → its earliest time, of those that wait from now on, or still."""
+    resolved = _read_whole(window, waits.begins, waits.begins, waits.begins)
+    if window.days:
+        resolved &= _within(window.days, waits.begins)
+    still = waits.ids.filter(pa.array(~resolved)).to_pylist()
+    waiting = dict(zip(still, waits.begins[~resolved].tolist(), strict=True))
     earliest = np.minimum(np.minimum(known.start, known.before), known.waits)
     waiting |= zip(ids.filter(pa.array(stale)).to_pylist(), earliest[stale].tolist(), strict=True)
     for session_id in ids.filter(pa.array(use)).to_pylist() if waiting else ():
         waiting.pop(session_id, None)
-    surprising = np.zeros(len(use), bool)
-    if window.new_from is not None:
-        surprising = use & ~news & (known.waits == _NEVER) & ~np.append(some, False)[position]
-    return Choice(use, stale, surprising, ~replaced & ~every, waiting)
-
-
-def _left_waiting(window: Window, ids: pa.ChunkedArray, begins: _Ints) -> dict[str, int]:
-    """Session → its earliest time, of those that waited and are not read whole now."""
-    resolved = _read_whole(window, begins, begins, begins)
-    if window.days:
-        resolved &= _within(window.days, begins)
-    return dict(zip(ids.filter(pa.array(~resolved)).to_pylist(), begins[~resolved].tolist(), strict=True))
+    return waiting
 
 
 @dataclass(frozen=True)
@@ -158,14 +180,6 @@ def _read_whole(window: Window, begins: _Ints, ends: _Ints, waits: _Ints) -> _Bo
 
 def _within(days: tuple[int, int], times: _Ints) -> _Bools:
     return (times >= days[0]) & (times < days[1])
-
-
-def _times_of(waits: pa.Table, times: _Ints, ids: pa.ChunkedArray) -> _Ints:
-    """Of each session the time of its row of `waits`, else `_NEVER`."""
-    if not waits.num_rows:
-        return np.full(len(ids), _NEVER)
-    position = pc.index_in(ids, value_set=waits.column("session_id").combine_chunks())
-    return np.append(times, _NEVER)[np.asarray(position.fill_null(-1))]
 
 
 def excluded_ids(lists: pa.ChunkedArray, excluded: Excluded) -> tuple[_Bools, _Bools]:

@@ -117,7 +117,7 @@ def conclude(
     """
     listed = Excluded(excluded)
     compare_links = compare(links, loaded_by)
-    schemas = fresh_schema(facts, sessions), staying_schema(sessions)
+    made, staying = fresh_schema(facts, sessions), staying_schema(sessions)
     names = [field.name for field in fact_fields(facts)]
 
     def concluded(tables: dict[str, pa.Table]) -> Results:
@@ -136,25 +136,29 @@ def conclude(
         gone = published.filter(pa.array(~stay & ~replaced))
         fresh = with_person(used.select(names), now, acquisition)
         owned = with_person(kept.select(names), before, acquisition)
-        for some in (row_counts(used), differences(fresh, acquisition), differences(owned, acquisition)):
-            counts.update(some)
-        made = {name: fresh.column(name) for name in (*names, *PERSON.names)}
-        made[SURPRISING] = pa.array(choice.surprising[use])
-        made[PUBLISHED] = structs_of(published.take(row), np.asarray(pc.is_null(row)))
-        staying = [
-            _staying(owned, kept, schemas[1], gone=False),
-            _staying(gone, gone, schemas[1], gone=True),
-        ]
-        waiting = pa.Table.from_batches([unsettled_rows(choice.waiting, choice.waiting.values())])
         linked = link_rows(used, kept.column("session_id"), tables["links"], links)
         changed = compare_links({"rows": linked, "published": tables["links"]})
         persons = pa.concat_tables([some.select(["session_id", "person_id"]) for some in (fresh, owned)])
-        who = involved_persons(linked, persons.combine_chunks())
-        also = {STAYING: staying, WAITING: [waiting], LINKED: changed.rows, WHO: [who]}
+        for some in (row_counts(used), differences(fresh, acquisition), differences(owned, acquisition)):
+            counts.update(some)
         counts.update(changed.counts)
-        return Results([pa.table(made, schema=schemas[0])], also, counts)
+        also = {
+            STAYING: [_staying(owned, kept, staying, gone=False), _staying(gone, gone, staying, gone=True)],
+            WAITING: [pa.Table.from_batches([unsettled_rows(choice.waiting, choice.waiting.values())])],
+            LINKED: changed.rows,
+            WHO: [involved_persons(linked, persons.combine_chunks())],
+        }
+        return Results([_fresh(fresh, choice.surprising[use], published, row, made)], also, counts)
 
     return concluded
+
+
+def _fresh(owned: pa.Table, surprising: Bools, published: pa.Table, row: pa.Int64Array, schema: pa.Schema) -> pa.Table:
+    """Rows of `fresh_schema`: facts of this run with their person, and the published row that they replace."""
+    columns = {name: owned.column(name) for name in schema.names if name not in (SURPRISING, PUBLISHED)}
+    columns[SURPRISING] = pa.array(surprising)
+    columns[PUBLISHED] = structs_of(published.take(row), np.asarray(pc.is_null(row)))
+    return pa.table(columns, schema=schema)
 
 
 def _staying(owned: pa.Table, published: pa.Table, schema: pa.Schema, *, gone: bool) -> pa.Table:

@@ -191,3 +191,21 @@ def test_events_that_arrive_years_later_have_a_wrong_clock() -> None:
     assert decode({**GOOD, "bq_ingested_timestamp": None}).counts == {"read": 1}
     # unless the arrival is the wrong one: it lies after the run's own clock
     assert decode(later, clock=micros(1 + 86_400 * days)).counts == {"read": 1}
+
+
+@pytest.mark.parametrize(
+    ("change", "tells"),
+    [
+        ({}, True),
+        ({"bq_ingested_timestamp": None}, True),
+        ({"uuid": None}, True),
+        ({"timestamp": None}, False),
+        ({"bq_ingested_timestamp": at(-2 * 86_400)}, False),
+    ],
+)
+def test_an_excluded_row_tells_whose_its_session_is_when_every_run_that_reads_the_session_sees_it(
+    change: dict[str, Any], tells: bool
+) -> None:
+    found = decode({**GOOD, **change}, excluded=frozenset({GOOD["distinct_id"]}))
+    assert found.counts == {"read": 1, "filtered.excluded_user": 1}
+    assert found.left_out == ({("s1", GOOD["distinct_id"])} if tells else set())
