@@ -25,6 +25,7 @@ from apache_beam.runners.runner import PipelineResult, PipelineState, create_run
 from apache_beam.runners.worker import worker_pool_main
 
 from pipeline.errors import RunError, UsageError, cause_of
+from pipeline.flink import cancel_on_cluster
 from pipeline.workers import LoopbackGrpc
 
 _NAMES = ("Prism", "Flink", "Portable")
@@ -124,6 +125,7 @@ def finish(result: PipelineResult, options: PipelineOptions) -> None:
         if not is_engine(options):
             raise
         state = _end(result)
+        cancel_on_cluster(options.view_as(FlinkRunnerOptions).flink_master, str(getattr(result, "_job_id", "")))
         if not isinstance(error, RuntimeError) or cause_of(error) is not None:
             raise
         _LOG.debug("what the engine says", exc_info=error)

@@ -18,6 +18,7 @@ import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -101,7 +102,13 @@ class Engine:
     folder: Path
     stack: contextlib.ExitStack
     """Ends its processes."""
+    rest: int = 0
+    """The port of a cluster's own interface; 0 for no cluster."""
     task_managers: list[Server] = field(default_factory=list)
+
+    def jobs(self) -> list[str]:
+        """States of the jobs that a cluster has had."""
+        return [job["state"] for job in _asked(self.rest, "jobs/overview")["jobs"]] if self.rest else []
 
     def log(self) -> str:
         """What its processes have written, and those of its workers."""
@@ -150,8 +157,13 @@ def flink(folder: Path, *, task_managers: int = 2) -> Iterator[Engine]:
             "--job-host=localhost",
         ]
         server = _start(stack, [*_java(512), *driver, *ports, *places], folder / "job-server.log")
-        options = ["--runner=FlinkRunner", f"--job_endpoint=localhost:{jobs}", f"--parallelism={task_managers}"]
-        engine = Engine("flink", options, server, folder, stack)
+        options = [
+            "--runner=FlinkRunner",
+            f"--job_endpoint=localhost:{jobs}",
+            f"--flink_master=localhost:{rest}",
+            f"--parallelism={task_managers}",
+        ]
+        engine = Engine("flink", options, server, folder, stack, rest)
         for _ in range(task_managers):
             start_task_manager(engine)
         _wait_for(jobs, server)
@@ -195,8 +207,12 @@ def wait_until(there: Callable[[], bool], seconds: float, what: str) -> None:
 
 def _known(rest: int) -> int:
     """Task managers that the job manager knows."""
-    with urllib.request.urlopen(f"http://localhost:{rest}/taskmanagers", timeout=10) as answer:
-        return len(json.load(answer)["taskmanagers"])
+    return len(_asked(rest, "taskmanagers")["taskmanagers"])
+
+
+def _asked(rest: int, what: str) -> Any:
+    with urllib.request.urlopen(f"http://localhost:{rest}/{what}", timeout=10) as answer:
+        return json.load(answer)
 
 
 def _java(megabytes: int) -> list[str]:

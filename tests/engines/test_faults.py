@@ -129,6 +129,7 @@ def test_a_job_that_is_interrupted_is_cancelled_and_starts_again(
         _, told = process.communicate(timeout=SOON)
         word = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}[number]
         assert (process.returncode, told) == (128 + number, f"pipeline: {word}; nothing is published\n")
+        wait_until(lambda: not {"RUNNING", "RESTARTING", "FAILING"} & {*engine.jobs()}, 60, "the end of the job")
         assert_as_before(warehouse, base)
         flag.with_suffix(".go").touch()
         assert main(command(warehouse, engine, pool)) == 0
