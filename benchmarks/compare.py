@@ -19,11 +19,11 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
-import duckdb
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from benchmarks import scaling
+from benchmarks.checks import check_orders, check_peers
 from benchmarks.data import Data
 from benchmarks.measure import (
     ONE_WORKER,
@@ -106,7 +106,7 @@ def small_orders(data: Data, sizes: Sizes) -> list[Line]:
             clickhouse_sql(warehouse, events, f", {order}"),
         ]
     found = paired(sizes.runs, *commands)
-    _check_orders(*warehouses)
+    check_orders(*warehouses)
     lines = [row(one) for one in found]
     lines.append(
         note(
@@ -136,7 +136,7 @@ def large_orders(data: Data, sizes: Sizes) -> list[Line]:
             clickhouse_sql(warehouse, events, f", {order}"),
         ]
     found = paired(sizes.long_runs, *commands)
-    _check_orders(*warehouses)
+    check_orders(*warehouses)
     lines = [row(one) for one in found]
     for number, workers in enumerate(("one worker", "two workers")):
         ratio = times(found[4 + number].seconds, found[number].seconds)
@@ -168,7 +168,7 @@ def against_rows(
         commands.append(full_load(f"full load, one worker, {order}", warehouse, events, ONE_WORKER))
         commands.append(peer_of(warehouse, f"{name}, {order}"))
     found = paired(runs, *commands)
-    _check_orders(*warehouses)
+    check_orders(*warehouses)
     lines = [row(one) for one in found]
     for order, (ours, other) in zip(ORDERS, (found[:2], found[2:]), strict=True):
         result = f"{other.seconds / ours.seconds:.1f} × faster, {ours.megabytes / other.megabytes:.0%} of its memory"
@@ -217,7 +217,7 @@ def single_events(data: Data, sizes: Sizes) -> list[Line]:
         duckdb_sql(warehouse, events),
         clickhouse_sql(warehouse, events),
     )
-    _check_peers(warehouse)
+    check_peers(warehouse)
     result = f"{times(ours.seconds, duck.seconds)}, {ours.megabytes / 1000:.1f} GB"
     name = "one event a session, one worker, against"
     return [
@@ -358,57 +358,6 @@ def _printed(module: str, warehouse: Path) -> str:
     """What a module prints about a warehouse; a process of its own, as ours is large by now, which costs CPU time."""
     arguments = [sys.executable, "-m", module, str(warehouse)]
     return subprocess.run(arguments, check=True, stdout=subprocess.PIPE, text=True).stdout
-
-
-def _check_orders(in_order: Path, shuffled: Path) -> None:
-    """The peers' tables are ours, and ours are the same in both orders, row for row."""
-    _check_peers(in_order)
-    _check_peers(shuffled)
-    for name in ("sessions", "persons"):
-        one, other = (
-            f"select * exclude (_loaded_at, _run_id) from '{warehouse}/posthog_aggregated/{name}/*.parquet'"
-            for warehouse in (in_order, shuffled)
-        )
-        counts = f"(select count(*) from ({one})), (select count(*) from ({other}))"
-        rows = duckdb.sql(f"select count(*), {counts} from ({one} except all {other})").fetchall()
-        different, mine, theirs = rows[0]
-        if different or mine != theirs:
-            raise SystemExit(
-                f"{different} of {mine} rows of {name} differ from those of {shuffled}, which has {theirs}"
-            )
-
-
-def _check_peers(warehouse: Path) -> None:
-    for tables in sorted((warehouse / "peers").glob("*")):
-        _check_same(warehouse, tables)
-
-
-#: Columns that the peers do not make.
-_OURS = frozenset(
-    (
-        *("is_oversized", "_loaded_at", "_run_id", "foreground_duration", "total_foreground_duration"),
-        *("session_number", "is_first_session", "previous_session_end", "seconds_since_previous_session"),
-        *("active_days", "longest_gap_days", "times_churned"),
-    )
-)
-
-
-def _check_same(warehouse: Path, peer_tables: Path) -> None:
-    """A peer that makes other tables is none: values and sums of all columns agree with ours to one in a thousand."""
-    for name in ("sessions", "persons"):
-        mine = duckdb.read_parquet(str(warehouse / "posthog_aggregated" / name / "*.parquet"))
-        other = duckdb.read_parquet(str(peer_tables / f"{name}*.parquet"))
-        asked = ["count(*)"]
-        for column, kind in zip(mine.columns, mine.types, strict=True):
-            if column not in _OURS:
-                asked.append(f'count("{column}")')
-                if str(kind) in ("BIGINT", "DOUBLE", "BOOLEAN"):
-                    asked.append(f'sum("{column}"::double)')
-        results = [table.aggregate(", ".join(asked)).fetchall()[0] for table in (mine, other)]
-        for what, ours, theirs in zip(asked, *results, strict=True):
-            same = ours is theirs if ours is None or theirs is None else abs(ours - theirs) <= abs(ours) / 1_000
-            if not same:  # NaN is never the same
-                raise SystemExit(f"{what} of {name} in {peer_tables} is {theirs}, ours is {ours}")
 
 
 def _parts(text: str) -> list[str]:

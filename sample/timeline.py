@@ -257,17 +257,7 @@ def _slot(plan: Plan, number: int, rows: int, sequence: int, session: int) -> tu
     row = np.repeat(np.arange(size), lengths)
     place = np.arange(count) - firsts[row]
 
-    events = np.zeros(count, EVENT)
-    events["sequence"] = sequences
-    events["session"] = cast.session[row]
-    events["flaw"] = flaws.flaws(sequences)
-    logs_in = cast.logs_in & (lengths >= 3)
-    who = np.where(cast.stays_out, ANONYMOUS, PERSON)[row]
-    who = np.where(logs_in[row] & (place < lengths[row] // 2), ANONYMOUS, who)
-    hands_over = cast.is_shared & (lengths >= 3)
-    events["who"] = np.where(hands_over[row] & (place >= lengths[row] * 2 // 3), OTHER, who)
-    events["kind"] = kind = _kinds(dice, events, place, lengths[row], logs_in[row])
-    events["screen"] = _screens(dice, sequences, kind, firsts[row])
+    events = _events(dice, cast, sequences, lengths, row, place)
 
     shares = (np.arange(size) + dice.share("session/start", cast.session)) / size
     opened = plan.moments((number + shares) / plan.slots)
@@ -287,6 +277,22 @@ def _slot(plan: Plan, number: int, rows: int, sequence: int, session: int) -> tu
         end,
     )
     return slot, count, size
+
+
+def _events(dice: Dice, cast: Cast, sequences: Ints, lengths: Ints, row: Ints, place: Ints) -> Events:
+    """Events without times: of the sessions of `cast`, each of the session `row`, in it at `place`."""
+    events = np.zeros(len(sequences), EVENT)
+    events["sequence"] = sequences
+    events["session"] = cast.session[row]
+    events["flaw"] = flaws.flaws(sequences)
+    logs_in = cast.logs_in & (lengths >= 3)
+    who = np.where(cast.stays_out, ANONYMOUS, PERSON)[row]
+    who = np.where(logs_in[row] & (place < lengths[row] // 2), ANONYMOUS, who)
+    hands_over = cast.is_shared & (lengths >= 3)
+    events["who"] = np.where(hands_over[row] & (place >= lengths[row] * 2 // 3), OTHER, who)
+    events["kind"] = kind = _kinds(dice, events, place, lengths[row], logs_in[row])
+    events["screen"] = _screens(dice, sequences, kind, np.arange(len(place)) - place)
+    return events
 
 
 def _lengths(dice: Dice, session: int, events: int) -> Ints:
