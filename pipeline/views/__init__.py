@@ -2,7 +2,8 @@
 
 A file begins with comments: what the view tells, then a line a column (`-- name TYPE: meaning`). `${TABLE}` is a
 table or an earlier view. What depends on the metrics file is filled in: `${name}` is a column that a metric gives,
-`${FUNNELS}` its sequences. A view of which the metrics file declares a part only is not made, so that any file will do.
+`${FUNNELS}` its sequences, `${ACTIONS}` those of its links. A view of which the metrics file declares a part only is not
+made, so that any file will do.
 
 "Now" is the watermark of the ledger: how far the arrivals have come, never the clock.
 """
@@ -25,6 +26,9 @@ NAMES = (
     "retention_days",
     "person_lifecycle",
     "person_funnels",
+    "person_links",
+    "user_daily_activity",
+    "user_churn_state",
     "sessions_aggregated",
     "people_aggregated",
     "checks",
@@ -35,6 +39,16 @@ _COLUMN = re.compile(r"-- (\w+) ([A-Z0-9]+): (.+)")
 _CLOCK = "(SELECT DATE(MAX(watermark), '{zone}') AS today FROM ${{RUNS}})"
 #: Days on which a person starts a session, the finished ones.
 _ACTIVE_DAYS = "(SELECT DISTINCT person_id, start_date AS date FROM ${{SESSIONS}} WHERE start_date < {clock})"
+
+#: Days on which Firebase users did something, the one that is not finished too, but none of a clock that is ahead.
+_USER_DAYS = """(
+    SELECT days.*, clock.today
+    FROM ${{PERSON_DAYS}} AS days
+    CROSS JOIN {clock} AS clock
+    WHERE days.user_id IS NOT NULL AND days.date <= clock.today
+  )"""
+#: Placeholders of what a metrics file may declare nothing of.
+_DECLARED = ("FUNNELS", "ACTIONS")
 
 
 class _Query(Template):
@@ -80,6 +94,10 @@ def views(metrics: Metrics) -> tuple[View, ...]:
     clock = _CLOCK.format(zone=metrics.reporting_timezone)
     known = {column.name: f"`{column.name}`" for column in metrics.columns}
     known |= {"CLOCK": clock, "ACTIVE_DAYS": _ACTIVE_DAYS.format(clock=clock)}
+    known |= {"USER_DAYS": _USER_DAYS.format(clock=clock), "ZONE": f"'{metrics.reporting_timezone}'"}
+    known["INACTIVE_DAYS"] = str(metrics.inactive_days)
+    if metrics.actions:
+        known["ACTIONS"] = ", ".join(_action(name) for name in metrics.actions)
     sequences = [entry for entry in metrics.entries if isinstance(entry, Sequence)]
     if sequences:
         known["FUNNELS"] = ", ".join(_funnel(entry) for entry in sequences)
@@ -103,7 +121,7 @@ def declared(name: str) -> tuple[str, tuple[ViewColumn, ...], Template]:
 
 
 def _views(known: Mapping[str, str]) -> Iterator[View]:
-    lacking = {"FUNNELS"} - set(known)
+    lacking = {*_DECLARED} - set(known)
     for name in NAMES:
         told, columns, query = declared(name)
         query = _Query(query.safe_substitute(known))
@@ -119,3 +137,8 @@ def _funnel(sequence: Sequence) -> str:
     columns = ("step", "started_at", "finished_at", "duration", "attempts")
     parts = ", ".join(f"`{sequence.name}_{column}` AS {column}" for column in columns)
     return f"STRUCT('{sequence.name}' AS funnel, {len(sequence.steps)} AS steps, {parts})"
+
+
+def _action(name: str) -> str:
+    """What a row of `session_links` says of an action."""
+    return f"STRUCT('{name}' AS action, links.`first_{name}_at` AS first_at, links.`{name}_count` AS number)"

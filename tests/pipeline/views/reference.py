@@ -6,6 +6,7 @@ import statistics
 from collections import defaultdict
 from collections.abc import Sequence
 from datetime import date, timedelta
+from itertools import pairwise
 from typing import Any
 
 Row = dict[str, Any]
@@ -201,4 +202,79 @@ def person_funnels(sessions: Sequence[Row], steps: dict[str, int]) -> list[Row]:
                         "shortest_duration": min((one[f"{name}_duration"] for one in finished), default=None),
                     }
                 )
+    return rows
+
+
+def person_links(sessions: Sequence[Row], links: Sequence[Row], actions: Sequence[str]) -> list[Row]:
+    persons = {session["session_id"]: (session["person_id"], session["user_id"]) for session in sessions}
+    found = defaultdict(list)
+    for row in links:
+        for action in actions:
+            if row[f"{action}_count"]:
+                times = row[f"{action}_count"], row[f"first_{action}_at"]
+                found[*persons[row["session_id"]], row["link"], row["value"], action].append(times)
+    return [
+        {
+            **dict(zip(("person_id", "user_id", "link", "value", "action"), key, strict=True)),
+            "session_count": len(times),
+            "event_count": sum(number for number, _ in times),
+            "first_at": min(first for _, first in times),
+        }
+        for key, times in found.items()
+    ]
+
+
+def _days_of_users(days: Sequence[Row], today: date) -> dict[str, dict[date, Row]]:
+    found: dict[str, dict[date, Row]] = defaultdict(dict)
+    for row in days:
+        if row["user_id"] and row["date"] <= today:
+            found[row["user_id"]][row["date"]] = row
+    return found
+
+
+def user_daily_activity(days: Sequence[Row], persons: Sequence[Row], today: date) -> list[Row]:
+    rows, profiles = [], {person["user_id"]: person for person in persons if person["user_id"]}
+    numbers = {
+        "event_count": "event_count",
+        "events_created_count": "events_created_count",
+        "accepted": "invites_accepted",
+        "invited": "invites_pending",
+        "rejected": "invites_rejected",
+    }
+    for user, theirs in _days_of_users(days, today).items():
+        profile = {name: profiles.get(user, {}).get(name) for name in _PROFILE}
+        signed_up = profile["createdAt"]
+        begins = [*theirs, *([signed_up.date()] if signed_up and signed_up.year >= 2015 else [])]
+        for number in range((today - min(begins)).days + 1):
+            date_ = min(begins) + number * DAY
+            row = {"user_id": user, "date": date_}
+            row |= {name: theirs[date_][source] if date_ in theirs else 0 for name, source in numbers.items()}
+            row |= {name: profile[name] for name in ("createdAt", "phoneNumber", "fullName", "username", "email")}
+            rows.append(row | {"etl_loaded_at": max(one["_loaded_at"] for one in theirs.values())})
+    return rows
+
+
+def user_churn_state(days: Sequence[Row], today: date, inactive: int) -> list[Row]:
+    rows = []
+    for user, theirs in _days_of_users(days, today).items():
+        row: Row = {"user_id": user}
+        for kind, flag in (("app", "is_app_active"), ("biz", "is_social_active")):
+            active = sorted(date_ for date_, one in theirs.items() if one[flag])
+            gaps = [(after - before).days for before, after in pairwise(active)]
+            churns = sum(gap > inactive for gap in gaps)
+            idle = (today - active[-1]).days if active else None
+            is_churned = idle is not None and idle > inactive
+            state = "churned" if is_churned else "reactivated" if churns else "active" if active else "never_active"
+            row |= {
+                f"first_{kind}_active_date": active[0] if active else None,
+                f"last_{kind}_active_date": active[-1] if active else None,
+                f"days_since_last_{kind}_activity": idle,
+                f"{kind}_times_churned": churns,
+                f"{kind}_churn_state": state,
+                f"{kind}_churn_date": active[-1] + inactive * DAY if is_churned else None,
+            }
+        row["total_events_created"] = sum(one["events_created_count"] for one in theirs.values())
+        row["total_events_attended"] = sum(one["invites_accepted"] for one in theirs.values())
+        row["total_app_interactions"] = sum(one["event_count"] for one in theirs.values())
+        rows.append(row | {"etl_loaded_at": max(one["_loaded_at"] for one in theirs.values())})
     return rows

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from tests.bigquery.emulators import Emulators
 from tests.builders import METRICS, SMALL_METRICS
 from tests.pipeline.views import reference
+from tests.pipeline.views.chance import random_tables
 from tests.pipeline.views.place import Row, Rows, at, contents, day, on_bigquery, on_duckdb
 from transforms.metrics.definitions import Metrics
 from transforms.metrics.file import parse_metrics
@@ -195,6 +196,95 @@ def test_the_rows_of_the_earlier_job(look: Look) -> None:
     assert [len(found[name][0]) for name in ("sessions_aggregated", "people_aggregated")] == [29, 41]
 
 
+def test_what_persons_did_with_what(look: Look) -> None:
+    """Of several sessions; what a link has no such action for is null, and nothing."""
+    sessions = [
+        {"session_id": one, "person_id": who, "user_id": user}
+        for one, who, user in [("s1", "a", "a"), ("s2", "a", "a"), ("s3", "b", None)]
+    ]
+
+    def link(session: str, viewed: int | None, joined: int, **others: Any) -> Row:
+        """A row of a session, in which e1 was viewed at noon of a day, and joined an hour later."""
+        number = int(session[1])
+        viewing = {"viewed_count": viewed, "first_viewed_at": at(number) if viewed else None}
+        joining = {"joined_count": joined, "first_joined_at": at(number, 13) if joined else None}
+        return {"session_id": session, "link": "social_event", "value": "e1", **viewing, **joining, **others}
+
+    links = [link("s2", 2, 1), link("s1", 3, 0), link("s3", None, 1), link("s3", 1, 0, value="e2"), link("s2", 0, 0)]
+    found = look(METRICS, {"sessions": sessions, "session_links": links})["person_links"]
+    assert [tuple(row.values()) for row in found] == [
+        ("a", "a", "social_event", "e1", "joined", 1, 1, at(2, 13)),
+        ("a", "a", "social_event", "e1", "viewed", 2, 5, at(1)),
+        ("b", None, "social_event", "e1", "joined", 1, 1, at(3, 13)),
+        ("b", None, "social_event", "e2", "viewed", 1, 1, at(3)),
+    ]
+
+
+def days_of(user: str, **days: Row) -> list[Row]:
+    """Rows of person_days, by the number of the day."""
+    return [
+        {"person_id": user, "user_id": user, "date": day(int(number.removeprefix("on_"))), "_loaded_at": at(40), **row}
+        for number, row in days.items()
+    ]
+
+
+def test_every_day_of_a_user(look: Look) -> None:
+    """From sign-up, or from the first day with something, to today; days of the future and of nobody are not there."""
+    social = {"events_created_count": 1, "invites_accepted": 2, "invites_pending": 3, "invites_rejected": 4}
+    nobody = [row | {"user_id": None} for row in days_of("c", on_2={"event_count": 9})]
+    rows: Rows = {
+        "person_days": [
+            *days_of("a", on_3={"event_count": 7}, on_5=social, on_7={"event_count": 1}),
+            *days_of("b", on_5={"event_count": 2}),
+            *nobody,
+        ],
+        "persons": [{"person_id": one, "user_id": one, "createdAt": at(when)} for one, when in (("a", 2), ("b", 9))],
+        "runs": [{"run_id": "1", "watermark": at(6)}],
+    }
+    found = look(METRICS, rows)["user_daily_activity"]
+    numbers = ("event_count", "events_created_count", "accepted", "invited", "rejected")
+    assert column(found, "user_id", "date", *numbers) == [
+        ("a", day(2), 0, 0, 0, 0, 0),
+        ("a", day(3), 7, 0, 0, 0, 0),
+        ("a", day(4), 0, 0, 0, 0, 0),
+        ("a", day(5), 0, 1, 2, 3, 4),
+        ("a", day(6), 0, 0, 0, 0, 0),
+        ("b", day(5), 2, 0, 0, 0, 0),  # before signing up, which is not lost
+        ("b", day(6), 0, 0, 0, 0, 0),
+    ]
+    assert column(found[:1], "createdAt", "etl_loaded_at") == [(at(2), at(40))]
+
+
+def test_who_has_churned(look: Look) -> None:
+    app, biz = {"is_app_active": True, "event_count": 2}, {"is_social_active": True, "invites_accepted": 1}
+    rows: Rows = {
+        "person_days": [
+            *days_of("active", on_2=app, on_16=app | biz),
+            *days_of("back", on_1=app, on_16=app, on_40=app),
+            *days_of("gone", on_1=app, on_15=app),
+            *days_of("social", on_1=biz, on_20=biz | {"events_created_count": 3}),
+        ],
+        "runs": [{"run_id": "1", "watermark": at(30)}],
+    }
+    found = look(METRICS, rows)["user_churn_state"]
+    kinds = ("times_churned", "churn_state", "churn_date")
+    assert column(found, "user_id", *(f"app_{one}" for one in kinds), *(f"biz_{one}" for one in kinds)) == [
+        ("active", 0, "active", None, 0, "active", None),
+        ("back", 1, "reactivated", None, 0, "never_active", None),
+        ("gone", 0, "churned", day(29), 0, "never_active", None),
+        ("social", 0, "never_active", None, 1, "reactivated", None),
+    ]
+    spans = ("first_app_active_date", "last_app_active_date", "days_since_last_app_activity")
+    assert column(found, *spans) == [
+        (day(2), day(16), 14),  # as many days as may pass
+        (day(1), day(16), 14),
+        (day(1), day(15), 15),
+        (None, None, None),
+    ]
+    totals = ("total_events_created", "total_events_attended", "total_app_interactions")
+    assert column(found, *totals) == [(0, 1, 4), (0, 0, 4), (0, 0, 4), (3, 2, 0)]
+
+
 def contents_of(metrics: Metrics, sessions: list[Row]) -> list[Row]:
     """Sessions with all their columns."""
     rows: list[Row] = contents(metrics, {"sessions": sessions})["sessions"][1].to_pylist()
@@ -205,41 +295,11 @@ def ordered(rows: list[Row]) -> list[Row]:
     return sorted(rows, key=lambda row: [str(value) for value in row.values()])
 
 
-def random_tables(dice: random.Random, least: int = 0) -> Rows:
-    """Sessions of a few persons over a few weeks; of some persons there are many, of some days none."""
-    begin, sessions = datetime(2026, 2, 20, tzinfo=UTC), []
-    for number in range(dice.randrange(least, 60)):
-        person = dice.choice("aabcdefghij")
-        start = begin + timedelta(seconds=dice.randrange(60 * 86_400))
-        touched = dice.random() < 0.5
-        profile = {"user_id": f"u{person}" if person < "f" else None, "businessUser": person == "b" or None}
-        sessions.append(
-            profile
-            | {
-                "session_id": f"s{number:02}",
-                "person_id": person,
-                "distinct_id": person,
-                "start_timestamp": start,
-                "start_date": (start - timedelta(hours=5)).date(),
-                "end_timestamp": begin,
-                "session_duration": dice.choice([0.0, dice.randrange(10**9) / 10**6]),
-                "autocapture_count": dice.choice([0, 3]),
-                "scroll_event_count": 5 * touched,
-                "scrolled": touched,
-                "viewed_event": dice.random() < 0.3,
-                "created_event": dice.random() < 0.2,
-                "screen_count": dice.randrange(9),
-                "city": dice.choice([None, "Bern", "Zürich"]),
-                "_loaded_at": begin + timedelta(hours=dice.randrange(99)),
-            }
-        )
-    today = begin + timedelta(days=dice.randrange(70), hours=dice.randrange(24))
-    return {"sessions": sessions, "runs": [{"run_id": "1", "watermark": today}]}
-
-
 def assert_as_in_python(found: dict[str, list[Row]], rows: Rows) -> None:
     """Every view is what `reference` says."""
     sessions, today = contents_of(METRICS, list(rows["sessions"])), rows["runs"][0]["watermark"].date()
+    whole = {name: table.to_pylist() for name, (_, table) in contents(METRICS, rows).items()}
+    days, persons = whole["person_days"], whole["persons"]
     wanted = {
         "daily_active": reference.daily_active(sessions, today),
         "retention_weekly": reference.retention_weekly(sessions, today),
@@ -247,6 +307,9 @@ def assert_as_in_python(found: dict[str, list[Row]], rows: Rows) -> None:
         "person_lifecycle": reference.person_lifecycle(sessions, today),
         "sessions_aggregated": reference.sessions_aggregated(sessions),
         "people_aggregated": reference.people_aggregated(sessions),
+        "person_links": reference.person_links(sessions, whole["session_links"], METRICS.actions),
+        "user_daily_activity": reference.user_daily_activity(days, persons, today),
+        "user_churn_state": reference.user_churn_state(days, today, METRICS.inactive_days),
     }
     assert set(found) == {*wanted, "person_funnels", "checks"}  # these two have tests of their own
     for name, some in wanted.items():
@@ -275,5 +338,6 @@ def test_some_tables_on_bigquery(emulators: Emulators, seed: int) -> None:
 
 def test_other_metrics_have_other_views(look: Look) -> None:
     assert set(look(SMALL_METRICS, {})) == {
-        *("daily_active", "retention_weekly", "retention_days", "person_lifecycle", "person_funnels", "checks")
+        *("daily_active", "retention_weekly", "retention_days", "person_lifecycle", "person_funnels", "checks"),
+        *("person_links", "user_daily_activity", "user_churn_state"),
     }
