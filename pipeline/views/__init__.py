@@ -2,8 +2,8 @@
 
 A file begins with comments: what the view tells, then a line a column (`-- name TYPE: meaning`). `${TABLE}` is a
 table or an earlier view. What depends on the metrics file is filled in: `${name}` is a column that a metric gives,
-`${FUNNELS}` its sequences, `${ACTIONS}` those of its links. A view of which the metrics file declares a part only is not
-made, so that any file will do.
+`${FUNNELS}` its sequences, `${ACTIONS}` those of its links. A view of which the metrics file declares a part only is
+not made, so that any file will do.
 
 "Now" is the watermark of the ledger: how far the arrivals have come, never the clock.
 """
