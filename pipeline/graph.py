@@ -107,9 +107,10 @@ def build(
     ) | "Conclude sessions" >> ConcludeSessions(
         run.plan.window, excluded, facts, sessions.bare, links.target, run.loaded_by, blocks.number
     )
+    decided, staying = (concluded.rows, concluded.also["staying"]) | "Tell concluded" >> sink.tell_concluded()
     made = (
-        concluded.rows,
-        concluded.also["staying"],
+        decided,
+        staying,
         unique_users.rows,
         created.rows,
         published[persons],

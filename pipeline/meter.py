@@ -16,17 +16,19 @@ from apache_beam.pvalue import PCollection
 from transforms.machinery.steps import flat_map
 
 #: What is told of, in the order in which a run comes to it: rows of events read, blocks of sessions aggregated, the
-#: sessions in them, rows of the tables written, and that publishing has begun.
-READ, BLOCKS, AGGREGATED, SESSIONS, PERSONS, PUBLISHING = STEPS = (
+#: sessions in them, sessions whose fate is decided, rows of the tables written, and that publishing has begun.
+READ, BLOCKS, AGGREGATED, CONCLUDED, SESSIONS, PERSONS, PUBLISHING = STEPS = (
     "events",
     "blocks",
     "aggregated",
+    "concluded",
     "sessions",
     "persons",
     "publishing",
 )
 _Block: TypeAlias = tuple[str, pa.RecordBatch]
 _Blocks: TypeAlias = PCollection[_Block]
+_Rows: TypeAlias = PCollection[pa.RecordBatch]
 _RECORD = struct.Struct("<BI")
 
 
@@ -71,6 +73,28 @@ class TellBlocks(beam.PTransform):
             part | f"Tell {i}" >> flat_map(_tell, self._meter, takes=_Block, gives=_Block)
             for i, part in enumerate(parts)
         )
+
+
+class TellConcluded(beam.PTransform):
+    """PCollections of pa.RecordBatch, sessions whose fate is decided → the same, told of as `TellBlocks` does."""
+
+    def __init__(self, meter: Meter | None) -> None:
+        super().__init__()
+        self._meter = meter
+
+    def expand(self, parts: tuple[_Rows, ...]) -> tuple[_Rows, ...]:
+        """See `TellBlocks`."""
+        if self._meter is None:
+            return parts
+        return tuple(
+            part | f"Tell {i}" >> flat_map(_tell_rows, self._meter, takes=pa.RecordBatch, gives=pa.RecordBatch)
+            for i, part in enumerate(parts)
+        )
+
+
+def _tell_rows(batch: pa.RecordBatch, meter: Meter) -> list[pa.RecordBatch]:
+    meter.tell(CONCLUDED, batch.num_rows)
+    return [batch]
 
 
 def _tell(block: _Block, meter: Meter) -> list[_Block]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import shutil
 import sys
 import threading
 import time
@@ -9,10 +11,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import TracebackType
 
-from pipeline.meter import AGGREGATED, BLOCKS, PERSONS, PUBLISHING, READ, SESSIONS, STEPS
+from pipeline.meter import AGGREGATED, BLOCKS, CONCLUDED, PERSONS, PUBLISHING, READ, SESSIONS, STEPS
 from pipeline.warehouse.base import Run
 
-_SECONDS = 1.0
+_SECONDS, _CLEARED = 1.0, "\r\x1b[K"
+#: A step that tells nothing for so many seconds waits for something, or has made way for the next.
+_A_MOMENT = 2.5
 
 
 @dataclass(frozen=True)
@@ -48,9 +52,12 @@ class Progress:
         self._enabled = enabled and sys.stderr.isatty()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._tell, daemon=True)
+        self._handlers = [*logging.getLogger().handlers]
 
     def __enter__(self) -> Progress:
         if self._enabled:
+            for handler in self._handlers:
+                handler.addFilter(_clear)
             self._thread.start()
         return self
 
@@ -60,22 +67,35 @@ class Progress:
         self._stop.set()
         if self._enabled:
             self._thread.join()
-            sys.stderr.write("\r\x1b[K")
-            sys.stderr.flush()
+            for handler in self._handlers:
+                handler.removeFilter(_clear)
+            _clear()
 
     def _tell(self) -> None:
-        begun = {READ: time.monotonic()}
+        began = time.monotonic()
+        begun, changed, before = {READ: began}, began, dict[str, int]()
         while not self._stop.wait(_SECONDS):
-            told, now = self._told(), time.monotonic()
+            # what tells the numbers goes with the folder of staging, when that is published
+            told, now = self._told() or (before and {**before, PUBLISHING: 1}), time.monotonic()
             for step in STEPS:
                 if told.get(step):
                     begun.setdefault(step, now - _SECONDS)  # it has begun since the last look
+            changed, before = (now, dict(told)) if told != before else (changed, before)
             seconds = {step: now - since for step, since in begun.items()}
-            sys.stderr.write(f"\r\x1b[K{progress_text(told, self._sizes, seconds)}")
+            line = progress_text(told, self._sizes, seconds, now - changed)
+            # a line that wraps would stay
+            sys.stderr.write(f"{_CLEARED}{line[: shutil.get_terminal_size().columns - 1]}")
             sys.stderr.flush()
 
 
-def progress_text(told: Mapping[str, int], sizes: Sizes, seconds: Mapping[str, float]) -> str:
+def _clear(record: logging.LogRecord | None = None) -> bool:
+    """Takes the line away, before a message of the log comes in its place, too."""
+    sys.stderr.write(_CLEARED)
+    sys.stderr.flush()
+    return True
+
+
+def progress_text(told: Mapping[str, int], sizes: Sizes, seconds: Mapping[str, float], waiting: float = 0.0) -> str:
     """For example `1,200,000 of 5,000,000 events read (24%), 210,000 a second, 18 s left`.
 
     A run comes from one step to the next, so the last one that has told anything is the one at work.
@@ -84,16 +104,22 @@ def progress_text(told: Mapping[str, int], sizes: Sizes, seconds: Mapping[str, f
       told: the numbers of all steps so far.
       sizes: how much there is.
       seconds: how long each step that has told anything is at work.
+      waiting: for how many seconds no step has told anything.
     """
     aggregated = told.get(AGGREGATED, 0)
+    sessions = max(sizes.sessions, aggregated)
     if told.get(PUBLISHING):
-        return "publishing"
+        return f"publishing{_for(waiting)}"
     if told.get(PERSONS):
-        return _rows(told[PERSONS], sizes.persons, seconds[PERSONS], "persons written")
+        next_step = "comparing other tables"
+        return _rows(told[PERSONS], sizes.persons, seconds[PERSONS], "persons written", next_step, waiting)
     if told.get(SESSIONS):
-        return _rows(told[SESSIONS], max(sizes.sessions, aggregated), seconds[SESSIONS], "sessions written")
+        return _rows(told[SESSIONS], sessions, seconds[SESSIONS], "sessions written", "making persons", waiting)
+    if told.get(CONCLUDED):
+        next_step = "joining persons"
+        return _rows(told[CONCLUDED], sessions, seconds[CONCLUDED], "sessions joined", next_step, waiting)
     if told.get(BLOCKS, 0) >= sizes.blocks:
-        return f"{aggregated:,} sessions aggregated; joining and comparing"
+        return f"{aggregated:,} sessions aggregated; joining users{_for(waiting)}"
     if told.get(BLOCKS):
         rate = aggregated / max(seconds[BLOCKS], 1e-9)
         share = told[BLOCKS] / sizes.blocks
@@ -101,15 +127,27 @@ def progress_text(told: Mapping[str, int], sizes: Sizes, seconds: Mapping[str, f
         return f"{aggregated:,} sessions aggregated ({share:.0%} of the events), {rate:,.0f} a second{left}"
     read = told.get(READ, 0)
     if read >= sizes.events:
-        return f"{sizes.events:,} events read; aggregating"
-    return _rows(read, sizes.events, seconds[READ], "events read", about=False)
+        return f"{sizes.events:,} events read; sorting them by session{_for(waiting)}"
+    if not read:
+        return f"{sizes.events:,} events to read; starting{_for(waiting)}"
+    return _part(read, sizes.events, seconds[READ], "events read", about=False)
 
 
-def _rows(rows: int, of: int, seconds: float, what: str, *, about: bool = True) -> str:
-    """A number of rows; how many there are is only about right where the run before says it."""
+def _for(seconds: float) -> str:
+    """How long a step is at work that tells nothing; nothing for a moment."""
+    return f", for {seconds:.0f} s" if seconds >= _A_MOMENT else ""
+
+
+def _rows(rows: int, of: int, seconds: float, what: str, next_step: str, waiting: float) -> str:
+    """A number of rows of about so many; when no more of them come, the next step is at work."""
+    if rows >= of or waiting >= _A_MOMENT:
+        pace = "" if waiting >= _A_MOMENT else f", {rows / max(seconds, 1e-9):,.0f} a second"
+        return f"{rows:,} {what}{pace}" + (f"; {next_step}{_for(waiting)}" if waiting >= _A_MOMENT else "")
+    return _part(rows, of, seconds, what, about=True)
+
+
+def _part(rows: int, of: int, seconds: float, what: str, *, about: bool) -> str:
     rate = f"{rows / max(seconds, 1e-9):,.0f} a second"
-    if rows >= of:
-        return f"{rows:,} {what}, {rate}"
     return f"{rows:,} of {'about ' if about else ''}{of:,} {what} ({rows / of:.0%}), {rate}{_left(rows / of, seconds)}"
 
 

@@ -88,7 +88,7 @@ def summary_lines(counts: Mapping[str, int], outputs: Sequence[Output], seconds:
         _line("= read", read),
     ]
     if any(name.startswith("nulled.") for name in counts):
-        lines.append(_group("nulled", counts) + " values of kept or filtered rows")
+        lines.append(_group("nulled", counts, " values"))
     for output in outputs:
         changes = output.changes(counts)
         parts = [f"{number:,} {change}" for change, number in changes.items() if number]
@@ -111,8 +111,8 @@ def _posthog_line(counts: Mapping[str, int]) -> str:
         for name, number in counts.items()
         if name.startswith(_OF_POSTHOG) and name.endswith(_DIFFERS) and number
     }
-    told = f"; there differ {_most(differ, 2)}" if differ else ", all alike"
-    return f"{_line('PostHog', counts[_MATCHED_SESSIONS])} sessions are in its own table too{told}"
+    line = f"{_line('PostHog', counts[_MATCHED_SESSIONS])} in both"
+    return f"{line}; differ: {_most(differ, _room(line) - 10)}" if differ else f"{line}, all alike"
 
 
 def _told_notes(counts: Mapping[str, int]) -> list[str]:
@@ -120,13 +120,10 @@ def _told_notes(counts: Mapping[str, int]) -> list[str]:
     notes = []
     silent = [name.removeprefix(MATCHES) for name, number in counts.items() if name.startswith(MATCHES) and not number]
     if silent and counts.get("kept", 0) >= _ENOUGH:
-        named, more = ", ".join(sorted(silent)[:_PARTS_TOLD]), max(0, len(silent) - _PARTS_TOLD)
-        others = f" and {more} more" if more else ""
-        notes.append(f"no event matches {named}{others}: are the names in the metrics file right?")
+        notes.append(f"no event matches {_some(sorted(silent))}: are they renamed?")
     off = [name.removeprefix(OFF) for name in sorted(counts) if name.startswith(OFF)]
     if off:
-        others = f" and {len(off) - _PARTS_TOLD} more" if len(off) > _PARTS_TOLD else ""
-        notes.append(f"not as expected: {', '.join(off[:_PARTS_TOLD])}{others}; the view checks says more")
+        notes.append(f"not as expected: {_some(off)} (view checks)")
     for name, number in sorted(counts.items()):
         if name.startswith(UNREADABLE):
             notes.append(f"column {name.removeprefix(UNREADABLE)} cannot be read: it is null")
@@ -142,15 +139,15 @@ def _told_notes(counts: Mapping[str, int]) -> list[str]:
 MATCHES = "matches."
 _OF_POSTHOG, _DIFFERS = "posthog_sessions.", "_differs"
 _MATCHED_SESSIONS = f"{_OF_POSTHOG}matched"
-#: How much of a line's parts, and how many notes, are told: all is in the ledger, and a summary fits a screen.
-_PARTS_TOLD, _NOTES_TOLD = 3, 5
+#: How wide a screen is, how much of that names may take, and how many notes are told: all is in the ledger.
+_COLUMNS, _NAMES, _NOTES_TOLD = 80, 24, 5
 #: Of so many kept rows some match every metric that is declared for a living event.
 _ENOUGH = 1_000
 _NOTES = {
     "views.not_made": "views could not be made; a warning above says which and why",
     "sessions.oversized": "sessions are oversized: their counts saturate",
-    "sessions.too_old": "sessions have late events that only a backfill settles (runs.too_old_days says of which days)",
-    "sessions.later_than_overlap": "sessions had events that arrived earlier than --overlap_hours before the watermark",
+    "sessions.too_old": "sessions wait for a backfill: runs.too_old_days says of which days",
+    "sessions.later_than_overlap": "sessions had events that came later than --overlap_hours",
     "users.without_user_id": "users without a user_id were ignored",
     "users.duplicates": "duplicate users were dropped",
     "users.older_versions": "older versions of users were dropped",
@@ -158,7 +155,7 @@ _NOTES = {
     "firebase_events.incomplete": "Firebase events without user_id or createdAt were ignored",
     "firebase_events.duplicates": "repeated Firebase events were dropped",
     "firebase_events.older_versions": "older versions of Firebase events were dropped",
-    "firebase_userinvites.status_unknown": "invites have a status that is none of invited, accepted and rejected",
+    "firebase_userinvites.status_unknown": "invites have a status that is not known",
     "firebase_userinvites.incomplete": "invites without user_id or createdAt were ignored",
     "firebase_userinvites.duplicates": "repeated invites were dropped",
     "firebase_userinvites.older_versions": "older versions of invites were dropped",
@@ -169,20 +166,38 @@ def _line(name: str, number: int) -> str:
     return f"  {name:<10} {number:,}"
 
 
-def _group(name: str, counts: Mapping[str, int]) -> str:
+def _group(name: str, counts: Mapping[str, int], unit: str = "") -> str:
     prefix = f"{name}."
     parts = {key.removeprefix(prefix): n for key, n in counts.items() if key.startswith(prefix) and n}
-    return _line(name, sum(parts.values())) + (f" ({_most(parts)})" if parts else "")
+    line = _line(name, sum(parts.values())) + unit
+    return f"{line} ({_most(parts, _room(line) - 3)})" if parts else line
 
 
-def _most(parts: Mapping[str, int], number: int = _PARTS_TOLD) -> str:
-    """The largest numbers by name, and how many the others are together: a line that fits a screen."""
+def _room(line: str) -> int:
+    return _COLUMNS - len(line)
+
+
+def _most(parts: Mapping[str, int], room: int) -> str:
+    """The largest numbers by name, as many as there is room for, and how many the others are together."""
     largest = sorted(parts.items(), key=lambda part: (-part[1], part[0]))
-    told = [f"{name} {n:,}" for name, n in largest[:number]]
-    others = largest[number:]
+    texts = [_parts_told(largest, number) for number in range(1, len(largest) + 1)]
+    return next((text for text in reversed(texts) if len(text) <= room), texts[0])
+
+
+def _parts_told(largest: Sequence[tuple[str, int]], number: int) -> str:
+    told, others = [f"{name} {n:,}" for name, n in largest[:number]], largest[number:]
     if others:
-        told.append(f"{len(others)} others {sum(n for _, n in others):,}")
+        told.append(f"{len(others)} {'other' if len(others) == 1 else 'others'} {sum(n for _, n in others):,}")
     return ", ".join(told)
+
+
+def _some(names: Sequence[str]) -> str:
+    """As many names as a note has room for, and how many more there are."""
+    told = 1
+    while told < len(names) and len(", ".join(names[: told + 1])) <= _NAMES:
+        told += 1
+    more = len(names) - told
+    return ", ".join(names[:told]) + (f" and {more} more" if more else "")
 
 
 def _span(start: int | None, end: int | None) -> str:

@@ -142,11 +142,21 @@ def check_staged(run: Run, staged: Iterable[Staged], counts: Iterable[Count], ch
     return rows
 
 
+#: So many names of tables are told.
+_NAMES_TOLD = 3
+
+
 def published_names(plan: Plan) -> list[str]:
     """The tables that a run under this plan publishes; a sample has no row in the ledger."""
     if plan.mode == "sample":
         return [output.name + plan.suffix for output in tables.OUTPUTS if output.in_samples]
     return [*(output.name for output in tables.OUTPUTS), tables.RUNS.name]
+
+
+def names_told(plan: Plan) -> str:
+    """Those tables in a path or name: a few by name, more as `*`, so that a line fits a screen."""
+    names = published_names(plan)
+    return f"{{{','.join(names)}}}" if len(names) <= _NAMES_TOLD else "*"
 
 
 class Source(Protocol):
@@ -218,6 +228,9 @@ class Sink(Protocol):
 
     def tell_blocks(self) -> beam.PTransform:
         """PCollections of (block, pa.RecordBatch) → the same, told of in `told` where the sink can."""
+
+    def tell_concluded(self) -> beam.PTransform:
+        """PCollections of pa.RecordBatch, sessions whose fate is decided → the same, told of as blocks are."""
 
     def told(self) -> Mapping[str, int]:
         """How far the steps of the graph are by `meter.STEPS`, as far as the sink can tell."""

@@ -19,10 +19,10 @@ from apache_beam.utils.windowed_value import WindowedValue
 from pipeline import tables
 from pipeline.errors import RunError
 from pipeline.ledger import latest_run
-from pipeline.meter import PUBLISHING, Meter, TellBlocks
+from pipeline.meter import PUBLISHING, Meter, TellBlocks, TellConcluded
 from pipeline.plan import SAMPLE_SUFFIX, LastRun, Plan
 from pipeline.tables import OutputTable, Table
-from pipeline.warehouse.base import Inputs, Problem, Published, Run, Scan, Staged, check_staged, published_names
+from pipeline.warehouse.base import Inputs, Problem, Published, Run, Scan, Staged, check_staged, names_told
 from pipeline.warehouse.folders import files_of, unread_text
 from pipeline.warehouse.ledger_files import all_rows, read_ledger, write_ledger
 from pipeline.warehouse.parquet import ReadParquet, problems_in, read_shard, shards, table_shards
@@ -213,6 +213,10 @@ class LocalWarehouse:
         """See `base.Sink`."""
         return TellBlocks(self._meter)
 
+    def tell_concluded(self) -> beam.PTransform:
+        """See `base.Sink`."""
+        return TellConcluded(self._meter)
+
     def told(self) -> Mapping[str, int]:
         """See `base.Sink`."""
         return self._meter.told() if self._meter else {}
@@ -224,7 +228,7 @@ class LocalWarehouse:
     def where_to_look(self, plan: Plan) -> str:
         """See `base.Sink`."""
         folder = self.root / self._datasets["aggregated"]
-        return f"{folder}/{{{','.join(published_names(plan))}}}/*.parquet"
+        return f"{folder}/{names_told(plan)}/*.parquet"
 
     def _check_root(self) -> None:
         if not self.root.is_dir():

@@ -95,7 +95,7 @@ def test_one_that_warns_is_in_the_summary_and_the_ledger(warehouse: Path, capfd:
     capfd.readouterr()
     assert run(warehouse, f"--metrics_file={warehouse / 'warn.toml'}") == 0
     told = capfd.readouterr()
-    assert "  note       not as expected: events.shared; the view checks says more" in told.out
+    assert "  note       not as expected: events.shared (view checks)" in told.out
     assert statuses(warehouse) == {"sessions": "ok", "events.shared": "warn", "rejected": "unjudged"}
     assert found(warehouse)["events.shared"]["value"] == 0
 

@@ -13,7 +13,7 @@ from pipeline import tables
 from pipeline.checks import REACH
 from pipeline.errors import RunError
 from pipeline.ledger import Row, rows_after
-from pipeline.meter import TellBlocks
+from pipeline.meter import TellBlocks, TellConcluded
 from pipeline.plan import LastRun, Plan
 from pipeline.tables import OutputTable, Table
 from pipeline.warehouse.base import (
@@ -22,7 +22,7 @@ from pipeline.warehouse.base import (
     Run,
     Staged,
     check_staged,
-    published_names,
+    names_told,
 )
 from pipeline.warehouse.bigquery import sql
 from pipeline.warehouse.bigquery.announce import announce
@@ -150,13 +150,17 @@ class BigQueryWarehouse(BigQuerySource):
         """See `base.Sink`: workers elsewhere do not tell."""
         return TellBlocks(None)
 
+    def tell_concluded(self) -> beam.PTransform:
+        """See `base.Sink`."""
+        return TellConcluded(None)
+
     def told(self) -> Mapping[str, int]:
         """See `base.Sink`."""
         return {}
 
     def where_to_look(self, plan: Plan) -> str:
         """See `base.Sink`."""
-        return f"{self._at.project}.{self._at.aggregated}.{{{','.join(published_names(plan))}}} in BigQuery"
+        return f"{self._at.project}.{self._at.aggregated}.{names_told(plan)} in BigQuery"
 
     def _make_target(
         self, table: Table, name: str, partition_by: str | None = None, cluster_by: Sequence[str] = ()
