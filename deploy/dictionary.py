@@ -48,6 +48,8 @@ _FIXED = {
     "metrics_digest": "83c1…",
     "excluded_digest": "e3b0…",
     "excluded_marks": "{}",
+    "deletion_digest": "e3b0…",
+    "deletion_marks": "{}",
     "code_version": "1.0.0+3f2a…",
     "options": '{"warehouse": "bigquery"}',
 }
@@ -86,10 +88,7 @@ def dictionary(metrics: Metrics, examples: Mapping[str, Mapping[str, str]]) -> d
         "partition_by": None,
         "columns": _columns(tables.RUNS, rules, examples.get(tables.RUNS.name, {})),
     }
-    inputs = {
-        f"{table.source}.{table.name}": {"columns": _columns(table, {}, {})}
-        for table in (tables.EVENTS, *tables.OPTIONAL_INPUTS)
-    }
+    inputs = {f"{table.source}.{table.name}": {"columns": _columns(table, {}, {})} for table in tables.INPUTS}
     return {"tables": found, "views": dict(_views(metrics, examples)), "inputs": inputs}
 
 

@@ -11,6 +11,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/names.sh"
 : "${SUBNETWORK:=default}"                 # of the workers, in REGION
 : "${POSTHOG_DATASET:=posthog_etl}"
 : "${FIREBASE_DATASET:=firebase_etl_prod}"
+: "${PRIVACY_DATASET:=privacy}"          # with deletion_requests, if there are any
 : "${PRODUCTION_DATASET:=posthog_aggregated}"
 : "${DEV_DATASET:=posthog_aggregated_dev}"
 : "${MACHINE_TYPE:=e2-standard-2}"

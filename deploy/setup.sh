@@ -115,6 +115,7 @@ create_datasets() {
     grant_on_dataset dataEditor "$AGGREGATED_DATASET"
     grant_on_input "$POSTHOG_DATASET" "the pipeline needs it: let PostHog export to it first"
     grant_on_input "$FIREBASE_DATASET" "without it sessions have no users; the pipeline runs all the same"
+    grant_on_input "$PRIVACY_DATASET" ""
   done
 }
 
@@ -131,6 +132,7 @@ member_of() {
     grep --only-matching --fixed-strings "$RUNNER" | head -n 1 || true
 }
 
+# grant_on_input DATASET WHY: what it means that the dataset is not there; nothing for one that need not be
 grant_on_input() {
   local check=(bq --project_id="$PROJECT" show --dataset "$PROJECT:$1")
   if [[ $MODE == dry-run ]]; then
@@ -138,7 +140,7 @@ grant_on_input() {
     grant_on_dataset dataViewer "$1"
     echo "}"
   elif ! "${check[@]}" >/dev/null 2>&1; then
-    left_out "deploy/setup.sh" "dataset $1 is not there, so nobody may read it yet; $2"
+    [[ -z $2 ]] || left_out "deploy/setup.sh" "dataset $1 is not there, so nobody may read it yet; $2"
   else
     grant_on_dataset dataViewer "$1"
   fi

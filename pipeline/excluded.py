@@ -1,11 +1,15 @@
-"""The ids to leave out, from a file or a secret; never from code, never logged."""
+"""The ids to leave out, from a file, a secret, or the table of deletion requests; never from code, never logged."""
 
 from __future__ import annotations
 
 import codecs
 import hashlib
+from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.compute as pc
 from apache_beam.io.filesystem import BeamIOError
 from apache_beam.io.filesystems import FileSystems
 from google.api_core.exceptions import GoogleAPICallError
@@ -14,9 +18,12 @@ from google.auth.exceptions import GoogleAuthError
 from pipeline.errors import RunError
 from pipeline.secrets import read_secret_bytes
 from transforms.ids.posthog_rules import is_meaningless
+from transforms.machinery.counts import Count, some_of
 
 #: What can stand around an id in a line.
 _AROUND = " \t\v\f\u00a0\ufeff\"',;"
+#: Counts of requests, see `requested`.
+WAITING, INCOMPLETE = "deletion.waiting", "deletion.incomplete"
 _SECRET, _BUCKET = "secret://", "gs://"
 
 
@@ -43,6 +50,39 @@ def load_excluded(reference: str | None, project: str | None = None) -> frozense
         raise RunError(f"{label}: the file is not UTF-8 text (nor UTF-16)") from error
     ids = (line.strip(_AROUND) for line in text.splitlines())
     return frozenset(one for one in ids if not is_meaningless(one))
+
+
+@dataclass(frozen=True)
+class DeletionRequests:
+    """What the table of deletion requests says at the time of a run."""
+
+    ids: frozenset[str] = frozenset()
+    """Which requests name that hold by now."""
+    counts: tuple[Count, ...] = ()
+    """Requests that name nobody, and those that do not hold yet."""
+
+
+def requested(rows: pa.Table, now: datetime) -> DeletionRequests:
+    """The requests among rows of `tables.DELETION_REQUESTS`.
+
+    A request holds from `requested_at` on, by the run's clock; without it, always. One that lies ahead waits: it may be
+    a grace period, or a wrong clock, and is counted in every run until then. How often a request is there says nothing.
+
+    Raises:
+      RunError: there are rows, and none of them names anybody, so that the table is not what it should be.
+    """
+    holds = pc.less_equal(rows.column("requested_at"), pa.scalar(now, rows.schema.field("requested_at").type))
+    holds = holds.fill_null(True)
+    names = [rows.column(name).to_pylist() for name in ("user_id", "distinct_id")]
+    ids, waiting, incomplete = set[str](), 0, 0
+    for one, is_due in zip(zip(*names, strict=True), holds.to_pylist(), strict=True):
+        named = {text.strip(_AROUND) for text in one if text is not None and not is_meaningless(text.strip(_AROUND))}
+        incomplete += not named
+        waiting += bool(named) and not is_due
+        ids |= named if is_due else set()
+    if rows.num_rows and incomplete == rows.num_rows:
+        raise RunError("no row of deletion_requests has a user_id or a distinct_id: what is in the table?")
+    return DeletionRequests(frozenset(ids), tuple(some_of({WAITING: waiting, INCOMPLETE: incomplete}).items()))
 
 
 def digest(excluded: frozenset[str]) -> str:

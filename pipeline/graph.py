@@ -29,7 +29,7 @@ from pipeline.warehouse.base import Run, Sink, Source
 from transforms.events.decode import DecodeEvents
 from transforms.events.rejected_events import CompareRejected
 from transforms.events.session_blocks import Blocks
-from transforms.ids.excluded import CountExcluded
+from transforms.ids.excluded import CountExcluded, LeftOut
 from transforms.metrics.definitions import Metrics
 from transforms.persons.days import MakePersonDays
 from transforms.persons.rows import AggregatePersons
@@ -41,7 +41,7 @@ from transforms.sessions.owners import MatchUsers
 from transforms.sessions.rows import MakeSessionRows
 from transforms.social.events import MakeSocialEvents
 from transforms.users.deeds import INVITES, SOCIAL_EVENTS, UniqueDeeds
-from transforms.users.users import UniqueUsers
+from transforms.users.users import RequestedIdentities, UniqueUsers
 
 
 def build(
@@ -50,7 +50,7 @@ def build(
     sink: Sink,
     run: Run,
     metrics: Metrics,
-    excluded: frozenset[str],
+    left_out: LeftOut,
     shuffles: int = 1,
 ) -> None:
     """Add the graph of a run to a pipeline: read, aggregate twice, compare, stage, publish.
@@ -70,6 +70,7 @@ def build(
     )
     facts = fact_schema(metrics, sessions.bare)
     users, acquisition, social = tables.USERS, tables.POSTHOG_SESSIONS, tables.FIREBASE_EVENTS
+    excluded = left_out.every
     n, blocks = run.partitions, Blocks(run.session_blocks, shuffles, run.scan.rows // run.session_blocks)
 
     events = p | "Read events" >> source.read_events(run.plan)
@@ -90,11 +91,13 @@ def build(
         p | "Read invites" >> source.read_input(tables.USER_INVITES),
         unique_users.also["aliases"],
     ) | "Deduplicate invites" >> UniqueDeeds(INVITES, excluded, n)
+    requested = p | "Deletion requests" >> RequestedIdentities(left_out.requested)
+    identities = (unique_users.also["identities"], requested) | "All identities" >> beam.Flatten()
     matches = (
         fresh,
         decoded.left_out,
         published[sessions],
-        unique_users.also["identities"],
+        identities,
     ) | "Match users" >> MatchUsers(n)
     unsettled = p | "Unsettled" >> beam.Create([run.plan.unsettled.rows()]).with_output_types(pa.RecordBatch)
     concluded = (
@@ -142,11 +145,11 @@ def build(
         "distinct_id": decoded.left_out,
         "distinct_ids": published[sessions],
         "key": unique_users.also["identities"],
-    } | "Count excluded ids" >> CountExcluded(excluded)
+    } | "Count excluded ids" >> CountExcluded(left_out)
     dead = (
         decoded.rejected,
         published[rejected],
-        unique_users.also["identities"],
+        identities,
     ) | "Compare rejected events" >> CompareRejected(rejected.target, run.loaded_by, n, excluded)
     all_persons = (people.rows, made.also["kept_persons"]) | "All persons" >> beam.Flatten()
     linked = concluded._replace(rows=concluded.also["linked"])

@@ -25,7 +25,7 @@ from pipeline.credentials import credentials
 from pipeline.dataflow import is_dataflow, submission_told, submitted_text
 from pipeline.engines import check_engine, engine, finish, is_engine
 from pipeline.errors import RunError, UsageError, cause_of
-from pipeline.excluded import digest, load_excluded
+from pipeline.excluded import DeletionRequests, digest, load_excluded, requested
 from pipeline.graph import build
 from pipeline.hand_over import handing_over
 from pipeline.marks import marks
@@ -40,6 +40,7 @@ from pipeline.views import views
 from pipeline.warehouse.base import REMEDY, Published, Run, Sink, Source
 from pipeline.warehouse.kinds import kind_of
 from pipeline.workers import local_runner, local_workers
+from transforms.ids.excluded import LeftOut
 from transforms.machinery.steps import collecting_less
 from transforms.metrics.definitions import Metrics, MetricsError
 from transforms.metrics.file import load_metrics
@@ -118,40 +119,50 @@ def _run(settings: Settings, options: PipelineOptions) -> None:
     tables.outputs(metrics)  # a metric with the name of another column is told before anything starts
     with contextlib.ExitStack() as stack:
         stack.enter_context(credentials(settings.credentials_path, settings.credentials_secret, settings.project))
-        excluded = load_excluded(settings.excluded_users, settings.project)
+        listed = load_excluded(settings.excluded_users, settings.project)
         # one place is both so far; nothing below asks for that
         source = sink = kind_of(settings.values["warehouse"]).open_warehouse(settings.values, options)
         stack.enter_context(contextlib.closing(sink))
         if not settings.plan_only:
             sink.acquire()
-        run = _plan(settings, source, sink, metrics, excluded)
+        run, left_out = _plan(settings, source, sink, metrics, listed)
         if not settings.plan_only:
             stack.enter_context(collecting_less())  # the local runner's shuffles are objects of this process
             stack.enter_context(signatures_once())
             stack.enter_context(handing_over())
-            _execute(run, source, sink, metrics, excluded, options, quiet=settings.quiet)
+            _execute(run, source, sink, metrics, left_out, options, quiet=settings.quiet)
             if not is_dataflow(options):
                 print(next_text(settings, options.view_as(GoogleCloudOptions).temp_location, this_python()))
 
 
-def _plan(settings: Settings, source: Source, sink: Sink, metrics: Metrics, excluded: frozenset[str]) -> Run:
-    """Look at what is there, decide what to read, and say so."""
+def _plan(
+    settings: Settings, source: Source, sink: Sink, metrics: Metrics, listed: frozenset[str]
+) -> tuple[Run, LeftOut]:
+    """Look at what is there, decide what to read and whom to leave out, and say so."""
     started_at = datetime.now(UTC)
     inputs, published = source.inputs(), sink.published()
     anew = settings.request.full_load or settings.request.limit is not None
     if published.damage and not anew:
         raise RunError(f"{published.damage}; {REMEDY}")
     days = settings.request.days
-    excluded_marks = marks(excluded, source.user_accounts(excluded))
+    rows = source.deletion_requests()
+    requests = DeletionRequests() if rows is None else requested(rows, started_at)
+    left_out = LeftOut.of(listed, requests.ids)
+    accounts = list(source.user_accounts(left_out.every))
+    known = {
+        "excluded_marks": marks(listed, accounts),
+        "deletion_marks": marks(requests.ids, accounts, requested=True),
+    }
     plan = make_plan(
         settings.request,
         published.last_run,
         now=started_at,
         metrics_digest=metrics.digest,
-        excluded_digest=None if settings.excluded_users is None else digest(excluded),
-        excluded_marks=excluded_marks,
-        reach_back_to=None if anew else _reach_back(sink, published, excluded),
+        excluded_digest=None if settings.excluded_users is None else digest(listed),
+        deletion_digest=None if rows is None else digest(requests.ids),
+        reach_back_to=None if anew else _reach_back(sink, published, left_out),
         latest_end=None if days is None else sink.latest_end(*days),
+        **known,
     )
     run = Run(
         run_id=f"{started_at:%Y%m%dT%H%M%S.%fZ}-{secrets.token_hex(4)}",
@@ -159,13 +170,13 @@ def _plan(settings: Settings, source: Source, sink: Sink, metrics: Metrics, excl
         plan=plan,
         scan=source.scan(plan),
         metrics_digest=metrics.digest,
-        excluded_digest=digest(excluded),
-        excluded_marks=excluded_marks,
+        excluded_digest=digest(listed),
+        deletion_digest=digest(requests.ids),
         max_rejected_ratio=settings.max_rejected_ratio,
         max_filtered_ratio=settings.max_filtered_ratio,
         code_version=code_version(),
         options=settings.given,
-        input_counts=inputs.counts,
+        input_counts=(*inputs.counts, *requests.counts),
         tables=tables.outputs(metrics, sample=plan.mode == "sample"),
         keeps_persons=plan.keeps_persons(code_version()),
         checks=Checks(
@@ -175,16 +186,18 @@ def _plan(settings: Settings, source: Source, sink: Sink, metrics: Metrics, excl
             are_ignored=settings.ignore_checks,
         ),
         views=() if plan.mode == "sample" else views(metrics),
+        **known,
     )
     print(plan_text(run, inputs, published, sink.where_to_look(plan)))
-    return run
+    return run, left_out
 
 
-def _reach_back(sink: Sink, published: Published, excluded: frozenset[str]) -> datetime | None:
+def _reach_back(sink: Sink, published: Published, left_out: LeftOut) -> datetime | None:
     last = published.last_run
-    if last is None or last.excluded_digest == digest(excluded):
+    now = digest(left_out.listed), digest(left_out.requested)
+    if last is None or (last.excluded_digest, last.deletion_digest) == now:
         return None
-    return sink.earliest_session_with(excluded)
+    return sink.earliest_session_with(left_out.every)
 
 
 def _execute(
@@ -192,7 +205,7 @@ def _execute(
     source: Source,
     sink: Sink,
     metrics: Metrics,
-    excluded: frozenset[str],
+    left_out: LeftOut,
     options: PipelineOptions,
     *,
     quiet: bool,
@@ -206,12 +219,13 @@ def _execute(
         source.prepare(run)
         sink.begin(run)
         if is_dataflow(options) or is_engine(options):
-            excluded = stage_ids(excluded, sink.scratch(run), run.run_id)
+            scratch = sink.scratch(run)
+            left_out = left_out.staged(lambda ids, name: stage_ids(ids, scratch, f"{run.run_id}-{name}"))
         with engine(options) as runner:
             pipeline = beam.Pipeline(runner or local_runner(options), options)
             with contextlib.suppress(OSError):  # only for other languages' transforms, and a killed run would leave it
                 os.rmdir(pipeline.local_tempdir)
-            build(pipeline, source, sink, run, metrics, excluded, choose_shuffles(options, run.scan.rows))
+            build(pipeline, source, sink, run, metrics, left_out, choose_shuffles(options, run.scan.rows))
             progress = Progress(sink.told, Sizes.of(run), enabled=not quiet)
             with progress, submission_told(options), local_workers():
                 result = pipeline.run()

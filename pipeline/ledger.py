@@ -66,6 +66,8 @@ def ledger_row(
         "metrics_digest": run.metrics_digest,
         "excluded_digest": run.plan.excluded_digest(run.excluded_digest),
         "excluded_marks": run.plan.excluded_marks(run.excluded_marks),
+        "deletion_digest": run.plan.deletion_digest(run.deletion_digest),
+        "deletion_marks": run.plan.deletion_marks(run.deletion_marks),
         "code_version": run.code_version,
         "options": json.dumps(dict(run.options), sort_keys=True),
     }

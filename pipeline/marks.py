@@ -2,6 +2,10 @@
 
 JSON: per id a mark, and a mark of the accounts that it stands for. A mark is 24 bits of SHA-256: hundreds of phone
 numbers have the same, and two ids of a list hardly ever.
+
+Of a deletion request the accounts are those that requests do not name wholly, by user id and phone number. What is
+named is gone whatever becomes of the account, so such an account may come and go; what only the account tells of would
+come back when it goes.
 """
 
 from __future__ import annotations
@@ -19,16 +23,21 @@ from transforms.ids.excluded import Excluded
 from transforms.ids.phones import phone_forms
 
 NO_MARKS = "{}"
+#: Before the mark of a request's accounts: the list and a request leave out different things.
+_REQUESTED = "+"
+#: A request's accounts are all named; there is none.
+_NAMED, _NOBODYS = "named", "nobody"
 #: (user id, phone number) of a user.
 Account: TypeAlias = tuple[str | None, str | None]
 
 
-def marks(excluded: frozenset[str], accounts: Iterable[Account]) -> str:
+def marks(excluded: frozenset[str], accounts: Iterable[Account], *, requested: bool = False) -> str:
     """The marks of a list.
 
     Args:
       excluded: the list.
       accounts: of users; those that share a user id or a number with a listed one must be among them.
+      requested: whether it is of deletion requests.
     """
     listed = Excluded(excluded)
     users, phones = zip(*accounts, strict=True) if (accounts := list(accounts)) else ((), ())
@@ -46,20 +55,31 @@ def marks(excluded: frozenset[str], accounts: Iterable[Account]) -> str:
         named = {one for row in group for one in listed.listed(pa.array(row, pa.string()).drop_null())}
         for one in named:
             found[one] |= {f"{user} {form}" for user, form in group}
+    if requested:
+        unnamed = {f"{user} {form}" for user, form in rows if not listed.has_all(user, form)}
+        return json.dumps({_mark(one): _requested(found[one], unnamed) for one in sorted(excluded)}, sort_keys=True)
     return json.dumps({_mark(one): _mark("\n".join(sorted(found[one]))) for one in sorted(excluded)}, sort_keys=True)
+
+
+def _requested(accounts: set[str], unnamed: set[str]) -> str:
+    if not accounts:
+        return _NOBODYS
+    return _REQUESTED + _mark("\n".join(sorted(accounts))) if accounts & unnamed else _NAMED
 
 
 def _components(rows: Iterable[Account]) -> list[list[Account]]:
     """Accounts that hang together by a user id or a phone number."""
-    groups: list[tuple[set[tuple[str, str]], list[Account]]] = []
-    for user, form in rows:
+    group_of: dict[tuple[str, str], int] = {}
+    groups: dict[int, tuple[set[tuple[str, str]], list[Account]]] = {}
+    for number, (user, form) in enumerate(rows):
         keys = {(kind, text) for kind, text in (("user", user), ("phone", form)) if text is not None}
-        joined = [group for group in groups if group[0] & keys]
-        groups = [group for group in groups if not group[0] & keys]
-        groups.append(
-            (keys.union(*(known for known, _ in joined)), [*(row for _, some in joined for row in some), (user, form)])
-        )
-    return [some for _, some in groups]
+        some: list[Account] = []
+        for other in {group_of[key] for key in keys if key in group_of}:
+            their_keys, theirs = groups.pop(other)
+            keys, some = keys | their_keys, [*some, *theirs]
+        groups[number] = keys, [*some, (user, form)]
+        group_of |= dict.fromkeys(keys, number)
+    return [some for _, some in groups.values()]
 
 
 def taken_off(before: str, now: str) -> int:
@@ -70,12 +90,32 @@ def taken_off(before: str, now: str) -> int:
 def accounts_changed(before: str, now: str) -> bool:
     """Whether an id that is on both lists stands for other accounts."""
     earlier, later = json.loads(before), json.loads(now)
-    return any(earlier[mark] != later[mark] for mark in earlier.keys() & later.keys())
+    return any(not _is_same(earlier[mark], later[mark]) for mark in earlier.keys() & later.keys())
+
+
+def not_named(requests: str) -> int:
+    """How many ids of deletion requests stand for accounts that requests do not name wholly."""
+    return sum(mark not in (_NAMED, _NOBODYS) for mark in json.loads(requests).values())
+
+
+def coming_back(before: str, now: str) -> int:
+    """Of how many ids of the deletion requests `before` something would come back in a full load with the marks `now`:
+    the request is not there anymore, or an account that it did not name has changed."""
+    later = json.loads(now)
+    return sum(
+        one not in later or not (_is_same(mark, later[one]) or mark in (_NAMED, _NOBODYS) or later[one] == _NAMED)
+        for one, mark in json.loads(before).items()
+    )
 
 
 def together(before: str, now: str) -> str:
     """Marks of both lists; of an id on both, as in `now`."""
     return json.dumps(json.loads(before) | json.loads(now), sort_keys=True)
+
+
+def _is_same(before: str, now: str) -> bool:
+    """Whether what an id stands for leaves out the same; a named account may come and go."""
+    return before == now or {before, now} == {_NAMED, _NOBODYS}
 
 
 def _mark(text: str) -> str:

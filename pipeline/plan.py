@@ -15,7 +15,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any, Literal
 
 from pipeline.errors import RunError
-from pipeline.marks import NO_MARKS, accounts_changed, together
+from pipeline.marks import NO_MARKS, accounts_changed, coming_back, together
 from transforms.incremental.unsettled import Unsettled
 from transforms.incremental.watermark import watermark
 from transforms.incremental.window import MAX_SESSION, Window
@@ -46,6 +46,9 @@ class LastRun:
     code_version: str = ""
     excluded_marks: str = NO_MARKS
     """See `pipeline.marks`."""
+    deletion_digest: str = NOBODY
+    deletion_marks: str = NO_MARKS
+    """The same of deletion requests."""
     rows_read: int = 0
     filtered: str = "{}"
     """JSON: rows left out by reason."""
@@ -131,21 +134,30 @@ class Plan:
         return not self.window.is_full and self.previous is not None and self.previous.code_version == code_version
 
     def excluded_digest(self, digest: str) -> str:
-        """What the ledger says about excluded users after this run, whose list has this digest.
+        """What the ledger says about excluded users after this run, whose list has this digest."""
+        return self._digest(digest, self.previous.excluded_digest if self.previous else digest)
 
-        A backfill takes the list into account in its days only, so it does not end the work that a changed list is.
-        """
-        if self.mode != "backfill" or self.previous is None or self.previous.excluded_digest == digest:
-            return digest
-        return SEVERAL_LISTS
+    def deletion_digest(self, digest: str) -> str:
+        """The same about deletion requests."""
+        return self._digest(digest, self.previous.deletion_digest if self.previous else digest)
 
     def excluded_marks(self, marks: str) -> str:
         """The same for `pipeline.marks`; an id that was taken off is remembered until a full load brings back what it
         has hidden."""
-        if self.window.is_full or self.previous is None:
-            return marks
-        before = self.previous.excluded_marks
-        return together(marks, before) if self.mode == "backfill" else together(before, marks)
+        return self._marks(marks, self.previous.excluded_marks if self.previous else NO_MARKS)
+
+    def deletion_marks(self, marks: str) -> str:
+        """The same about deletion requests."""
+        return self._marks(marks, self.previous.deletion_marks if self.previous else NO_MARKS)
+
+    def _digest(self, now: str, before: str) -> str:
+        # a backfill takes a list into account in its days only, so it does not end the work that a changed list is
+        return now if self.mode != "backfill" or before == now else SEVERAL_LISTS
+
+    def _marks(self, now: str, before: str) -> str:
+        if self.window.is_full:
+            return now
+        return together(now, before) if self.mode == "backfill" else together(before, now)
 
 
 def make_plan(
@@ -156,6 +168,8 @@ def make_plan(
     metrics_digest: str,
     excluded_digest: str | None = None,
     excluded_marks: str = NO_MARKS,
+    deletion_digest: str | None = None,
+    deletion_marks: str = NO_MARKS,
     reach_back_to: datetime | None = None,
     latest_end: datetime | None = None,
 ) -> Plan:
@@ -168,18 +182,20 @@ def make_plan(
       metrics_digest: of the metric definitions this run uses.
       excluded_digest: of the list of excluded users, None when no list was given.
       excluded_marks: of that list and the accounts of today, see `pipeline.marks`.
+      deletion_digest: of the ids of deletion requests, None when there is no table of them.
+      deletion_marks: as of the list.
       reach_back_to: start of the earliest published session that must be aggregated again whatever
         arrived (one of its distinct ids was excluded since).
       latest_end: end of the published sessions that start in the days of a backfill.
 
     Raises:
-      RunError: the published tables were made with other metric definitions, or with a list of excluded users, and
-        this run has none.
+      RunError: the published tables were made with other metric definitions, or with a list of excluded users or
+        deletion requests, and this run has none; or the run would have to bring back who asked to be deleted.
     """
     everything = Window(clock=micros(now))
     if request.limit is not None:
         return Plan("sample", everything, f"--limit {request.limit}: a sample", previous, request.limit)
-    _check_memory(request, previous, metrics_digest, excluded_digest)
+    _check_memory(request, previous, metrics_digest, excluded_digest, deletion_digest)
     if request.full_load:
         return Plan("full", everything, "--full_load", previous)
     if request.days is not None:
@@ -187,12 +203,15 @@ def make_plan(
         return Plan("backfill", _backfill(request.days, micros(now), previous, latest_end), reason, previous)
     if previous is None or previous.watermark is None:
         return Plan("full", everything, "first run: nothing is published yet", previous)
-    if accounts_changed(previous.excluded_marks, excluded_marks):
+    marks = together(excluded_marks, deletion_marks)
+    if accounts_changed(together(previous.excluded_marks, previous.deletion_marks), marks):
         # whose sessions are left out changed, and no table remembers the events that were left out
+        _check_nobody_comes_back(previous, marks)
         return Plan("full", everything, "the accounts of excluded users changed", previous)
     new_from = previous.watermark - request.overlap
     undated_from = min(new_from, previous.watermark - request.lateness)
-    some_have_no_row = excluded_digest not in (None, NOBODY) or previous.unsettled.has_unlisted
+    is_anybody_out = {excluded_digest, deletion_digest} - {None, NOBODY}
+    some_have_no_row = bool(is_anybody_out) or previous.unsettled.has_unlisted
     start = _scan_start(new_from - request.lateness, previous, reach_back_to)
     window = Window(
         start,
@@ -205,7 +224,13 @@ def make_plan(
     return Plan("incremental", window, reason, previous)
 
 
-def _check_memory(request: Request, previous: LastRun | None, metrics_digest: str, excluded_digest: str | None) -> None:
+def _check_memory(
+    request: Request,
+    previous: LastRun | None,
+    metrics_digest: str,
+    excluded_digest: str | None,
+    deletion_digest: str | None,
+) -> None:
     """Raises RunError when a run must not be built upon what is published."""
     if previous is None:
         return
@@ -214,10 +239,26 @@ def _check_memory(request: Request, previous: LastRun | None, metrics_digest: st
             "the last run left out excluded users, and this run has no list of them: give --excluded_users, or an "
             "empty file with --full_load to include everybody"
         )
+    if deletion_digest is None and previous.deletion_digest != NOBODY:
+        raise RunError(
+            "the last run left out who asked to be deleted, and now there is no table deletion_requests in "
+            "--privacy_dataset: put it back, or an empty one with --full_load to bring everybody back"
+        )
     if previous.metrics_digest != metrics_digest and not request.full_load:
         raise RunError(
             "the metric definitions changed since the last run, and one table must not mix them: "
             "run once with --full_load"
+        )
+
+
+def _check_nobody_comes_back(previous: LastRun, marks: str) -> None:
+    """Raises RunError when a full load that nobody asked for would bring back who asked to be deleted."""
+    back = coming_back(previous.deletion_marks, marks)
+    if back:
+        raise RunError(
+            f"the accounts of excluded users changed, which takes a full load, and {back:,} ids of deletion requests "
+            "would come back with it: put the requests back, name the user ids and phone numbers of their accounts too "
+            "(what no request names comes back), and run once with --full_load"
         )
 
 

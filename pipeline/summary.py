@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 
 from apache_beam.metrics.metric import MetricsFilter
 from apache_beam.runners.runner import PipelineResult
 
 from pipeline.checks import OFF
-from pipeline.marks import taken_off
+from pipeline.excluded import INCOMPLETE, WAITING
+from pipeline.marks import coming_back, not_named, taken_off, together
 from pipeline.tables import Output
 from pipeline.warehouse.base import Inputs, Published, Run
 from pipeline.warehouse.columns import LOST, UNREADABLE
-from transforms.ids.excluded import LISTED, MATCHED
+from transforms.ids.excluded import LISTED, MATCHED, REQUESTED, REQUESTED_MATCHED
 from transforms.machinery.counts import NAMESPACE
 from transforms.machinery.times import from_micros
 from transforms.published.changes import STAYS
@@ -39,17 +40,34 @@ def plan_text(run: Run, inputs: Inputs, published: Published, where: str) -> str
         days = ", ".join(sorted(numbers)[:_DAYS_TOLD]) + (" …" if len(numbers) > _DAYS_TOLD else "")
         lines.append(f"  waiting    {sum(numbers.values()):,} sessions for a backfill of {days}")
     if plan.previous and not plan.window.is_full:
-        off = taken_off(plan.previous.excluded_marks, run.excluded_marks)
+        off = taken_off(plan.previous.excluded_marks, together(run.excluded_marks, run.deletion_marks))
         if off:
             lines.append(
                 f"  note       {off:,} ids were taken off --excluded_users: --full_load brings back who they hid"
             )
+    lines += [f"  note       {line}" for line in _deletion_lines(run)]
     if published.damage:
         lines.append(f"  note       {published.damage}: not used")
     if inputs.absent:
         lines.append(f"  absent     {', '.join(inputs.absent)} (their columns are null, false or 0)")
     lines += [f"  note       {problem.line}" for problem in inputs.problems]
     return "\n".join(lines)
+
+
+def _deletion_lines(run: Run) -> Iterator[str]:
+    """What of deletion requests somebody should look at before a run."""
+    if run.plan.previous:
+        now = together(run.excluded_marks, run.deletion_marks)
+        back = coming_back(run.plan.previous.deletion_marks, now)
+        if back:
+            by = "this full load brings" if run.plan.window.is_full else "--full_load brings"
+            yield f"{back:,} deletion requests are gone, or what they stood for is: {by} back who they hid"
+    unnamed = not_named(run.deletion_marks)
+    if unnamed:
+        yield (
+            f"{unnamed:,} ids of deletion requests stand for accounts whose user id or phone number no request names: "
+            "name both before the account goes from users"
+        )
 
 
 def counters(result: PipelineResult) -> dict[str, int]:
@@ -96,11 +114,10 @@ def summary_lines(counts: Mapping[str, int], outputs: Sequence[Output], seconds:
         lines.append(f"{_line(output.name, total)} ({', '.join(parts) or 'nothing to change'})")
     if counts.get(_MATCHED_SESSIONS):
         lines.append(_posthog_line(counts))
-    if LISTED in counts:
-        listed, matched = counts[LISTED], counts.get(MATCHED, 0)
-        lines.append(
-            f"{_line('excluded', listed)} ids read, {listed - matched:,} of them match nothing that this run saw"
-        )
+    for name, listed, matched in (("excluded", LISTED, MATCHED), ("deletion", REQUESTED, REQUESTED_MATCHED)):
+        if listed in counts:
+            read, none = counts[listed], counts[listed] - counts.get(matched, 0)
+            lines.append(f"{_line(name, read)} ids read, {none:,} of them match nothing that this run saw")
     return [*lines, *_told_notes(counts), f"  tables     {where}"]
 
 
@@ -145,6 +162,8 @@ _COLUMNS, _NAMES, _NOTES_TOLD = 80, 24, 5
 _ENOUGH = 1_000
 _NOTES = {
     "views.not_made": "views could not be made; a warning above says which and why",
+    WAITING: "deletion requests hold from a later time on: they wait",
+    INCOMPLETE: "deletion requests name nobody, neither by user_id nor by distinct_id",
     "sessions.oversized": "sessions are oversized: their counts saturate",
     "sessions.too_old": "sessions wait for a backfill: runs.too_old_days says of which days",
     "sessions.later_than_overlap": "sessions had events that came later than --overlap_hours",

@@ -26,7 +26,7 @@ from transforms.schemas.outputs import (
     without_run_columns,
 )
 
-Source = Literal["posthog", "firebase", "aggregated"]
+Source = Literal["posthog", "firebase", "privacy", "aggregated"]
 
 
 @dataclass(frozen=True)
@@ -121,6 +121,9 @@ FIREBASE_EVENTS = Table("firebase", "events", inputs.FIREBASE_EVENTS)
 USER_INVITES = Table("firebase", "userinvites", inputs.USER_INVITES)
 #: Inputs without which a run goes on: their columns are null, false or 0.
 OPTIONAL_INPUTS = (POSTHOG_SESSIONS, USERS, FIREBASE_EVENTS, USER_INVITES)
+#: It need not exist either, but where it does every request counts: what cannot be read stops the run.
+DELETION_REQUESTS = Table("privacy", "deletion_requests", inputs.DELETION_REQUESTS)
+INPUTS = (EVENTS, *OPTIONAL_INPUTS, DELETION_REQUESTS)
 
 #: Module → the columns of any output whose rule it has.
 _SHARED_RULES = (
@@ -246,6 +249,8 @@ RUNS = Table(
             column("metrics_digest", TEXT, "Of the metric definitions.", required=True),
             column("excluded_digest", TEXT, "Of the excluded ids.", required=True),
             column("excluded_marks", TEXT, "JSON: a few bits of each excluded id, which tell what changed."),
+            column("deletion_digest", TEXT, "Of the ids that deletion requests name."),
+            column("deletion_marks", TEXT, "JSON: a few bits of each of them, which tell what changed."),
             column(
                 "code_version",
                 TEXT,

@@ -23,7 +23,7 @@ from tests.builders import events_batch, facts_of_slices, slices_of
 from tests.same import RUN_COLUMNS
 from transforms.events.decoder import EventDecoder
 from transforms.events.distinct_ids import SESSION_IDS, distinct_ids, session_ids
-from transforms.ids.excluded import Excluded
+from transforms.ids.excluded import Excluded, LeftOut
 from transforms.incremental.unsettled import ListUnsettled
 from transforms.incremental.watermark import Latest
 from transforms.machinery.join import Results
@@ -40,7 +40,13 @@ from transforms.sessions.owners import match_users
 from transforms.sessions.rows import session_rows
 from transforms.social.events import hosted, social_events
 from transforms.users.deeds import INVITES, SOCIAL_EVENTS, Deeds, keyed, of_kept_users, unique
-from transforms.users.users import clean_users, unique_by_phone, unique_by_user_id, unique_documents
+from transforms.users.users import (
+    clean_users,
+    requested_identities,
+    unique_by_phone,
+    unique_by_user_id,
+    unique_documents,
+)
 
 Rows = Sequence[dict[str, Any]]
 
@@ -54,6 +60,8 @@ class Model:
 
     metrics: Metrics
     excluded: frozenset[str] = frozenset()
+    requested: frozenset[str] = frozenset()
+    """Ids of deletion requests."""
     ledger: list[dict[str, Any]] = field(default_factory=list)
     published: dict[str, dict[Any, dict[str, Any]]] = field(
         default_factory=lambda: {output.name: {} for output in tables.OUTPUTS if not output.append_only}
@@ -62,6 +70,10 @@ class Model:
     counts: dict[str, int] = field(default_factory=dict)
     clock: datetime = datetime(2040, 1, 1, tzinfo=UTC)
     code_version: str = "1"
+
+    @property
+    def _left_out(self) -> frozenset[str]:
+        return LeftOut.of(self.excluded, self.requested).every
 
     @property
     def too_old(self) -> list[str]:
@@ -86,14 +98,19 @@ class Model:
     ) -> Plan:
         """One run over all rows that have arrived so far; a source of rows, not files, so nothing is pruned."""
         request = request or Request()
-        excluded_marks = marks(self.excluded, [(user["user_id"], user.get("phoneNumber")) for user in users])
+        accounts = [(user["user_id"], user.get("phoneNumber")) for user in users]
+        known = {
+            "excluded_marks": marks(self.excluded, accounts),
+            "deletion_marks": marks(self.requested, accounts, requested=True),
+        }
         plan = make_plan(
             request,
             self.last,
             now=self.clock,
             metrics_digest=self.metrics.digest,
             excluded_digest=digest(self.excluded),
-            excluded_marks=excluded_marks,
+            deletion_digest=digest(self.requested),
+            **known,
             reach_back_to=self._reach_back(),
             latest_end=self._latest_end(request),
         )
@@ -173,7 +190,8 @@ class Model:
             self.code_version,
             {},
             (),
-            excluded_marks=excluded_marks,
+            deletion_digest=digest(self.requested),
+            **known,
         )
         row = ledger_row(described, self.counts.items(), arrivals, unsettled, self.clock)
         assert self.counts.get("sessions.too_old", 0) == concluded[WAITING].num_rows
@@ -206,10 +224,11 @@ class Model:
         assert set(rows) <= keys
 
     def _reach_back(self) -> datetime | None:
-        if self.last is None or self.last.excluded_digest == digest(self.excluded):
+        now = digest(self.excluded), digest(self.requested)
+        if self.last is None or (self.last.excluded_digest, self.last.deletion_digest) == now:
             return None
         published = self._table(tables.SESSIONS.under(self.metrics))
-        some, every = excluded_ids(published["distinct_ids"], Excluded(self.excluded))
+        some, every = excluded_ids(published["distinct_ids"], Excluded(self._left_out))
         starts = published["start_timestamp"].filter(pa.array(some & ~every))
         return min(starts.to_pylist(), default=None)
 
@@ -219,7 +238,7 @@ class Model:
         return max((row["end_timestamp"] for row in rows if first <= row["start_timestamp"] < beyond), default=None)
 
     def _facts(self, events: Rows, plan: Plan) -> tuple[pa.Table, pa.Table, pa.RecordBatch, Latest]:
-        decoded = EventDecoder(self.metrics, self.excluded, plan.window).decode(events_batch(events))
+        decoded = EventDecoder(self.metrics, self._left_out, plan.window).decode(events_batch(events))
         self._count(decoded.counts.items())
         schema = fact_schema(self.metrics, tables.SESSIONS.under(self.metrics).bare)
         left_out = [session_ids(decoded.left_out)] if decoded.left_out else []
@@ -231,12 +250,12 @@ class Model:
         for step in (unique_documents, unique_by_user_id):
             rows = self._collect(step({"users": rows}))
         also: dict[str, pa.Table] = {}
-        return self._collect(unique_by_phone(self.excluded)({"users": rows}), also), also
+        return self._collect(unique_by_phone(self._left_out)({"users": rows}), also), also
 
     def _deeds(self, deeds: Deeds, rows: Rows, aliases: pa.Table) -> pa.Table:
         known = self._collect(keyed(deeds)(pa.Table.from_pylist(list(rows), schema=deeds.given)))
         latest = self._collect(unique(deeds)({"rows": known}))
-        return self._collect(of_kept_users(deeds, self.excluded)({"rows": latest, "aliases": aliases}))
+        return self._collect(of_kept_users(deeds, self._left_out)({"rows": latest, "aliases": aliases}))
 
     def _conclude(
         self,
@@ -256,7 +275,8 @@ class Model:
             _of_batches(rows, lambda batch, fresh=fresh: distinct_ids(batch, fresh), SESSION_IDS)
             for rows, fresh in ((facts, True), (published, False))
         ]
-        known = {"ids": pa.concat_tables([*ids, left_out]), "identities": identities}
+        theirs = pa.Table.from_batches(requested_identities(None, self.requested), identities.schema)
+        known = {"ids": pa.concat_tables([*ids, left_out]), "identities": pa.concat_tables([identities, theirs])}
         given = {
             "facts": facts,
             "published": published,
@@ -265,7 +285,7 @@ class Model:
             "acquisition": pa.Table.from_pylist(list(acquisition), schema=tables.POSTHOG_SESSIONS.bare),
             "unsettled": pa.Table.from_batches([late, plan.unsettled.rows()]),
         }
-        function = conclude(plan.window, self.excluded, facts.schema, sessions.bare, links.target, loaded_by)
+        function = conclude(plan.window, self._left_out, facts.schema, sessions.bare, links.target, loaded_by)
         return self._collect(function(given), also)
 
     def _persons(self, rows: pa.Table) -> pa.Table:

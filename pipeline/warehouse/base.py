@@ -8,12 +8,13 @@ from datetime import datetime
 from typing import Any, Protocol
 
 import apache_beam as beam
+import pyarrow as pa
 
 from pipeline import tables
 from pipeline.checks import Checks
 from pipeline.errors import RunError
 from pipeline.marks import NO_MARKS
-from pipeline.plan import LastRun, Plan, partitions_for, session_blocks_for
+from pipeline.plan import NOBODY, LastRun, Plan, partitions_for, session_blocks_for
 from pipeline.tables import OutputTable, Table
 from pipeline.views import View
 from transforms.machinery.counts import Count
@@ -94,6 +95,9 @@ class Run:
     max_filtered_ratio: float = 1.0
     excluded_marks: str = NO_MARKS
     """See `pipeline.marks`."""
+    deletion_digest: str = NOBODY
+    deletion_marks: str = NO_MARKS
+    """The same of deletion requests."""
     checks: Checks = field(default_factory=Checks)
     """What its last finished day is compared with."""
     views: tuple[View, ...] = ()
@@ -179,6 +183,9 @@ class Source(Protocol):
 
     def user_accounts(self, excluded: frozenset[str]) -> Iterable[tuple[str | None, str | None]]:
         """(user_id, phone number) of users, at least of those that an excluded id stands for, in all their versions."""
+
+    def deletion_requests(self) -> pa.Table | None:
+        """The rows of `tables.DELETION_REQUESTS`, None when there is no such table; after `inputs`."""
 
     def release(self, run: Run) -> None:
         """Remove what `prepare` has made, when a run is published or has failed; may be called twice."""

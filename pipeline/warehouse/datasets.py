@@ -30,6 +30,14 @@ OPTIONS = (
         pattern=f"^{_INPUT.pattern}$",
     ),
     Option(
+        "privacy_dataset",
+        "privacy",
+        "Dataset of the table deletion_requests, if there is one; with bigquery also PROJECT.DATASET.",
+        "DATASET",
+        env="PRIVACY_DATASET_ID",
+        pattern=f"^{_INPUT.pattern}$",
+    ),
+    Option(
         "aggregated_dataset",
         "posthog_aggregated",
         "Dataset of the output tables; created when missing.",
@@ -38,6 +46,8 @@ OPTIONS = (
         pattern=f"^{DATASET.pattern}$",
     ),
 )
+#: The options of datasets that are read.
+INPUTS = ("posthog_dataset", "firebase_dataset", "privacy_dataset")
 
 
 @dataclass(frozen=True)
@@ -47,17 +57,18 @@ class Datasets:
     posthog: str
     firebase: str
     aggregated: str
+    privacy: str = "privacy"
 
     @classmethod
     def of(cls, values: Values) -> Datasets:
         """From the options; UsageError names the one that is wrong."""
-        posthog, firebase = (_checked(name, values[name], _INPUT) for name in ("posthog_dataset", "firebase_dataset"))
-        output = _checked("aggregated_dataset", values["aggregated_dataset"], DATASET)
         own = f"{values['project']}."
-        posthog, firebase = posthog.removeprefix(own), firebase.removeprefix(own)
-        if output in (posthog, firebase):
+        inputs = [_checked(name, values[name], _INPUT).removeprefix(own) for name in INPUTS]
+        output = _checked("aggregated_dataset", values["aggregated_dataset"], DATASET)
+        if output in inputs:
             raise UsageError(f"--aggregated_dataset {output!r} is an input dataset; choose another")
-        return cls(posthog, firebase, output)
+        posthog, firebase, privacy = inputs
+        return cls(posthog, firebase, output, privacy)
 
 
 def _checked(name: str, value: str | None, pattern: re.Pattern[str]) -> str:

@@ -10,7 +10,7 @@ from pipeline.engines import is_engine
 from pipeline.errors import UsageError
 from pipeline.option import Values
 from pipeline.warehouse.bigquery.options import WORD as BIGQUERY
-from pipeline.warehouse.datasets import Datasets
+from pipeline.warehouse.datasets import INPUTS, Datasets
 from pipeline.warehouse.local import LocalWarehouse
 
 DEFAULT_FOLDER = "./warehouse"
@@ -26,7 +26,7 @@ def check(values: Values, options: PipelineOptions) -> None:
             f"--warehouse {values['warehouse']!r} is an object store, which can neither switch all tables at once by a "
             f"rename nor keep a second run out by a lock; give a folder (of all workers) or {BIGQUERY}"
         )
-    for name in ("posthog_dataset", "firebase_dataset"):
+    for name in INPUTS:
         if "." in (values[name] or ""):
             raise UsageError(f"--{name} {values[name]!r} names a project, which only --warehouse {BIGQUERY} has")
 
@@ -38,7 +38,7 @@ def open_warehouse(values: Values, options: PipelineOptions) -> LocalWarehouse:
         root = root.absolute()
     if values["warehouse"] is None and not (root / datasets.posthog).exists():
         _write_sample(root)
-    return LocalWarehouse(root, datasets.posthog, datasets.firebase, datasets.aggregated)
+    return LocalWarehouse(root, datasets.posthog, datasets.firebase, datasets.aggregated, datasets.privacy)
 
 
 def _write_sample(root: Path) -> None:

@@ -44,9 +44,9 @@ _COUNTS = "_counts.json"
 class LocalWarehouse:
     """Implements `base.Warehouse` on a folder."""
 
-    def __init__(self, root: Path, posthog: str, firebase: str, aggregated: str) -> None:
+    def __init__(self, root: Path, posthog: str, firebase: str, aggregated: str, privacy: str = "privacy") -> None:
         self.root = root
-        self._datasets = {"posthog": posthog, "firebase": firebase, "aggregated": aggregated}
+        self._datasets = {"posthog": posthog, "firebase": firebase, "aggregated": aggregated, "privacy": privacy}
         self.snapshots = Snapshots(root / aggregated)
         self._groups: list[RowGroup] | None = None
         self._meter: Meter | None = None
@@ -64,12 +64,12 @@ class LocalWarehouse:
         """See `base.Source`; from the Parquet footers."""
         self._check_root()
         absent, problems = list[str](), list[Problem]()
-        for table in (tables.EVENTS, *tables.OPTIONAL_INPUTS):
+        for table in tables.INPUTS:
             folder, label = self._folder(table), self._label(table)
             unread, files = unread_text(folder, label), files_of(folder)
             if not files and table is tables.EVENTS:
                 raise RunError(f"no events: {folder} has no *.parquet file" + (f" ({unread})" if unread else ""))
-            if not files:
+            if not files and table in tables.OPTIONAL_INPUTS:
                 absent.append(label)
             problems += [Problem(unread)] if unread else []
             problems += problems_in(files, table, label)
@@ -186,6 +186,14 @@ class LocalWarehouse:
             for shard in table_shards(files_of(self._folder(users)), label):
                 for batch in read_shard(shard, users, label):
                     yield from zip(*(column.to_pylist() for column in batch.columns), strict=True)
+
+    def deletion_requests(self) -> pa.Table | None:
+        """See `base.Source`."""
+        table = tables.DELETION_REQUESTS
+        files, label = files_of(self._folder(table)), self._label(table)
+        shards = table_shards(files, label)
+        rows = [batch for shard in shards for batch in read_shard(shard, table, label)]
+        return pa.Table.from_batches(rows, table.bare) if files else None
 
     def earliest_session_with(self, distinct_ids: frozenset[str]) -> datetime | None:
         """See `base.Sink`."""

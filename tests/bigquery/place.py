@@ -52,7 +52,8 @@ class Place:
     def datasets(warehouse: Path) -> dict[str, str]:
         """The datasets that stand for the folders of a local warehouse."""
         prefix = "".join(letter if letter.isalnum() else "_" for letter in str(warehouse)).lstrip("_")
-        return {name: f"{prefix}_{name}" for name in ("posthog_etl", "firebase_etl_prod", "posthog_aggregated")}
+        names = ("posthog_etl", "firebase_etl_prod", "privacy", "posthog_aggregated")
+        return {name: f"{prefix}_{name}" for name in names}
 
     def options(self, warehouse: Path) -> list[str]:
         """The command line for the tables of a local warehouse."""
@@ -63,6 +64,7 @@ class Place:
             f"--temp_location=gs://{self.bucket}/temp",
             f"--posthog_dataset={names['posthog_etl']}",
             f"--firebase_dataset={names['firebase_etl_prod']}",
+            f"--privacy_dataset={names['privacy']}",
             f"--aggregated_dataset={names['posthog_aggregated']}",
         ]
 

@@ -32,7 +32,7 @@ pytestmark = pytest.mark.slow
 
 IMAGE = "europe-west1-docker.pkg.dev/my-project/sessions/production:abc1234"
 RUNNER = "etl-runner@my-project.iam.gserviceaccount.com"
-DATASETS = {"posthog": "posthog_etl", "firebase": "firebase_etl_prod"}
+DATASETS = {"posthog": "posthog_etl", "firebase": "firebase_etl_prod", "privacy": "privacy"}
 JOBS = "POST /v1b3/projects/my-project/locations/europe-west1/jobs"
 OPERATE = (Path(__file__).parents[2] / "docs/operate.md").read_text()
 
@@ -42,7 +42,7 @@ class FakeClient:
 
     def __init__(self, timeline: list[str]) -> None:
         self._timeline = timeline
-        inputs = (tables.EVENTS, *tables.OPTIONAL_INPUTS)
+        inputs = tables.INPUTS
         self._tables = {f"{DATASETS[table.source]}.{table.name}": tuple(fields_of(table)) for table in inputs}
 
     def dataset_location(self, dataset: str) -> str:

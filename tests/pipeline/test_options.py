@@ -23,7 +23,7 @@ def settings(*argv: str) -> Settings:
 def test_defaults() -> None:
     found = settings()
     assert (found.values["warehouse"], DEFAULT_FOLDER) == (None, "./warehouse")
-    assert Datasets.of(found.values) == Datasets("posthog_etl", "firebase_etl_prod", "posthog_aggregated")
+    assert Datasets.of(found.values) == Datasets("posthog_etl", "firebase_etl_prod", "posthog_aggregated", "privacy")
     assert not found.request.full_load
     assert found.max_rejected_ratio == 0.05
 

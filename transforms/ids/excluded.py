@@ -1,16 +1,21 @@
-"""Whose data is left out: the list of excluded ids, and what equals one of them.
+"""Whose data is left out: the list of excluded ids, requests to be deleted, and what equals one of their ids.
 
 An id of the list is a distinct id, a user id or a phone number. It excludes the *person*: every event with that
 distinct id, every session that belongs to that user, whatever other ids it has (`transforms.sessions.fate`), and their
 dead letters (`transforms.events.rejected_events`). Phone numbers are compared in their normal form
 (`transforms.ids.phones`).
+
+A deletion request is the same and more: a session that has any of its ids goes whole, whether the id is somebody's
+account or nobody's (`requested_ids`). Of the list only the events with such an id go then. So nothing changes when the
+account goes from the users table, which is what a request leads to.
 """
 
 from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import apache_beam as beam
@@ -21,7 +26,7 @@ import pyarrow.compute as pc
 from apache_beam.pvalue import PCollection
 
 from transforms.ids.phones import phone_forms
-from transforms.machinery.counts import Count
+from transforms.machinery.counts import Count, some_of
 from transforms.machinery.steps import flat_map
 
 #: RE2 refuses patterns above some size.
@@ -29,6 +34,31 @@ _IDS_A_PATTERN = 200
 
 #: Counts of a run: excluded ids, and those that some event, published session or user of the run has.
 LISTED, MATCHED = "excluded.ids", "excluded.matched"
+#: The same of the ids of deletion requests.
+REQUESTED, REQUESTED_MATCHED = "deletion.requested", "deletion.matched"
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """Whose data a run leaves out."""
+
+    listed: frozenset[str] = frozenset()
+    """Ids of the list."""
+    requested: frozenset[str] = frozenset()
+    """Ids of deletion requests."""
+    every: frozenset[str] = frozenset()
+    """Both."""
+
+    @classmethod
+    def of(cls, listed: frozenset[str], requested: frozenset[str]) -> LeftOut:
+        """The two united."""
+        return cls(listed, requested, listed | requested)
+
+    def staged(self, stage: Callable[[frozenset[str], str], frozenset[str]]) -> LeftOut:
+        """The same with each different set as `stage` gives it, which is told its name."""
+        names = {ids: name for name, ids in vars(self).items()}
+        made = {ids: stage(ids, name) for ids, name in names.items()}
+        return LeftOut(*(made[ids] for ids in vars(self).values()))
 
 
 class Excluded:
@@ -72,6 +102,10 @@ class Excluded:
                 found |= np.asarray(hits.fill_null(False))
         return found
 
+    def has_all(self, *texts: str | None) -> bool:
+        """Whether all of these that are not None are excluded ids."""
+        return bool(self.mask(known).all()) if (known := pa.array(texts, pa.string()).drop_null()) else True
+
     def among(self, values: Sequence[str]) -> list[bool]:
         """`mask` of each value of a dictionary."""
         return self.mask(pa.array(values, pa.string())).tolist()
@@ -90,29 +124,34 @@ def listed_in(batch: pa.RecordBatch, column: str, excluded: Excluded) -> Iterato
 
 
 class CountExcluded(beam.PTransform):
-    """{column with ids: PCollection[pa.RecordBatch]} → PCollection[Count]: ids of the list, and those that occur."""
+    """{column with ids: PCollection[pa.RecordBatch]} → PCollection[Count]: ids left out, and those that occur."""
 
-    def __init__(self, excluded: frozenset[str]) -> None:
+    def __init__(self, left_out: LeftOut) -> None:
         super().__init__()
-        self._excluded = Excluded(excluded)
+        self._left_out, self._excluded = left_out, Excluded(left_out.every)
 
     def expand(self, sources: Mapping[str, PCollection[pa.RecordBatch]]) -> PCollection[Count]:
-        """A tiny shuffle by id; nothing for an empty list."""
+        """A tiny shuffle by id; nothing where nobody is left out."""
         begin = next(iter(sources.values())).pipeline
-        number = len(self._excluded.ids)
-        read = begin | "Ids" >> beam.Create([(LISTED, number)] if number else []).with_output_types(Count)
-        if not number:
+        numbers = {LISTED: len(self._left_out.listed), REQUESTED: len(self._left_out.requested)}
+        counts = list(some_of(numbers).items())
+        read = begin | "Ids" >> beam.Create(counts).with_output_types(Count)
+        if not counts:
             return read
         found = [
             batches | f"Listed {column}" >> flat_map(listed_in, column, self._excluded, gives=str)
             for column, batches in sources.items()
         ]
         unique = found | "All" >> beam.Flatten() | "Distinct" >> beam.Distinct().with_output_types(str)
-        return (read, unique | "Count each" >> flat_map(_one_matched, takes=str, gives=Count)) | beam.Flatten()
+        matched = unique | "Count each" >> flat_map(matched_counts, self._left_out, takes=str, gives=Count)
+        return (read, matched) | beam.Flatten()
 
 
-def _one_matched(_: str) -> Iterator[Count]:
-    yield MATCHED, 1
+def matched_counts(one: str, left_out: LeftOut) -> Iterator[Count]:
+    """An id that occurs, as counts: it can be of the list and of a request."""
+    for ids, name in ((left_out.listed, MATCHED), (left_out.requested, REQUESTED_MATCHED)):
+        if one in ids:
+            yield name, 1
 
 
 @functools.lru_cache(maxsize=4)

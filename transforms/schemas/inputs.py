@@ -1,4 +1,5 @@
-"""The tables that a run reads: PostHog's events and sessions, Firebase's users, social events and invites."""
+"""The tables that a run reads: PostHog's events and sessions, Firebase's users, social events and invites, and who asks
+to be deleted."""
 
 from __future__ import annotations
 
@@ -72,3 +73,11 @@ INVITE = (
     column("event_id", TEXT, "To which social event: its document_id."),
 )
 USER_INVITES = pa.schema([*INVITE, DOCUMENT_ID, EXPORTED_AT])
+#: Of a request that names both, the two are ids of one person.
+DELETION_REQUESTS = pa.schema(
+    [
+        column("user_id", TEXT, "Firebase user id of who asks to be deleted."),
+        column("distinct_id", TEXT, "A distinct id or phone number of theirs."),
+        column("requested_at", TIMESTAMP, "From when on the request holds; null is always."),
+    ]
+)

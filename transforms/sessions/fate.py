@@ -32,7 +32,7 @@ from transforms.machinery.steps import flat_map
 from transforms.published.changes import Bools, LoadedBy, Target, compare
 from transforms.schemas.columns import BOOLEAN, bare
 from transforms.schemas.inputs import POSTHOG_SESSIONS
-from transforms.sessions.concluded import Choice, choose
+from transforms.sessions.concluded import Choice, choose, excluded_ids
 from transforms.sessions.facts import ARRIVAL, LINKS, ROWS
 from transforms.sessions.links import involved_persons, link_rows
 from transforms.sessions.owners import (
@@ -127,13 +127,15 @@ def conclude(
         now, before = matches.filter(is_fresh), matches.filter(pc.invert(is_fresh))
         theirs = choice.use & have_excluded_user(found, now)
         use, stay = choice.use & ~theirs, choice.stay & ~have_excluded_user(published, before)
-        counts = _left_out(found.column(ROWS), choice, theirs, full=window.is_full)
+        counts = _of_no_session(found.column(ROWS), choice, theirs, full=window.is_full)
 
         acquisition = latest_acquisition(tables["acquisition"])
         used, kept = where(found, use), where(published, stay)
         row = positions(used, published, ["session_id"])
         replaced = np.isin(np.arange(published.num_rows), np.asarray(row.fill_null(-1)))
         gone = published.filter(pa.array(~stay & ~replaced))
+        of_excluded = have_excluded_user(gone, before) | excluded_ids(gone.column("distinct_ids"), listed)[1]
+        counts.update(some_of({"excluded.sessions": int(of_excluded.sum())}))
         fresh = with_person(used.select(names), now, acquisition)
         owned = with_person(kept.select(names), before, acquisition)
         linked = link_rows(used, kept.column("session_id"), tables["links"], links)
@@ -168,7 +170,7 @@ def _staying(owned: pa.Table, published: pa.Table, schema: pa.Schema, *, gone: b
     return pa.table(columns, schema=schema)
 
 
-def _left_out(rows: pa.ChunkedArray, choice: Choice, theirs: Bools, *, full: bool) -> Counter[str]:
+def _of_no_session(rows: pa.ChunkedArray, choice: Choice, theirs: Bools, *, full: bool) -> Counter[str]:
     """Why input rows are in no session of this run, and how many sessions wait."""
     numbers = _ints(rows)
     counts = {"filtered.excluded_user": int(numbers[theirs].sum()), "sessions.too_old": len(choice.waiting)}

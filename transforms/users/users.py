@@ -13,6 +13,8 @@ null.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import apache_beam as beam
 import numpy as np
 import pyarrow as pa
@@ -25,6 +27,7 @@ from transforms.ids.posthog_rules import meaningless_column
 from transforms.machinery.counts import some_of
 from transforms.machinery.join import EachBatch, JoinByKey, JoinFunction, Outcome, Results, Side, all_counts
 from transforms.machinery.keys import first_of_each
+from transforms.machinery.steps import flat_map
 from transforms.schemas.columns import BOOLEAN, TEXT, bare, columns_of
 from transforms.schemas.inputs import PROFILE, USERS
 from transforms.users.documents import DOCUMENT_KEY, latest_of_each, repeat_counts, with_document_key
@@ -111,6 +114,29 @@ def unique_by_phone(excluded: frozenset[str] = frozenset()) -> JoinFunction:
         )
 
     return unique
+
+
+def requested_identities(_: None, requested: frozenset[str]) -> Iterator[pa.RecordBatch]:
+    """The ids of deletion requests as `IDENTITIES`: whoever's they are, a session with one of them is excluded."""
+    ids = pa.array(sorted(requested), TEXT)
+    keys = pc.unique(pa.concat_arrays([ids, phone_forms(ids)]))
+    match = pc.binary_join_element_wise("1", keys, "")
+    yield pa.RecordBatch.from_pydict(
+        {"key": keys, "match": match, "excluded": pa.repeat(True, len(keys))}, schema=IDENTITIES
+    )
+
+
+class RequestedIdentities(beam.PTransform):
+    """PBegin → PCollection[pa.RecordBatch] of `IDENTITIES`; see `requested_identities`."""
+
+    def __init__(self, requested: frozenset[str]) -> None:
+        super().__init__()
+        self._requested = requested
+
+    def expand(self, begin: beam.pvalue.PBegin) -> PCollection[pa.RecordBatch]:
+        """The ids go to workers in their own way (`pipeline.staged_ids`), not as elements of the graph."""
+        starts = begin | "Once" >> beam.Create([None] if self._requested else [])
+        return starts | "Ids" >> flat_map(requested_identities, self._requested, takes=type(None))
 
 
 class UniqueUsers(beam.PTransform):

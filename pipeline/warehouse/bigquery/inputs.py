@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pipeline.tables import Table
+from pipeline.tables import Source, Table
 from pipeline.warehouse.base import Problem
 from pipeline.warehouse.bigquery.client import TableInfo
 from pipeline.warehouse.bigquery.sql import path_of
@@ -26,10 +26,17 @@ class Places:
     posthog: str
     firebase: str
     aggregated: str
+    privacy: str = "privacy"
 
     def of(self, table: Table) -> str:
         """The dataset of a table, as it is given."""
-        return {"posthog": self.posthog, "firebase": self.firebase, "aggregated": self.aggregated}[table.source]
+        of_sources: dict[Source, str] = {
+            "posthog": self.posthog,
+            "firebase": self.firebase,
+            "privacy": self.privacy,
+            "aggregated": self.aggregated,
+        }
+        return of_sources[table.source]
 
     def place(self, dataset: str) -> tuple[str, str]:
         """Project and name of a dataset as it is given."""

@@ -6,7 +6,7 @@ the Storage Read API as they are, for a fraction of the CPU time: see benchmarks
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +18,7 @@ from google.cloud import bigquery_storage
 
 from pipeline.warehouse.batches import BATCH_BYTES, BATCH_ROWS, LONG, rebatch
 from pipeline.warehouse.bigquery.client import told
-from pipeline.warehouse.columns import Columns, count_lost
+from pipeline.warehouse.columns import Columns, Lost, count_lost
 from transforms.machinery.guard import guarded
 from transforms.machinery.steps import at_bundle_end
 
@@ -87,6 +87,14 @@ class ReadTable(beam.PTransform):
         )
 
 
+def batch_of(rows: Sequence[Mapping[str, Any]], columns: Columns, lost: Lost | None = None) -> pa.RecordBatch:
+    """Dict rows of a source → a record batch of the table's bare schema."""
+    exact = columns.exact
+    values = {source: pa.array([row.get(source) for row in rows], exact.get(source)) for source in columns.names}
+    batch = pa.record_batch(values) if values else pa.record_batch({"": pa.nulls(len(rows))})
+    return columns.conform(batch, lost)
+
+
 @guarded("reading of rows")
 @beam.typehints.with_input_types(Any)
 @beam.typehints.with_output_types(pa.RecordBatch)
@@ -117,10 +125,7 @@ class _BatchRows(beam.DoFn):
 
     def _batch(self) -> pa.RecordBatch:
         rows, self._rows, self._bytes = self._rows, [], 0
-        columns, exact = self._columns, self._columns.exact
-        values = {source: pa.array([row.get(source) for row in rows], exact.get(source)) for source in columns.names}
-        batch = pa.record_batch(values) if values else pa.record_batch({"": pa.nulls(len(rows))})
-        return columns.conform(batch, count_lost(columns.table))
+        return batch_of(rows, self._columns, count_lost(self._columns.table))
 
 
 @guarded("reading of rows")

@@ -11,6 +11,7 @@ from typing import Any
 
 import apache_beam as beam
 import pyarrow as pa
+from google.api_core import exceptions
 
 from pipeline import tables
 from pipeline.errors import RunError
@@ -26,7 +27,7 @@ from pipeline.warehouse.bigquery import sql
 from pipeline.warehouse.bigquery.client import BigQueryClient, TableInfo
 from pipeline.warehouse.bigquery.inputs import Places, copy_problem, needs_copy
 from pipeline.warehouse.bigquery.preflight import check_bucket, check_streams
-from pipeline.warehouse.bigquery.read import ReadTable, Selection
+from pipeline.warehouse.bigquery.read import ReadTable, Selection, batch_of
 from pipeline.warehouse.bigquery.schema import check_input
 from pipeline.warehouse.columns import Columns
 
@@ -46,6 +47,7 @@ class BigQuerySource:
         self._columns: dict[str, Columns] = {}
         self._copies: dict[str, str] = {}
         self._late = False
+        self._hidden: tuple[Problem, ...] = ()
         self._sample_before = ""
 
     def __getstate__(self) -> dict[str, Any]:
@@ -60,17 +62,21 @@ class BigQuerySource:
         """See `base.Source`; from the tables' metadata."""
         self._check_locations()
         absent, problems = list[str](), list[Problem]()
-        for table in (tables.EVENTS, *tables.OPTIONAL_INPUTS):
-            info = self._info(table, table.name)
+        for table in tables.INPUTS:
+            is_hidden = bool(self._hidden) and table is tables.DELETION_REQUESTS
+            info = None if is_hidden else self._info(table, table.name)
             if info is None and table is tables.EVENTS:
                 project, _ = self._at.place(self._at.posthog)
                 raise RunError(f"no events: table {self._label(table)} does not exist in project {project}")
-            if info is None:
+            if info is None and table in tables.OPTIONAL_INPUTS:
                 absent.append(self._label(table))
+            elif info is None:
+                problems += self._hidden
             else:
                 columns = check_input(table, info.fields, self._label(table))
                 self._columns[self._label(table)] = columns
-                problems += [*copy_problem(info, self._label(table)), *columns.problems]
+                is_query = table is tables.DELETION_REQUESTS  # which reads views as well
+                problems += [*([] if is_query else copy_problem(info, self._label(table))), *columns.problems]
         return Inputs(tuple(absent), tuple(problems))
 
     def scan(self, plan: Plan) -> Scan:
@@ -135,6 +141,17 @@ class BigQuerySource:
             found |= {(row["user_id"], row["phone"]) for row in rows}
         return sorted(found, key=str)
 
+    def deletion_requests(self) -> pa.Table | None:
+        """See `base.Source`; by a query, which reads views as well."""
+        table = tables.DELETION_REQUESTS
+        columns = self._columns.get(self._label(table))
+        if columns is None:
+            return None
+        if not columns.names:
+            return table.bare.empty_table()
+        rows = self._client.rows(sql.select(self._name(table, table.name), columns.names, None))
+        return pa.Table.from_batches([batch_of(rows, columns)], table.bare)
+
     def _events(self, plan: Plan) -> Selection:
         columns = self._columns[self._label(tables.EVENTS)]
         copy = self._copies.get(self._label(tables.EVENTS))
@@ -189,8 +206,8 @@ class BigQuerySource:
     def _check_locations(self) -> None:
         """The input datasets must be there, and in one location with the output."""
         found: dict[str, str] = {}
-        for dataset in (self._at.posthog, self._at.firebase, self._at.aggregated):
-            location = self._client.dataset_location(dataset)
+        for dataset in (self._at.posthog, self._at.firebase, self._at.aggregated, self._at.privacy):
+            location = self._location_of(dataset)
             if location is not None:
                 found[dataset] = location
         if self._at.posthog not in found:
@@ -202,6 +219,20 @@ class BigQuerySource:
         if self._location is None:
             self._location = found[self._at.posthog]
             del self._client  # the next one is made for this location
+
+    def _location_of(self, dataset: str) -> str | None:
+        """Where a dataset is, None for none. To an account without a role in the project, Google denies what does not
+        exist; most projects have no dataset with deletion requests, so that one is told and done without."""
+        try:
+            return self._client.dataset_location(dataset)
+        except RunError as error:
+            if dataset != self._at.privacy or not isinstance(error.__cause__, exceptions.Forbidden):
+                raise
+            label = self._label(tables.DELETION_REQUESTS)
+            self._hidden = (
+                Problem(f"{label}: the dataset does not exist, or its roles/bigquery.dataViewer is missing"),
+            )
+            return None
 
     def _drop(self, names: Iterable[str]) -> None:
         for name in names:

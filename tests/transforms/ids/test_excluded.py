@@ -7,7 +7,7 @@ import pickle
 import pyarrow as pa
 import pytest
 
-from transforms.ids.excluded import Excluded
+from transforms.ids.excluded import MATCHED, REQUESTED_MATCHED, Excluded, LeftOut, matched_counts
 
 LIST = Excluded(["+12015550100", "staff", "001 201 555 0101", "u-1"])
 
@@ -48,3 +48,16 @@ def test_two_forms_of_one_number_are_both_listed() -> None:
 
 def test_it_goes_to_workers() -> None:
     assert pickle.loads(pickle.dumps(LIST)).among(["staff"]) == [True]
+
+
+def test_an_id_that_occurs_counts_for_the_list_and_for_requests() -> None:
+    left_out = LeftOut.of(frozenset({"a", "b"}), frozenset({"b", "c"}))
+    assert left_out.every == {"a", "b", "c"}
+    found = [count for one in sorted(left_out.every) for count in matched_counts(one, left_out)]
+    assert found == [(MATCHED, 1), (MATCHED, 1), (REQUESTED_MATCHED, 1), (REQUESTED_MATCHED, 1)]
+
+
+def test_all_of_some_texts() -> None:
+    assert LIST.has_all("staff", "+1 (201) 555-0100", None)
+    assert LIST.has_all(None)
+    assert not LIST.has_all("staff", "x")

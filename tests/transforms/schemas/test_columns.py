@@ -16,7 +16,7 @@ from transforms.schemas.columns import TEXT, bare, column, columns_of, descripti
 
 ROOT = Path(__file__).parents[3]
 SCHEMAS, KINDS = ROOT / "transforms" / "schemas", ROOT / "transforms" / "metrics" / "kinds"
-INPUTS = (tables.EVENTS, *tables.OPTIONAL_INPUTS)
+INPUTS = tables.INPUTS
 OUTPUTS = (*tables.outputs(METRICS), tables.RUNS)
 #: The names of all columns that the code declares (those of metrics come from their kinds).
 NAMES = {field.name for table in (*INPUTS, *OUTPUTS) for field in table.schema} - {

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from tests.builders import at
 from tests.transforms.people import Collected, unique_users
+from transforms.users.users import requested_identities
 
 PHONE, OTHER_PHONE = "+12015550100", "+12015550101"
 ANN = {"user_id": "u-ann", "phoneNumber": PHONE, "fullName": "Ann Example", "email": "ann@example.com"}
@@ -146,3 +147,10 @@ def test_the_order_of_rows_says_nothing(rows: list[dict[str, Any]], rng: random.
     assert len({number.replace("00", "+", 1) if number[0] == "0" else number for number in numbers}) == len(numbers)
     assert set(aliases(first).values()) <= set(ids(first))
     assert not set(aliases(first)) & set(ids(first))
+
+
+def test_each_id_of_a_request_counts_as_an_account() -> None:
+    [batch] = requested_identities(None, frozenset({"u-1", "0012015550100"}))
+    assert batch.to_pylist() == [
+        {"key": key, "match": f"1{key}", "excluded": True} for key in ("0012015550100", "u-1", "+12015550100")
+    ]
