@@ -65,13 +65,14 @@ def days(rows: Rows) -> Section:
         before = known.get(row["date"] - _WEEK, {})
         shown = [_sessions(one) for one in (row, before)], [guarded(one.get("dau")) for one in (row, before)]
         table.append((row["date"], *shown[0], *shown[1], guarded(row["new_persons"])))
-    last = next((row for row in reversed(rows) if row["sessions"]), rows[-1])
+    last = next((row for row in reversed(rows) if row["dau"] >= FEWEST), rows[-1])
     before, empty = known.get(last["date"] - _WEEK, {}), (rows[-1]["date"] - last["date"]).days
     told = (
         f"{last['date']:%A, %-d %B}: {_number(_sessions(last))} sessions{_against(last, before, 'sessions')}, "
         f"{_number(guarded(last['dau']))} active persons{_against(last, before, 'dau')}."
     )
-    told += f" Since then no session, for {empty} finished {'day' if empty == 1 else 'days'}." if empty else ""
+    since = f" Since then, for {empty} finished {'day' if empty == 1 else 'days'}, fewer than {FEWEST} persons a day."
+    told += since if empty else ""
     columns = (
         ("date", "Day"),
         ("sessions", "Sessions"),

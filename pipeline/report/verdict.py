@@ -16,6 +16,8 @@ OLD = timedelta(days=2)
 #: So much more than usual, and at least so much of the rows, is worth a look.
 _TIMES, _LEAST = 2.0, 0.01
 _WEEK = 7
+#: So many checks have a line each.
+_CHECKS_TOLD = 3
 #: Of so many kept rows some match every metric that is declared for a living event.
 _ENOUGH = 1_000
 
@@ -92,6 +94,9 @@ def _silent(run: Mapping[str, Any]) -> list[str]:
 
 def _checks(checks: Sequence[Mapping[str, Any]]) -> list[str]:
     bad = [one for one in checks if one["status"] in ("fail", "warn")]
+    if len(bad) > _CHECKS_TOLD:
+        names = ", ".join(one["check"] for one in bad[:_CHECKS_TOLD])
+        return [f"{len(bad)} checks are not as expected: {names} and {len(bad) - _CHECKS_TOLD} more."]
     return [f"The check {one['check']} is not as expected ({one['status']})." for one in bad]
 
 

@@ -128,10 +128,11 @@ def test_what_is_not_asked_is_no_section_and_what_has_no_rows_says_so() -> None:
     assert "declares no check" in found["checks"].told
 
 
-def test_days_without_a_session_since_the_last_one_are_told() -> None:
-    found = days([day(0, dau=9, sessions=9), day(1, dau=0, sessions=0), day(2, dau=0, sessions=0)])
-    assert found.told == "Monday, 5 January: 9 sessions, 9 active persons. Since then no session, for 2 finished days."
-    assert "for 1 finished day." in days([day(0, dau=9, sessions=9), day(1, dau=0, sessions=0)]).told
+def test_the_last_day_that_can_be_told_is_told_and_how_many_cannot_since() -> None:
+    found = days([day(0, dau=9, sessions=9), day(1, dau=1, sessions=3), day(2, dau=0, sessions=0)])
+    assert found.told.startswith("Monday, 5 January: 9 sessions, 9 active persons.")
+    assert found.told.endswith(" Since then, for 2 finished days, fewer than 5 persons a day.")
+    assert "for 1 finished day, fewer" in days([day(0, dau=9, sessions=9), day(1, dau=0, sessions=0)]).told
 
 
 def test_what_is_long_past_is_left_to_the_views() -> None:

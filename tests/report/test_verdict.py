@@ -75,6 +75,12 @@ def test_a_check_without_a_judgement_is_no_reason() -> None:
     assert verdict({"runs": [ran()], "checks": [{"check": "a", "status": "unjudged"}]}).good
 
 
+def test_many_checks_are_one_reason() -> None:
+    found = verdict({"runs": [ran()], "checks": [{"check": name, "status": "fail"} for name in "abcdef"]})
+    assert found.reasons == ("6 checks are not as expected: a, b, c and 3 more.",)
+    assert len(verdict({"runs": [ran()], "checks": [{"check": name, "status": "warn"} for name in "abc"]}).reasons) == 3
+
+
 def test_a_first_run_has_nothing_usual_to_be_compared_with() -> None:
     assert verdict({"runs": [ran(rows_rejected=400)]}).good
     assert not verdict({"runs": [ran(rows_rejected=600)]}).good
