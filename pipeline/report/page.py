@@ -97,7 +97,7 @@ def _section(section: Section, charts: Mapping[str, Sequence[Any]]) -> str:
         for one, spec in zip(ids, drawn, strict=True):
             text = json.dumps(spec, sort_keys=True, ensure_ascii=False).replace("<", "\\u003c")
             parts.append(f'<script type="application/json" id="{one}">{text}</script>')
-    if section.columns:
+    if section.rows:
         opened = "" if drawn else " open"
         parts.append(f"<details{opened}><summary>The numbers: {title}</summary>{_table(section)}</details>")
     return "\n".join([*parts, "</section>"])

@@ -81,7 +81,9 @@ def posthog(rows: Rows) -> Section:
     told = f"{matched:,} sessions of the last run are in PostHog's own table too"
     most = f"; most often {table[0][0]} differs, in {table[0][2]:.1%} of them." if table else ", and say the same."
     columns = (("column", "Column"), ("sessions", "Sessions that differ"), ("share", "Share"))
-    return Section("posthog", told + most, columns, table)
+    return Section(
+        "posthog", told + most if matched else "PostHog's own table has none of the sessions.", columns, table
+    )
 
 
 def checks(rows: Rows) -> Section:

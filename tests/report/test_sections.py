@@ -146,7 +146,8 @@ def test_posthog_says_what_differs_and_how_often() -> None:
     found = posthog([ran(3, notes=json.dumps({"posthog_sessions.matched": 90, "posthog_sessions.end_differs": 9}))])
     assert found.rows == (("end", 9, 0.1),)
     assert found.told.endswith("most often end differs, in 10.0% of them.")
-    assert posthog([ran(3, notes="{}")]).told.endswith("and say the same.")
+    assert posthog([ran(3, notes='{"posthog_sessions.matched": 9}')]).told.endswith("too, and say the same.")
+    assert posthog([ran(3, notes="{}")]).told == "PostHog's own table has none of the sessions."
 
 
 def test_checks_that_need_a_look_come_first() -> None:
