@@ -162,8 +162,8 @@ _COLUMNS, _NAMES, _NOTES_TOLD = 80, 24, 5
 _ENOUGH = 1_000
 _NOTES = {
     "views.not_made": "views could not be made; a warning above says which and why",
-    WAITING: "deletion requests hold from a later time on: they wait",
-    INCOMPLETE: "deletion requests name nobody, neither by user_id nor by distinct_id",
+    WAITING: "deletion requests hold from a later time on",
+    INCOMPLETE: "deletion requests have no user_id or distinct_id",
     "sessions.oversized": "sessions are oversized: their counts saturate",
     "sessions.too_old": "sessions wait for a backfill: runs.too_old_days says of which days",
     "sessions.later_than_overlap": "sessions had events that came later than --overlap_hours",
