@@ -177,8 +177,10 @@ def test_the_schedule_is_nightly_in_utc_and_made_paused(new_project: NewProject)
 
 
 def test_a_dry_run_prints_every_command_and_runs_none(tmp_path: Path) -> None:
-    cloud = Cloud.make(tmp_path, {name: entry for name, entry in THERE.items() if name.startswith("dataset")})
+    datasets = {name: entry for name, entry in THERE.items() if name.startswith("dataset")}
+    cloud = Cloud.make(tmp_path, datasets | {"dataset/privacy": {"location": "EU"}})
     really = cloud.calls("setup.sh", **SETTINGS)
+    assert sum("my-project.privacy` TO" in str(call) for call in really) == 2  # both runners read deletion requests
     assert cloud.calls("setup.sh", "--dry-run", **SETTINGS) == []
     told = commands_in(cloud.output)
     temporary = re.compile(r"=/\S*/tmp\.\w+/|=/tmp/\S*?/(?=\w+\.json$)")
