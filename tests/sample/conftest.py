@@ -20,6 +20,7 @@ def connect(warehouse: Path) -> Sql:
     sql.execute("SET TimeZone = 'UTC'")
     tables = {"events": "posthog_etl/events", "sessions": "posthog_etl/sessions"}
     tables |= {"users": "firebase_etl_prod/users", "social": "firebase_etl_prod/events"}
+    tables |= {"invites": "firebase_etl_prod/userinvites"}
     for view, folder in tables.items():
         sql.execute(f"CREATE VIEW {view} AS FROM read_parquet('{warehouse / folder}/*.parquet')")
     sql.execute(

@@ -30,6 +30,12 @@ LATE = """SELECT count(*) FROM (SELECT session_id, count(*) AS n, count(*) FILTE
     WHERE {}""".format
 ACCOUNTS = """SELECT count(*) FROM (SELECT count(DISTINCT user_id) AS n, phoneNumber FROM users
     WHERE phoneNumber <> '' GROUP BY phoneNumber) WHERE n > 1"""
+INVITES = """SELECT count(DISTINCT event_id) FROM invites
+    {} JOIN (SELECT DISTINCT document_id AS named FROM social) ON event_id = named""".format
+NAMED = """SELECT count(DISTINCT document_id) FROM usable JOIN social
+    ON document_id = json_extract_string(properties, '$.event_id') WHERE event = '{}'""".format
+VERSIONS = """SELECT count(*) FROM (SELECT document_id FROM social
+    GROUP BY document_id HAVING count(DISTINCT {}) > 1)""".format
 ABSENT = "SELECT count(*) FROM visits ANTI JOIN sessions USING (session_id)"
 STALE = "SELECT count(*) FROM visits JOIN sessions USING (session_id) WHERE end_timestamp < last"
 TWICE = "SELECT count(*) - count(DISTINCT session_id) FROM sessions"
@@ -77,6 +83,12 @@ MAIN_KINDS = [
     ((1, 90, 180), USERS("fullName IS NULL OR username IS NULL OR email IS NULL")),
     ((1, 150, 300), SOCIAL("BETWEEN first AND last")),
     ((1, 80, 200), ABSENT),
+    ((1, 280, 420), INVITES("")),
+    ((1, 6, 10), NAMED("view_event")),
+    ((1, 6, 10), NAMED("join_event")),
+    ((1, 50, 160), "SELECT count(*) FROM social WHERE startTime IS NULL AND eventDate IS NOT NULL"),
+    ((1, 150, 350), "SELECT count(*) FROM social WHERE startTime > createdAt"),
+    ((1, 30, 110), "SELECT count(*) FROM social WHERE startTime = createdAt"),
     ((1, 300, 500), WHERE("timestamp BETWEEN bq_ingested_timestamp AND bq_ingested_timestamp + INTERVAL 1 HOUR")),
     ((1, 200, 800), LIKE('"$is_emulator":true')),
     ((1, 500, 1_200), LIKE('"$app_namespace":"host.exp.')),
@@ -101,6 +113,9 @@ RARE_KINDS = [
     ((5, 60), SOCIAL("= last + INTERVAL 1 MICROSECOND")),
     ((1, 10), "SELECT count(*) FROM social WHERE user_id IS NULL OR createdAt IS NULL"),
     ((1, 5), USERS("user_id IS NULL")),
+    ((10, 45), INVITES("ANTI")),
+    ((10, 50), VERSIONS("startTime")),
+    ((2, 20), "SELECT count(*) FROM social WHERE document_id IS NULL"),
     ((2, 10), "SELECT count(user_id) - count(DISTINCT user_id) FROM users"),
     ((5, 60), USERS("email = '' OR trim(fullName) = ''")),
     ((5, 60), USERS("contactAccessGranted IS NULL")),
