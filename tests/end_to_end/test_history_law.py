@@ -59,14 +59,19 @@ class Runs(RuleBasedStateMachine):
 
     @initialize()
     def begin(self) -> None:
-        """Sessions of long ago and of today, one of them of several days, and a first run."""
+        """Sessions of long ago and of today, one of them of several days, what they are about, and a first run."""
         for session, (age, hours) in enumerate([(20, 2), (12, 200), (3, 20), (0, 0)]):
             self.begins[session] = self.now - (age + 1) * DAY
             for inside in (0, hours):
                 seconds = self.begins[session] + inside * HOUR
                 # of a person who is excluded a longer session than the SDKs make can't be known from a part
                 who = IDS[(session + (inside if hours <= 24 else 0)) % len(IDS)]
-                self.events.append(self.event(f"s{session}", distinct_id=who, seconds=seconds, arrives=seconds + 60))
+                deed = {"name": "buy" if inside else "tap", "properties": {"$screen_name": DOCUMENTS[session % 2]}}
+                row = self.event(f"s{session}", distinct_id=who, seconds=seconds, arrives=seconds + 60, **deed)
+                self.events.append(row)
+        self.sign_up(user=0, phone=None, name="Ann")
+        for session, document in enumerate(DOCUMENTS[:2]):
+            self.create(user=0, session=session, document=document, lead=session)
         self.pulse()
         self.run(settle=True)
 
