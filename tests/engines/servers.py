@@ -52,7 +52,7 @@ taskmanager.memory.jvm-overhead.min: 192m
 taskmanager.memory.jvm-overhead.max: 192m
 taskmanager.memory.task.heap.size: 384m
 taskmanager.memory.task.off-heap.size: 0m
-taskmanager.memory.managed.size: 128m
+taskmanager.memory.managed.size: 1024m
 taskmanager.memory.network.min: 256m
 taskmanager.memory.network.max: 256m
 io.tmp.dirs: {folder}
