@@ -58,7 +58,7 @@ def page(found: list[Measured], started: datetime) -> str:
 already: two task managers with a slot and a Python worker each, all on the machine's cores. CPU is that of the
 launcher, the cluster and the workers. There is no target: on one machine two workers pay for the engine's
 serialisation and its Java processes and get nothing for it. What the page shows is the price of an engine, which
-more machines then divide.
+more machines then divide. Other work on the machine shows in the seconds, less in the CPU.
 
 {table(("what", "events", "seconds", "events/s", "CPU µs an event"), rows)}
 """
