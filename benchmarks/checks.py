@@ -56,7 +56,8 @@ def check_orders(in_order: Path, shuffled: Path) -> None:
             for warehouse in (in_order, shuffled)
         )
         counts = f"(select count(*) from ({one})), (select count(*) from ({other}))"
-        rows = duckdb.sql(f"select count(*), {counts} from ({one} except all {other})").fetchall()
+        with duckdb.connect() as db:
+            rows = db.execute(f"select count(*), {counts} from ({one} except all {other})").fetchall()
         different, mine, theirs = rows[0]
         if different or mine != theirs:
             raise SystemExit(

@@ -19,5 +19,5 @@ def stop(decoder: EventDecoder, batch: Any) -> None:
 
 
 if __name__ == "__main__":
-    EventDecoder.decode = stop  # type: ignore[method-assign]
+    EventDecoder.decode = stop  # type: ignore[method-assign, assignment]
     sys.exit(main(["--runner", "DirectRunner", "--quiet", "--full_load", "--warehouse", sys.argv[1]]))

@@ -16,7 +16,7 @@ def main() -> int:
     """Run; the pipeline's exit code."""
     rows = int(sys.argv[1])
     number = session_blocks_for(rows, rows)
-    base.session_blocks_for = lambda events, total: number
+    vars(base)["session_blocks_for"] = lambda events, total: number  # where the run takes it from
     return launcher.main(sys.argv[2:])
 
 

@@ -42,6 +42,8 @@ from benchmarks.plain_rows import (
 )
 
 Row = dict[str, Any]
+#: A set of events: (uuid, name, distinct id) → the copy that counts.
+Events = dict[tuple[str, str, str], Row]
 DAY = 86_400_000_000
 MIN_TIMESTAMP, MAX_TIMESTAMP = 1_420_070_400_000_000, 2_524_608_000_000_000  # 2015 and 2050
 #: Columns of the first event that has a value.
@@ -123,11 +125,11 @@ def by_session(row: Row) -> Iterator[tuple[str, Row]]:
 class Sessions(beam.CombineFn):
     """Events of a session → a dict of its columns; the accumulator is a dict of its events, each once."""
 
-    def create_accumulator(self) -> Row:
+    def create_accumulator(self) -> Events:
         """Nothing yet."""
         return {}
 
-    def add_input(self, found: Row, event: Row) -> Row:
+    def add_input(self, found: Events, event: Row) -> Events:
         """One event: of its copies the latest arrival decides, then the earliest time."""
         key = (event["uuid"], event["event"], event["distinct_id"])
         known = found.get(key)
@@ -135,7 +137,7 @@ class Sessions(beam.CombineFn):
             found[key] = event
         return found
 
-    def merge_accumulators(self, accumulators: Iterable[Row]) -> Row:
+    def merge_accumulators(self, accumulators: Iterable[Events]) -> Events:
         """The union of all."""
         merged, *others = accumulators
         for other in others:
@@ -143,7 +145,7 @@ class Sessions(beam.CombineFn):
                 self.add_input(merged, event)
         return merged
 
-    def extract_output(self, found: Row) -> Row:
+    def extract_output(self, found: Events) -> Row:
         """The session's columns."""
         events = sorted(found.values(), key=lambda event: (event["timestamp"], event["uuid"]))
         start, end = events[0]["timestamp"], events[-1]["timestamp"]
@@ -232,9 +234,9 @@ def join(
     """A session with its user, the user's Firebase events, and what PostHog's own sessions say."""
     session, row = item
     user = match(row["distinct_ids"], by_phone, owners)
-    profile = users.get(user, {})
+    profile = users.get(user, {}) if user else {}
     known = acquisition.get(session, {})
-    number = number_within(created.get(user, []), row["start_timestamp"], row["end_timestamp"])
+    number = number_within(created.get(user, []) if user else [], row["start_timestamp"], row["end_timestamp"])
     return {
         **row,
         "session_id": session,

@@ -58,7 +58,7 @@ def write_page(page: Path, environment: str, sections: Sequence[Section]) -> Non
 
 def _targets(sections: Sequence[Section]) -> tuple[Line, list[Line]]:
     """Head and lines of all that has a target."""
-    found = []
+    found: list[Line] = []
     for one in sections:
         for line in one.text.splitlines():
             cells = tuple(cell.strip() for cell in line.strip("|").split(" | "))

@@ -83,7 +83,8 @@ def running(folder: Path) -> Iterator[Emulators]:
     """
     root = folder / "gcs"
     (root / BUCKET).mkdir(parents=True)
-    found = Emulators(PROJECT, BUCKET, *_free_ports(3), root / BUCKET)
+    rest, rpc, gcs_port = _free_ports(3)
+    found = Emulators(PROJECT, BUCKET, rest, rpc, gcs_port, root / BUCKET)
     gcs = f"http://127.0.0.1:{found.gcs}"
     with ExitStack() as stack:
         bq_ports = ["--rest-port", str(found.rest), "--grpc-port", str(found.grpc)]
@@ -205,7 +206,7 @@ def _point_clients(patch: pytest.MonkeyPatch, emulators: Emulators) -> None:
     patch.setattr(bigquery.Client, "update_table", update_columns_too)
     plain = google.cloud.bigquery_storage_v1.BigQueryReadClient
 
-    def read_client() -> plain:
+    def read_client() -> Any:
         limits = [("grpc.max_receive_message_length", -1)]
         channel = grpc.insecure_channel(f"127.0.0.1:{emulators.grpc}", limits)
         return plain(transport=BigQueryReadGrpcTransport(channel=channel))
