@@ -25,6 +25,7 @@ from apache_beam.runners.portability.fn_api_runner import FnApiRunner, worker_ha
 from apache_beam.runners.worker import sdk_worker
 from apache_beam.transforms.environments import Environment, python_sdk_capabilities
 
+from pipeline import signals
 from pipeline.errors import RunError
 from pipeline.worker_process import start
 
@@ -70,7 +71,9 @@ def local_workers() -> Iterator[None]:
             raise RunError(_ENDED[0]) from error
         raise
     finally:
-        worker_handlers.grpc, threading.excepthook = grpc, hook
+        worker_handlers.grpc = grpc
+        if not signals.received():  # or its threads end with the process, after this
+            threading.excepthook = hook
         del sdk_worker.print
 
 

@@ -48,9 +48,16 @@ def emulators(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulators]:
 
 
 @pytest.fixture
-def bigquery(emulators: Emulators, monkeypatch: pytest.MonkeyPatch) -> Iterator[Emulators]:
-    """Lets `builders.run`, `published` and `ledger` work on BigQuery; `run` compares with the local warehouse."""
+def bigquery(
+    emulators: Emulators, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> Iterator[Emulators]:
+    """Lets `builders.run`, `published` and `ledger` work on BigQuery; `run` compares with the local warehouse.
+
+    Runs make views only for tests that are marked so: they would take the emulator a third of a run's time.
+    """
     monkeypatch.setattr(builders, "PLACE", emulators)
+    if request.node.get_closest_marker("views") is None:
+        monkeypatch.setattr("pipeline.warehouse.bigquery.warehouse.make_views", lambda *_: None)
     emulators.client().create_dataset(_BYSTANDER, exists_ok=True)
     yield emulators
     emulators.client().get_dataset(_BYSTANDER)  # Beam's cleanup of a read can take datasets that are not its own

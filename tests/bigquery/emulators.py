@@ -198,7 +198,8 @@ def _point_clients(patch: pytest.MonkeyPatch, emulators: Emulators) -> None:
         client: bigquery.Client, table: bigquery.Table, fields: list[str], **options: object
     ) -> object:
         # the emulator tells of new columns then, but does not make them
-        for column in table.schema if "schema" in fields else []:
+        known = {column.name for column in client.get_table(table.reference).schema} if "schema" in fields else set()
+        for column in [column for column in table.schema if "schema" in fields and column.name not in known]:
             kind = _SQL_TYPES.get(column.field_type, column.field_type)
             client.query(f"ALTER TABLE `{table}` ADD COLUMN IF NOT EXISTS `{column.name}` {kind}").result()
         return update(client, table, fields, **options)

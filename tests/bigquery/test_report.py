@@ -35,6 +35,7 @@ def day_of(value: Any) -> Any:
 
 
 @pytest.mark.emulator
+@pytest.mark.views
 def test_it_is_the_page_of_the_local_warehouse(tmp_path: Path, bigquery: Emulators) -> None:
     write_sample(tmp_path, events=6_000)
     assert run(tmp_path) == 0  # of an incremental run each place reads other rows too, which are left out

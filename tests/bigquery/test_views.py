@@ -12,7 +12,7 @@ from pipeline.errors import RunError
 from pipeline.views import views
 from pipeline.warehouse.bigquery.views import make_views
 from tests.bigquery.emulators import PROJECT, Emulators
-from tests.builders import METRICS, event, run, write_events
+from tests.builders import METRICS, OUTPUTS, event, run, write_events
 
 OF_METRICS = [view.name for view in views(METRICS)]
 
@@ -36,7 +36,7 @@ class Client:
 def test_one_that_fails_is_told_and_stops_no_other(caplog: pytest.LogCaptureFixture) -> None:
     client = Client("view out.sessions_aggregated")
     with caplog.at_level(logging.WARNING):
-        make_views(client, "out", views(METRICS), ["sessions", "persons", "runs"])  # type: ignore[arg-type]
+        make_views(client, "out", views(METRICS), OUTPUTS)  # type: ignore[arg-type]
     left_out = {"sessions_aggregated", "people_aggregated"}
     assert client.made == [f"view out.{name}" for name in OF_METRICS if name not in left_out]
     assert [record.getMessage() for record in caplog.records] == [
@@ -47,6 +47,7 @@ def test_one_that_fails_is_told_and_stops_no_other(caplog: pytest.LogCaptureFixt
 
 
 @pytest.mark.emulator
+@pytest.mark.views
 def test_a_run_makes_them_and_a_sample_does_not(
     tmp_path: Path, bigquery: Emulators, caplog: pytest.LogCaptureFixture
 ) -> None:

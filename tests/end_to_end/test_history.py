@@ -33,12 +33,15 @@ class Warehouse:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.excluded: frozenset[str] = frozenset()
+        self.requested: frozenset[str] = frozenset()
         self.clock = datetime.now(UTC)
 
     def run(self, *sources: Sequence[Mapping[str, Any]], request: Request | None = None) -> None:
         """The command on these tables."""
         for (dataset, table), rows in zip(SOURCES, sources, strict=True):
             write_table(self.folder, dataset, table, rows)
+        requests = [{"distinct_id": one} for one in sorted(self.requested)]
+        write_table(self.folder, "privacy", tables.DELETION_REQUESTS, requests)
         metrics, excluded = self.folder / "metrics.toml", self.folder / "excluded.txt"
         metrics.write_text(SMALL_METRICS_FILE)
         excluded.write_text("\n".join(sorted(self.excluded)))
@@ -132,6 +135,7 @@ def test_whatever_happens_a_run_ends_where_a_full_load_would(tmp_path: Path) -> 
     it.run(settle=True, pulse=True)
     # a person is excluded, and comes back with a full load
     it.exclude(PHONES[0])
+    it.ask_for_deletion(["anon-0"])
     it.vanish(user=1)
     it.uninvite(number=0)
     it.run(settle=False)

@@ -28,7 +28,7 @@ from tests.builders import (
 )
 from tests.end_to_end import killer
 from tests.end_to_end.processes import run_apart
-from transforms.metrics.definitions import PACKAGED as PACKAGED_METRICS
+from transforms.metrics.file import PACKAGED as PACKAGED_METRICS
 
 
 def command(warehouse: Path, *options: str) -> list[str]:

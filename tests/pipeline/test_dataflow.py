@@ -15,6 +15,7 @@ from pipeline import launcher
 from pipeline.command_line import parse
 from pipeline.dataflow import submission_told
 from pipeline.errors import RunError
+from transforms.ids.excluded import LeftOut
 
 DATAFLOW = ["--runner=DataflowRunner", "--project=p", "--region=europe-west1", "--job_name=nightly"]
 
@@ -51,7 +52,7 @@ def execute(argv: list[str], run: Any, monkeypatch: pytest.MonkeyPatch) -> Mock:
     plan = SimpleNamespace(previous=None)
     of_run: Any = SimpleNamespace(run_id="r", scan=SimpleNamespace(rows=0), plan=plan, session_blocks=1)
     try:
-        launcher._execute(of_run, warehouse, warehouse, Mock(), frozenset(), parse(argv), quiet=True)
+        launcher._execute(of_run, warehouse, warehouse, Mock(), LeftOut(), parse(argv), quiet=True)
     except RunError:
         warehouse.refused()
     return warehouse
