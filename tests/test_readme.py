@@ -43,7 +43,7 @@ def test_every_direct_dependency_has_its_line() -> None:
 
 def test_the_speed_table_is_that_of_the_last_results() -> None:
     quoted = README.split("## Speed")[1].split("## Dependencies")[0]
-    measured = (ROOT / "benchmarks" / "results.md").read_text()
+    measured = (ROOT / "benchmarks" / "results.md").read_text().split("## Targets")[1].split("\n## ")[0]
     rows = [line for line in quoted.splitlines() if line.startswith("|")]
     assert rows == [line for line in measured.splitlines() if line.startswith("|")]
 
