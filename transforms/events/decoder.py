@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -79,13 +80,13 @@ class _Times:
         dated = micros_or_null(batch.column(ARRIVAL_TIME))
         return cls(stamps, missing, np.where(dated[1], stamps, dated[0]), dated)
 
-    @property
+    @cached_property
     def implausible(self) -> npt.NDArray[np.bool_]:
         """Which events happened in no year of this app, or more than a day after they arrived."""
         outside = (self.stamps < MIN_TIMESTAMP) | (self.stamps >= MAX_TIMESTAMP)
         return outside | (self.stamps > self.arrivals + MAX_AHEAD)
 
-    @property
+    @cached_property
     def plausible(self) -> npt.NDArray[np.bool_]:
         """Which events have a time."""
         return ~(self.missing | self.implausible)
