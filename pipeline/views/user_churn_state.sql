@@ -40,6 +40,17 @@ WITH
     FROM gaps
     GROUP BY user_id, kind
   ),
+  states AS (
+    SELECT
+      *,
+      CASE
+        WHEN idle_days > ${INACTIVE_DAYS} THEN 'churned'
+        WHEN times_churned > 0 THEN 'reactivated'
+        ELSE 'active'
+      END AS churn_state,
+      IF(idle_days > ${INACTIVE_DAYS}, DATE_ADD(last_date, INTERVAL ${INACTIVE_DAYS} DAY), NULL) AS churn_date
+    FROM spans
+  ),
   totals AS (
     SELECT
       user_id,
@@ -56,28 +67,18 @@ SELECT
   app.last_date AS last_app_active_date,
   app.idle_days AS days_since_last_app_activity,
   IFNULL(app.times_churned, 0) AS app_times_churned,
-  CASE
-    WHEN app.last_date IS NULL THEN 'never_active'
-    WHEN app.idle_days > ${INACTIVE_DAYS} THEN 'churned'
-    WHEN app.times_churned > 0 THEN 'reactivated'
-    ELSE 'active'
-  END AS app_churn_state,
-  IF(app.idle_days > ${INACTIVE_DAYS}, DATE_ADD(app.last_date, INTERVAL ${INACTIVE_DAYS} DAY), NULL) AS app_churn_date,
+  IFNULL(app.churn_state, 'never_active') AS app_churn_state,
+  app.churn_date AS app_churn_date,
   biz.first_date AS first_biz_active_date,
   biz.last_date AS last_biz_active_date,
   biz.idle_days AS days_since_last_biz_activity,
   IFNULL(biz.times_churned, 0) AS biz_times_churned,
-  CASE
-    WHEN biz.last_date IS NULL THEN 'never_active'
-    WHEN biz.idle_days > ${INACTIVE_DAYS} THEN 'churned'
-    WHEN biz.times_churned > 0 THEN 'reactivated'
-    ELSE 'active'
-  END AS biz_churn_state,
-  IF(biz.idle_days > ${INACTIVE_DAYS}, DATE_ADD(biz.last_date, INTERVAL ${INACTIVE_DAYS} DAY), NULL) AS biz_churn_date,
+  IFNULL(biz.churn_state, 'never_active') AS biz_churn_state,
+  biz.churn_date AS biz_churn_date,
   totals.total_events_created,
   totals.total_events_attended,
   totals.total_app_interactions,
   totals.etl_loaded_at
 FROM totals
-LEFT JOIN spans AS app ON app.user_id = totals.user_id AND app.kind = 'app'
-LEFT JOIN spans AS biz ON biz.user_id = totals.user_id AND biz.kind = 'biz'
+LEFT JOIN states AS app ON app.user_id = totals.user_id AND app.kind = 'app'
+LEFT JOIN states AS biz ON biz.user_id = totals.user_id AND biz.kind = 'biz'
