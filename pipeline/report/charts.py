@@ -167,45 +167,38 @@ def _bars(name: str, value: str, title: str) -> Callable[[Section], Any]:
     return draw
 
 
-def _links(section: Section) -> Any:
-    """Of the objects that persons viewed, those that the same persons joined, in one line each."""
-    labels = {"viewed": "Viewed", "joined": "Joined by who viewed"}
-    records = [
-        {"link": record["link"], "what": label, "number": record[name]}
+def _long(section: Section, key: str, column: str, labels: dict[str, str], value: str) -> list[dict[str, Any]]:
+    """A record for each row and each of its labelled columns: `key` of the row's `column`, `what`, and `value`."""
+    return [
+        {key: record[column], "what": label, value: record[name]}
         for record in section.records
         for name, label in labels.items()
     ]
-    return (
-        alt.Chart(_values(records))
-        .mark_bar()
-        .encode(
-            x=alt.X("number:Q", title="Persons × objects"),
-            y=alt.Y("link:N", title=None, sort=None),
-            yOffset=alt.YOffset("what:N", sort=[*labels.values()]),
-            color=alt.Color("what:N", title=None, scale=alt.Scale(domain=[*labels.values()], range=_COLOURS)),
-            tooltip=["link:N", "what:N", alt.Tooltip("number:Q", format=",")],
-        )
-    )
 
 
-def _versions(section: Section) -> Any:
-    labels = {"median_duration": "In all", "median_foreground": "In the foreground"}
-    records = [
-        {"version": record["app_version"], "what": label, "seconds": record[name]}
-        for record in section.records
-        for name, label in labels.items()
-    ]
-    return (
-        alt.Chart(_values(records))
-        .mark_bar()
-        .encode(
-            x=alt.X("seconds:Q", title="Median seconds of a session"),
-            y=alt.Y("version:N", title=None, sort=None),
-            yOffset=alt.YOffset("what:N", sort=[*labels.values()]),
-            color=alt.Color("what:N", title=None, scale=alt.Scale(domain=[*labels.values()], range=_COLOURS)),
-            tooltip=["version:N", "what:N", alt.Tooltip("seconds:Q", format=",.0f")],
+def _what(labels: dict[str, str]) -> Any:
+    return alt.Color("what:N", title=None, scale=alt.Scale(domain=[*labels.values()], range=_COLOURS))
+
+
+def _pairs(
+    labels: dict[str, str], key: str, column: str, value: str, title: str, number: str
+) -> Callable[[Section], Any]:
+    """A line a row, with a bar for each of its labelled columns."""
+
+    def draw(section: Section) -> Any:
+        return (
+            alt.Chart(_values(_long(section, key, column, labels, value)))
+            .mark_bar()
+            .encode(
+                x=alt.X(f"{value}:Q", title=title),
+                y=alt.Y(f"{key}:N", title=None, sort=None),
+                yOffset=alt.YOffset("what:N", sort=[*labels.values()]),
+                color=_what(labels),
+                tooltip=[f"{key}:N", "what:N", alt.Tooltip(f"{value}:Q", format=number)],
+            )
         )
-    )
+
+    return draw
 
 
 def _hours(section: Section) -> Any:
@@ -223,21 +216,16 @@ def _hours(section: Section) -> Any:
 
 def _quality(section: Section) -> Any:
     labels = {"rejected": "Rejected", "duplicates": "Duplicates", "late": "Late", "nulled": "Values nulled"}
-    records = [
-        {"run": record["published_at"], "what": label, "number": record[name]}
-        for record in section.records
-        for name, label in labels.items()
-    ]
     when = "utcFormat(toDate(replace(datum.value, ' ', 'T') + 'Z'), '%-d %b %H:%M')"
     return (
-        alt.Chart(_values(records))
+        alt.Chart(_values(_long(section, "run", "published_at", labels, "number")))
         .mark_bar(width=_BAR)
         .encode(
             x=alt.X(
                 "run:O", title="Run published at", axis=alt.Axis(labelAngle=-45, labelOverlap=True, labelExpr=when)
             ),
             y=alt.Y("number:Q", title="Rows"),
-            color=alt.Color("what:N", title=None, scale=alt.Scale(domain=[*labels.values()], range=_COLOURS)),
+            color=_what(labels),
             tooltip=[
                 alt.Tooltip("run:O", title="Run"),
                 alt.Tooltip("what:N", title="What"),
@@ -252,10 +240,15 @@ _CHARTS: dict[str, Callable[[Section], Any]] = {
     "weeks": _weeks,
     "retention": _retention,
     "funnels": _funnels,
-    "links": _links,
+    "links": _pairs(
+        {"viewed": "Viewed", "joined": "Joined by who viewed"}, "link", "link", "number", "Persons × objects", ","
+    ),
     "entry": _bars("screen", "sessions", "Sessions"),
     "exit": _bars("screen", "sessions", "Sessions"),
-    "versions": _versions,
+    "versions": _pairs(
+        {"median_duration": "In all", "median_foreground": "In the foreground"},
+        *("version", "app_version", "seconds", "Median seconds of a session", ",.0f"),
+    ),
     "hours": _hours,
     "quality": _quality,
     "reasons": _bars("reason", "rows", "Rows"),
