@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import struct
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import apache_beam as beam
 import pyarrow as pa
-from apache_beam.pvalue import PCollection
 
 from transforms.machinery.steps import flat_map
 
@@ -27,8 +27,6 @@ READ, BLOCKS, AGGREGATED, CONCLUDED, SESSIONS, PERSONS, PUBLISHING = STEPS = (
     "publishing",
 )
 _Block: TypeAlias = tuple[str, pa.RecordBatch]
-_Blocks: TypeAlias = PCollection[_Block]
-_Rows: TypeAlias = PCollection[pa.RecordBatch]
 _RECORD = struct.Struct("<BI")
 
 
@@ -58,38 +56,35 @@ class Meter:
         return found
 
 
-class TellBlocks(beam.PTransform):
-    """PCollections of (block, record batch of its sessions) → the same, told of on the way where there is a meter."""
+class _Tell(beam.PTransform):
+    """PCollections → the same, told of on the way where there is a meter."""
 
-    def __init__(self, meter: Meter | None) -> None:
+    def __init__(self, meter: Meter | None, tell: Callable[[Any, Meter], list[Any]], kind: Any) -> None:
         super().__init__()
-        self._meter = meter
+        self._meter, self._tell, self._kind = meter, tell, kind
 
-    def expand(self, parts: tuple[_Blocks, ...]) -> tuple[_Blocks, ...]:
+    def expand(self, parts: tuple[beam.PCollection[Any], ...]) -> tuple[beam.PCollection[Any], ...]:
         """One pass, fused with what comes before; no step where nobody listens."""
         if self._meter is None:
             return parts
         return tuple(
-            part | f"Tell {i}" >> flat_map(_tell, self._meter, takes=_Block, gives=_Block)
+            part | f"Tell {i}" >> flat_map(self._tell, self._meter, takes=self._kind, gives=self._kind)
             for i, part in enumerate(parts)
         )
 
 
-class TellConcluded(beam.PTransform):
-    """PCollections of pa.RecordBatch, sessions whose fate is decided → the same, told of as `TellBlocks` does."""
+class TellBlocks(_Tell):
+    """PCollections of (block, record batch of its sessions); see `_Tell`."""
 
     def __init__(self, meter: Meter | None) -> None:
-        super().__init__()
-        self._meter = meter
+        super().__init__(meter, _tell, _Block)
 
-    def expand(self, parts: tuple[_Rows, ...]) -> tuple[_Rows, ...]:
-        """See `TellBlocks`."""
-        if self._meter is None:
-            return parts
-        return tuple(
-            part | f"Tell {i}" >> flat_map(_tell_rows, self._meter, takes=pa.RecordBatch, gives=pa.RecordBatch)
-            for i, part in enumerate(parts)
-        )
+
+class TellConcluded(_Tell):
+    """PCollections of pa.RecordBatch, sessions whose fate is decided; see `_Tell`."""
+
+    def __init__(self, meter: Meter | None) -> None:
+        super().__init__(meter, _tell_rows, pa.RecordBatch)
 
 
 def _tell_rows(batch: pa.RecordBatch, meter: Meter) -> list[pa.RecordBatch]:
