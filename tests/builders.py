@@ -285,6 +285,20 @@ def ledger(warehouse: Path) -> list[dict[str, Any]]:
     return rows
 
 
+def notes(warehouse: Path) -> dict[str, int]:
+    """The counts of the last run that have no column of their own."""
+    return dict(json.loads(ledger(warehouse)[-1]["notes"]))
+
+
+def changes_of(warehouse: Path, table: str) -> dict[str, int]:
+    """What the last run did to a table: change → rows."""
+    return {
+        name.removeprefix(f"{table}."): number
+        for name, number in notes(warehouse).items()
+        if name.startswith(f"{table}.")
+    }
+
+
 def assert_adds_up(row: Mapping[str, Any]) -> None:
     """Every row read is kept, a duplicate, filtered or rejected."""
     parts = ("rows_kept", "rows_duplicate", "rows_filtered", "rows_rejected")

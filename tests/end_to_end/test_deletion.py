@@ -16,6 +16,7 @@ from tests.builders import (
     event,
     has_published,
     ledger,
+    notes,
     published,
     run,
     tables_of,
@@ -37,11 +38,6 @@ def put_users(warehouse: Path, *users: dict[str, Any]) -> None:
 
 def ask(warehouse: Path, *requests: dict[str, Any]) -> None:
     write_table(warehouse, "privacy", tables.DELETION_REQUESTS, requests)
-
-
-def notes(warehouse: Path) -> dict[str, int]:
-    found: dict[str, int] = json.loads(ledger(warehouse)[-1]["notes"])
-    return found
 
 
 def owners(warehouse: Path) -> dict[str, str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -13,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tests.builders import START, at, event, event_id, has_published, ledger, published, run, write_events
+from tests.builders import START, at, event, event_id, has_published, ledger, notes, published, run, write_events
 
 SESSION = "018f0000-0000-7000-8000-00000000aaaa"
 SIGNED_UP = START - timedelta(hours=START.hour, days=60)
@@ -54,11 +53,6 @@ def session(warehouse: Path) -> dict[str, Any]:
     """The one session that is published."""
     [row] = published(warehouse, "sessions").to_pylist()
     return dict(row)
-
-
-def notes(warehouse: Path) -> dict[str, int]:
-    """The counts of the last run."""
-    return dict(json.loads(ledger(warehouse)[-1]["notes"]))
 
 
 @pytest.mark.usefixtures("place")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import pytest
 
 from pipeline import tables
-from tests.builders import START, at, event, ledger, published, run, write_events, write_table
+from tests.builders import START, at, changes_of, event, notes, published, run, write_events, write_table
 from transforms.published.changes import RUN_ID
 
 DAY = 86_400
@@ -23,12 +22,6 @@ def days(warehouse: Path) -> dict[tuple[str, int], dict[str, Any]]:
     """(person, days after the first) → row, as published."""
     rows = published(warehouse, "person_days", run_columns=True).to_pylist()
     return {(row["person_id"], (row["date"] - FIRST).days): row for row in rows}
-
-
-def changes(warehouse: Path) -> dict[str, int]:
-    """What the last run did to the table."""
-    notes = json.loads(ledger(warehouse)[-1]["notes"])
-    return {name.split(".")[1]: number for name, number in notes.items() if name.startswith("person_days.")}
 
 
 def invite(number: int, who: str, day: float, status: str, version: int = 0, to: str = "e1") -> dict[str, Any]:
@@ -61,19 +54,19 @@ def test_only_the_days_of_those_whom_it_concerns_change(tmp_path: Path) -> None:
     assert run(tmp_path) == 0
     before = days(tmp_path)
     assert before.keys() == {("ann", 0), ("ann", 1), ("ann", 2), ("ann", 3), ("bob", 2), ("cy", 2), ("dee", 3)}
-    assert changes(tmp_path) == {"inserted": 7}
+    assert changes_of(tmp_path, "person_days") == {"inserted": 7}
     assert (before["ann", 2]["events_created_count"], before["ann", 2]["is_app_active"]) == (1, False)
     assert before["ann", 3]["previous_active_date"] == FIRST + timedelta(days=1)
     # nothing came
     assert run(tmp_path) == 0
     assert days(tmp_path) == before
-    assert changes(tmp_path) == {"unchanged": 7}
+    assert changes_of(tmp_path, "person_days") == {"unchanged": 7}
     # Bob answers, and Cy is invited once more
     more = [invite(1, "bob", 2.1, "rejected", 1), invite(4, "cy", 3.1, "invited")]
     write_table(tmp_path, FIREBASE, tables.USER_INVITES, more, name="part-1")
     assert run(tmp_path) == 0
     after = days(tmp_path)
-    assert changes(tmp_path) == {"inserted": 1, "unchanged": 6, "updated": 1}
+    assert changes_of(tmp_path, "person_days") == {"inserted": 1, "unchanged": 6, "updated": 1}
     assert {key for key, row in after.items() if before.get(key) != row} == {("bob", 2), ("cy", 3)}
     assert (after["bob", 2]["invites_pending"], after["bob", 2]["invites_rejected"]) == (0, 1)
     # a session of Ann's comes late, and moves what the day after it was preceded by
@@ -88,8 +81,8 @@ def test_only_the_days_of_those_whom_it_concerns_change(tmp_path: Path) -> None:
     (tmp_path / "excluded.txt").write_text(f"{PHONE}\ncy\ndee\n")
     assert run(tmp_path, f"--excluded_users={tmp_path / 'excluded.txt'}") == 0
     assert days(tmp_path).keys() == {("bob", 2)}
-    notes = json.loads(ledger(tmp_path)[-1]["notes"])
-    assert (notes["firebase_events.excluded_user"], notes["firebase_userinvites.excluded_user"]) == (1, 2)
+    found = notes(tmp_path)
+    assert (found["firebase_events.excluded_user"], found["firebase_userinvites.excluded_user"]) == (1, 2)
 
 
 def test_without_the_tables_of_firebase_days_are_of_sessions_alone(tmp_path: Path) -> None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pipeline import tables
-from tests.builders import at, event, ledger, published, run, write_events, write_table
+from tests.builders import at, changes_of, event, ledger, published, run, write_events, write_table
 
 DAY = 86_400
 PHONE = "+12015550100"
@@ -20,12 +19,6 @@ def rows(warehouse: Path) -> dict[str, dict[str, Any]]:
     """Social event → row, as published."""
     found = published(warehouse, "social_events", run_columns=True).to_pylist()
     return {row["social_event_id"]: row for row in found}
-
-
-def changes(warehouse: Path) -> dict[str, int]:
-    """What the last run did to the table."""
-    notes = json.loads(ledger(warehouse)[-1]["notes"])
-    return {name.split(".")[1]: number for name, number in notes.items() if name.startswith("social_events.")}
 
 
 def changed(before: dict[str, dict[str, Any]], after: dict[str, dict[str, Any]]) -> set[str]:
@@ -111,7 +104,7 @@ def test_only_the_rows_that_it_concerns_change(tmp_path: Path) -> None:
     # nothing came
     assert run(tmp_path) == 0
     assert rows(tmp_path) == first
-    assert changes(tmp_path) == {"unchanged": 4}
+    assert changes_of(tmp_path, "social_events") == {"unchanged": 4}
     # Bob answers; sessions of long ago, which this run does not read, still count
     write_table(tmp_path, FIREBASE, tables.USER_INVITES, [invite(1, "bob", "e1", "rejected", 1)], name="part-1")
     assert run(tmp_path) == 0
@@ -137,7 +130,7 @@ def test_only_the_rows_that_it_concerns_change(tmp_path: Path) -> None:
     fourth = rows(tmp_path)
     assert changed(third, fourth) == {"e1", "e2"}
     assert (fourth["e1"]["host_event_number"], fourth["e2"]["host_event_number"]) == (1, 2)
-    assert changes(tmp_path) == {"unchanged": 2, "updated": 2}
+    assert changes_of(tmp_path, "social_events") == {"unchanged": 2, "updated": 2}
 
 
 @pytest.mark.usefixtures("place")
