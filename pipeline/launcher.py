@@ -31,6 +31,7 @@ from pipeline.hand_over import handing_over
 from pipeline.marks import marks
 from pipeline.next_steps import next_text, this_python
 from pipeline.options import Settings, settings_of
+from pipeline.pickles import quick_pickles
 from pipeline.plan import make_plan
 from pipeline.progress import Progress, Sizes
 from pipeline.signatures import signatures_once
@@ -129,6 +130,8 @@ def _run(settings: Settings, options: PipelineOptions) -> None:
         if not settings.plan_only:
             stack.enter_context(collecting_less())  # the local runner's shuffles are objects of this process
             stack.enter_context(signatures_once())
+            if not (is_dataflow(options) or is_engine(options)):
+                stack.enter_context(quick_pickles())
             stack.enter_context(handing_over())
             _execute(run, source, sink, metrics, left_out, options, quiet=settings.quiet)
             if not is_dataflow(options):

@@ -1,8 +1,9 @@
-"""Beam's look at the methods of a step, once a method.
+"""What Beam asks of the methods of a step, each once.
 
-Beam asks for the arguments of every method of every DoFn about ten times while it makes, translates and starts a graph,
-and inspects each anew: thirty thousand times here, a third of what a small run takes. Nearly all are the methods of
-Beam's own base class.
+Beam asks about ten times for the arguments, the state and the timers of every method of every DoFn while it makes,
+translates and starts a graph, and looks anew each time: thirty thousand times here, a third of what a small run takes.
+Nearly all are the methods of Beam's own base class. What a function returns it infers from the function's code, and
+from that of all that it calls, which are the same few functions for every read and every load.
 """
 
 from __future__ import annotations
@@ -10,31 +11,98 @@ from __future__ import annotations
 import contextlib
 import functools
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from apache_beam.transforms import core
+from apache_beam.transforms import core, userstate
+from apache_beam.typehints import trivial_inference
+
+#: Constants that are equal only where they are the same for what is inferred: unlike 1 and True.
+_TOLD_APART = (str, bytes, type(None), type, types.FunctionType, types.BuiltinFunctionType, types.ModuleType)
 
 
 @contextlib.contextmanager
 def signatures_once() -> Iterator[None]:
-    """While entered, Beam inspects a method once, whatever instance it is bound to."""
-    inspect = core.get_function_args_defaults
+    """While entered, Beam inspects a method, a class of steps and a function's code once."""
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(_instead(core, "get_function_args_defaults", _arguments_once))
+        stack.enter_context(_instead(userstate, "get_dofn_specs", _specs_once))
+        stack.enter_context(_instead(trivial_inference, "infer_return_type_func", _inferred_once))
+        yield
+
+
+@contextlib.contextmanager
+def _instead(module: types.ModuleType, name: str, wrapped: Callable[[Any], Any]) -> Iterator[None]:
+    """While entered, a function of a module of Beam's is what `wrapped` makes of it."""
+    beams = getattr(module, name)
+    setattr(module, name, wrapped(beams))
+    try:
+        yield
+    finally:
+        setattr(module, name, beams)
+
+
+_Arguments = tuple[list[str], list[Any]]
+
+
+def _arguments_once(inspect: Callable[[Callable[..., Any]], _Arguments]) -> Callable[[Callable[..., Any]], _Arguments]:
+    """The names of a function's arguments and their defaults; of a method, whatever instance it is bound to."""
 
     @functools.cache
-    def of_method(function: Callable[..., Any]) -> tuple[list[str], list[Any]]:
+    def of_method(function: Callable[..., Any]) -> _Arguments:
         names, defaults = inspect(types.MethodType(function, object()))
         return names, defaults
 
-    def arguments(function: Callable[..., Any]) -> tuple[list[str], list[Any]]:
+    def arguments(function: Callable[..., Any]) -> _Arguments:
         if not isinstance(function, types.MethodType):
             names, defaults = inspect(function)
             return names, defaults
         names, defaults = of_method(function.__func__)
         return [*names], [*defaults]
 
-    core.get_function_args_defaults = arguments
-    try:
-        yield
-    finally:
-        core.get_function_args_defaults = inspect
+    return arguments
+
+
+_Specs = tuple[set[Any], set[Any]]
+
+
+def _specs_once(inspect: Callable[[Any], _Specs]) -> Callable[[Any], _Specs]:
+    """The state and the timers of a DoFn; they are its class's, but where an instance has methods of its own."""
+    of_class = dict[type, _Specs]()
+
+    def specs(dofn: Any) -> _Specs:
+        if any(isinstance(own, types.MethodType) for own in vars(dofn).values()):
+            return inspect(dofn)
+        kind = type(dofn)
+        if kind not in of_class:
+            of_class[kind] = inspect(dofn)
+        states, timers = of_class[kind]
+        return {*states}, {*timers}
+
+    return specs
+
+
+def _inferred_once(infer: Callable[..., Any]) -> Callable[..., Any]:
+    """The type that a function returns for inputs of some types; one that sees an object's own values is not kept."""
+    known = dict[tuple[Any, ...], Any]()
+
+    def inferred(function: Callable[..., Any], inputs: Sequence[Any], debug: bool = False, depth: int = 0) -> Any:
+        key = (function, depth, *map(_input, inputs))
+        try:
+            if key in known:
+                return known[key]
+        except TypeError:  # not hashable
+            return infer(function, inputs, debug, depth)
+        found = infer(function, inputs, debug, depth)
+        if not debug:
+            known[key] = found
+        return found
+
+    return inferred
+
+
+def _input(kind: Any) -> Any:
+    """What tells an input of an inference from others; an object where nothing does."""
+    if not isinstance(kind, trivial_inference.Const):
+        return type(kind), kind
+    return (type(kind.value), kind.value) if isinstance(kind.value, _TOLD_APART) else object()

@@ -7,8 +7,11 @@ from typing import Any
 
 import apache_beam as beam
 import pytest
-from apache_beam.transforms import core
-from apache_beam.transforms.userstate import get_dofn_specs
+from apache_beam.transforms import core, userstate
+from apache_beam.transforms.timeutil import TimeDomain
+from apache_beam.transforms.userstate import CombiningValueStateSpec, TimerSpec, get_dofn_specs, on_timer
+from apache_beam.typehints import trivial_inference, typehints
+from apache_beam.typehints.trivial_inference import Const, infer_return_type
 
 from pipeline.signatures import signatures_once
 from tests.builders import METRICS
@@ -57,3 +60,89 @@ def test_beam_inspects_a_method_once(monkeypatch: pytest.MonkeyPatch) -> None:
         get_dofn_specs(STEPS[1])
         assert len(asked) < 2 * once, "the methods of Beam's base class are known"
     assert core.get_function_args_defaults is before
+
+
+SEEN, ALARM = CombiningValueStateSpec("seen", sum), TimerSpec("alarm", TimeDomain.REAL_TIME)
+STATE, TIMER = beam.DoFn.StateParam(SEEN), beam.DoFn.TimerParam(ALARM)
+
+
+class Counting(beam.DoFn):
+    """With state and a timer."""
+
+    def process(self, element: Any, seen: Any = STATE, alarm: Any = TIMER) -> None:
+        """Nothing."""
+
+    @on_timer(ALARM)
+    def ring(self, seen: Any = STATE) -> None:
+        """Nothing."""
+
+
+def test_state_and_timers_are_beams() -> None:
+    bound = core.CallableWrapperDoFn(Counting().process)  # whose state is that of the method which it is given
+    steps = [Counting(), *STEPS, bound, core.CallableWrapperDoFn(len), Counting()]
+    own = [userstate.get_dofn_specs(step) for step in steps]
+    assert [len(states) + len(timers) for states, timers in own] == [2, 0, 0, 0, 2, 0, 2]
+    with signatures_once():
+        for _ in range(2):
+            found = [userstate.get_dofn_specs(step) for step in steps]
+            assert found == own
+            for states, timers in found:
+                states.clear()
+                timers.clear()
+
+
+def _one(element: Any, other: Any) -> Any:
+    return _other(other)
+
+
+def _other(element: Any) -> Any:
+    return element
+
+
+class Holding:
+    """An object whose method returns what it holds."""
+
+    def __init__(self, held: Any) -> None:
+        self.held = held
+
+    def get(self, element: Any) -> Any:
+        """What it holds."""
+        return self.held
+
+
+FUNCTIONS: list[tuple[Any, list[Any]]] = [
+    (_one, [int, str]),
+    (_one, [int, bytes]),
+    (_one, [int, Const(1)]),
+    (_one, [int, Const(True)]),
+    (_one, [int, Const(1.0)]),
+    (_one, [int, Const("text")]),
+    (_one, [int, Const(())]),
+    (_one, [int, Const([])]),
+    (_one, [typehints.List[int], typehints.Tuple[int, str]]),
+    (Holding(1).get, [Any]),
+    (Holding("text").get, [Any]),
+    (lambda element: (element, _one(element, 1), _one(element, True), _one(element, "text")), [str]),
+]
+
+
+def test_inferred_types_are_beams() -> None:
+    own = [infer_return_type(function, [*kinds]) for function, kinds in FUNCTIONS]
+    assert len({repr(kind) for kind in own}) > 6
+    with signatures_once():
+        for order in (1, -1, 1):
+            found = [infer_return_type(function, [*kinds]) for function, kinds in FUNCTIONS[::order]]
+            assert [repr(kind) for kind in found[::order]] == [repr(kind) for kind in own]
+
+
+def test_what_a_function_calls_is_inferred_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Any] = []
+    infer = trivial_inference.infer_return_type_func
+    monkeypatch.setattr(
+        trivial_inference, "infer_return_type_func", lambda f, *args: asked.append(f) or infer(f, *args)
+    )
+    with signatures_once():
+        for step in (Timed(), Timed()):  # a step is an object of its own, what it calls is not
+            infer_return_type(lambda element, step=step: _one(step, element), [str])
+    assert asked.count(_one) == 1
+    assert trivial_inference.infer_return_type_func is not infer

@@ -1,0 +1,48 @@
+"""How the steps of a graph are written down for a runner on this machine: quickly.
+
+Beam's own way is for graphs that are sent to a service: each step is compressed by bz2, though no byte leaves the
+machine, and each that holds the options parses a command line to see whether one of them is to be left out. Both
+together are a quarter of the time in which a small run starts.
+"""
+
+from __future__ import annotations
+
+import bz2
+import contextlib
+import types
+import zlib
+from collections.abc import Iterator
+from typing import Any
+
+from apache_beam.internal import cloudpickle_pickler
+from apache_beam.options.pipeline_options import PipelineOptions
+
+_LEFT_OUT = "impersonate_service_account"
+_FASTEST = 1
+
+
+@contextlib.contextmanager
+def quick_pickles() -> Iterator[None]:
+    """While entered, in the process that submits and in those that work, steps are pickled quickly."""
+    beams = PipelineOptions.__getstate__
+
+    def state(options: PipelineOptions) -> Any:
+        # Beam looks at a view; every option of it is there once one was made, and the values of all views are one
+        told = options.__dict__["_all_options"]
+        return options.__dict__ if _LEFT_OUT in told and not told[_LEFT_OUT] else beams(options)
+
+    cloudpickle_pickler.bz2 = types.SimpleNamespace(compress=_compress, decompress=_decompress)
+    PipelineOptions.__getstate__ = state
+    try:
+        yield
+    finally:
+        cloudpickle_pickler.bz2, PipelineOptions.__getstate__ = bz2, beams
+
+
+def _compress(content: bytes, compresslevel: int) -> bytes:
+    return zlib.compress(content, _FASTEST)
+
+
+def _decompress(content: bytes) -> bytes:
+    """Also what Beam has compressed before."""
+    return bz2.decompress(content) if content.startswith(b"BZh") else zlib.decompress(content)
