@@ -52,7 +52,9 @@ def statements() -> dict[str, str]:
     changes = {
         f"`project-x.out.{table.name}`": (table, f"`project-x.out._staging_{table.name}`", 3) for table in TABLES
     }
+    fence = sql.Fence("`project-x.out.run_fence`", "run-1", "run-2")
     samples = sql.Fence("`project-x.out.run_fence_sample`", "", "run-2")
+    nothing = {target: (table, staging, 0) for target, (table, staging, _) in changes.items()}
     sample = {"`project-x.out.sessions_sample`": (TABLES[0], "`project-x.out._staging_sessions`", 3)}
     selects = {
         f"read_{name}": sql.select(
@@ -64,7 +66,8 @@ def statements() -> dict[str, str]:
     without = sql.in_window(INCREMENTAL, TIMES[:1], late=True)
     return selects | {
         "read_without_arrival": sql.select(EVENTS, ["uuid", "timestamp"], without),
-        "publish": sql.publish_script(changes, sql.Fence("`project-x.out.run_fence`", "run-1", "run-2"), row, RUNS),
+        "publish": sql.publish_script(changes, fence, row, RUNS),
+        "publish_nothing": sql.publish_script(nothing, fence, row, RUNS),
         "publish_sample": sql.publish_script(sample, samples, None, RUNS),
         "publish_many_days": sql.publish_script(sample, samples, None, RUNS, {next(iter(sample))}),
         "publish_visits": sql.publish_script(visits, samples, None, RUNS),
@@ -115,6 +118,13 @@ def test_a_transaction_holds_what_it_may_and_merges_every_column() -> None:
         }
         assert set(table.schema.names) <= columns
         assert len(merge.args["whens"].expressions) == 3
+
+
+def test_where_nothing_changed_nothing_is_merged_but_that_is_checked() -> None:
+    parsed = sqlglot.parse(statements()["publish_nothing"], dialect="bigquery")
+    assert not any(isinstance(statement, exp.Merge) for statement in parsed)
+    looked_at = {found.name for statement in parsed if statement for found in statement.find_all(exp.Table)}
+    assert looked_at >= {f"_staging_{table.name}" for table in TABLES}
 
 
 @given(st.text())

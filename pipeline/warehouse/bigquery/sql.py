@@ -280,11 +280,12 @@ def publish_script(
         f"UPDATE {fence.table} SET run_id = {literal(fence.after, TEXT)} WHERE TRUE",
     ]
     for target, (table, staging, rows) in changes.items():
-        statements += [
-            _ensure(f"(SELECT COUNT(*) FROM {staging}) = {rows}", f"{COUNTS} the staging table of {table.name}"),
-            _ensure(f"{_count_keys(table, staging)} = {rows}", f"{DUPLICATES} the staging table of {table.name}"),
-            *(_merge(target, table, part) for part in (_parts(staging, table) if target in cut else [staging])),
-        ]
+        where = f"the staging table of {table.name}"
+        statements.append(_ensure(f"(SELECT COUNT(*) FROM {staging}) = {rows}", f"{COUNTS} {where}"))
+        if rows:  # a merge of nothing would be billed for the whole target
+            parts = _parts(staging, table) if target in cut else [staging]
+            statements.append(_ensure(f"{_count_keys(table, staging)} = {rows}", f"{DUPLICATES} {where}"))
+            statements += [_merge(target, table, part) for part in parts]
     if ledger is not None:
         names = tables.RUNS.schema.names
         values = ", ".join(literal(ledger.get(field.name), field.type) for field in tables.RUNS.schema)
