@@ -18,6 +18,7 @@ import apache_beam as beam
 from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOptions, SetupOptions
 
 from pipeline import signals, tables
+from pipeline.bundles import small_bundles
 from pipeline.checks import Checks, numbers_before
 from pipeline.code_version import code_version
 from pipeline.command_line import MANY_ROWS, choose_shuffles, choose_workers, parse
@@ -132,6 +133,7 @@ def _run(settings: Settings, options: PipelineOptions) -> None:
             stack.enter_context(signatures_once())
             if not (is_dataflow(options) or is_engine(options)):
                 stack.enter_context(quick_pickles())
+                stack.enter_context(small_bundles())
             stack.enter_context(handing_over())
             _execute(run, source, sink, metrics, left_out, options, quiet=settings.quiet)
             if not is_dataflow(options):

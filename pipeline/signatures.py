@@ -28,12 +28,13 @@ def signatures_once() -> Iterator[None]:
         stack.enter_context(_instead(core, "get_function_args_defaults", _arguments_once))
         stack.enter_context(_instead(userstate, "get_dofn_specs", _specs_once))
         stack.enter_context(_instead(trivial_inference, "infer_return_type_func", _inferred_once))
+        stack.enter_context(_instead(trivial_inference, "dis", _disassembled_once))
         yield
 
 
 @contextlib.contextmanager
 def _instead(module: types.ModuleType, name: str, wrapped: Callable[[Any], Any]) -> Iterator[None]:
-    """While entered, a function of a module of Beam's is what `wrapped` makes of it."""
+    """While entered, what a module of Beam's calls by a name is what `wrapped` makes of it."""
     beams = getattr(module, name)
     setattr(module, name, wrapped(beams))
     try:
@@ -106,3 +107,16 @@ def _input(kind: Any) -> Any:
     if not isinstance(kind, trivial_inference.Const):
         return type(kind), kind
     return (type(kind.value), kind.value) if isinstance(kind.value, _TOLD_APART) else object()
+
+
+def _disassembled_once(dis: Any) -> Any:
+    """The module `dis`, which gives the instructions of a function's code again when it is asked for them again."""
+
+    @functools.cache
+    def of_code(code: types.CodeType, show_caches: bool) -> tuple[Any, ...]:
+        return tuple(dis.get_instructions(code, show_caches=show_caches))
+
+    def instructions(function: types.FunctionType, show_caches: bool = False) -> tuple[Any, ...]:
+        return of_code(function.__code__, show_caches)
+
+    return types.SimpleNamespace(**{**vars(dis), "get_instructions": instructions})

@@ -77,11 +77,12 @@ def main(parent: int) -> None:
     gc.disable()  # as in `pipeline.__main__`
     from apache_beam.runners.worker import sdk_worker_main  # takes a second, in which the run may end
 
+    from pipeline.bundles import small_bundles
     from pipeline.pickles import quick_pickles
     from pipeline.signatures import signatures_once
 
     gc.enable()
-    with signatures_once(), quick_pickles():
+    with signatures_once(), quick_pickles(), small_bundles():
         sdk_worker_main.main([])
 
 

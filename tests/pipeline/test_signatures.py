@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dis
 import inspect
 from typing import Any
 
@@ -133,6 +134,17 @@ def test_inferred_types_are_beams() -> None:
         for order in (1, -1, 1):
             found = [infer_return_type(function, [*kinds]) for function, kinds in FUNCTIONS[::order]]
             assert [repr(kind) for kind in found[::order]] == [repr(kind) for kind in own]
+
+
+def test_a_code_is_disassembled_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Any] = []
+    instructions = dis.get_instructions
+    monkeypatch.setattr(dis, "get_instructions", lambda code, **how: asked.append(code) or instructions(code, **how))
+    with signatures_once():
+        for kind in (int, str, bytes):  # inferred anew for each
+            infer_return_type(_other, [kind])
+    assert asked == [_other.__code__]
+    assert trivial_inference.dis is dis
 
 
 def test_what_a_function_calls_is_inferred_once(monkeypatch: pytest.MonkeyPatch) -> None:

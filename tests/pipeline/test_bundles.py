@@ -1,0 +1,76 @@
+"""What a local runner tells its steps: all that they need, and nothing of others."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import apache_beam as beam
+import pyarrow as pa
+import pytest
+from apache_beam.runners.portability.fn_api_runner import FnApiRunner, worker_handlers
+from apache_beam.runners.worker import statecache
+
+from pipeline.bundles import small_bundles
+
+GIVEN: list[Any] = []
+
+
+def sums(group: tuple[int, list[int]], total: int, every: dict[int, int]) -> tuple[int, int]:
+    """Of a group, by two side inputs."""
+    key, numbers = group
+    return key, total + sum(every[number] for number in numbers)
+
+
+def give(value: Any) -> None:
+    """Keep what a graph gives; steps find this function by its name."""
+    GIVEN.append(value)
+
+
+def told(monkeypatch: pytest.MonkeyPatch) -> tuple[list[Any], list[Any]]:
+    """What is told to the steps of a graph with shuffles, side inputs and several outputs, and what it gives."""
+    descriptors = list[Any]()
+    GIVEN.clear()
+    with monkeypatch.context() as patch:
+        register = worker_handlers.WorkerHandlerManager.register_process_bundle_descriptor
+        patch.setattr(
+            worker_handlers.WorkerHandlerManager,
+            "register_process_bundle_descriptor",
+            lambda manager, descriptor: descriptors.append(descriptor) or register(manager, descriptor),
+        )
+        with beam.Pipeline(FnApiRunner()) as p:
+            numbers = p | beam.Create(range(20))
+            total = beam.pvalue.AsSingleton(numbers | beam.CombineGlobally(sum))
+            every = beam.pvalue.AsDict(numbers | "Squares" >> beam.Map(lambda n: (n, n * n)))
+            parts = numbers | beam.Partition(lambda n, _: n % 2, 2)
+            groups = parts | beam.Flatten() | "Keys" >> beam.Map(lambda n: (n % 3, n)) | beam.GroupByKey()
+            made = groups | "Sums" >> beam.Map(sums, total, every)
+            _ = made | beam.CombinePerKey(max) | "Give" >> beam.Map(give)
+    return descriptors, sorted(GIVEN)
+
+
+def test_steps_are_told_of_their_own_collections(monkeypatch: pytest.MonkeyPatch) -> None:
+    beams, wanted = told(monkeypatch)
+    with small_bundles():
+        small, found = told(monkeypatch)
+    again, _ = told(monkeypatch)
+    assert found == wanted == [(key, 190 + sum(n * n for n in range(key, 20, 3))) for key in range(3)]
+    assert len(small) == len(beams) == len(again) > 5
+    for ours, theirs in zip(small, beams, strict=True):
+        read = {name for step in ours.transforms.values() for name in (*step.inputs.values(), *step.outputs.values())}
+        assert set(ours.pcollections) == read < set(theirs.pcollections)
+        assert set(ours.coders) == set(theirs.coders)
+        assert set(ours.windowing_strategies) == set(theirs.windowing_strategies)
+        assert set(ours.transforms) == set(theirs.transforms)
+    assert [set(one.pcollections) for one in again] == [set(one.pcollections) for one in beams]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [[("a", 1), ("b", 2.5)], {"a": [b"bytes" * 100, None]}, [pa.record_batch({"a": [1, 2]})], ["text " * 10_000]],
+    ids=["pairs", "dict", "batch", "text"],
+)
+def test_what_a_side_input_takes_is_as_by_beam(value: Any) -> None:
+    beams = statecache.get_deep_size(value)
+    with small_bundles():
+        assert statecache.get_deep_size(value) == beams
+    assert statecache.get_deep_size(value) == beams
