@@ -6,17 +6,12 @@ import codecs
 import hashlib
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from apache_beam.io.filesystem import BeamIOError
-from apache_beam.io.filesystems import FileSystems
-from google.api_core.exceptions import GoogleAPICallError
-from google.auth.exceptions import GoogleAuthError
 
 from pipeline.errors import RunError
-from pipeline.secrets import read_secret_bytes
+from pipeline.references import content_of
 from transforms.ids.posthog_rules import is_meaningless
 from transforms.machinery.counts import Count, some_of
 
@@ -24,7 +19,6 @@ from transforms.machinery.counts import Count, some_of
 _AROUND = " \t\v\f\u00a0\ufeff\"',;"
 #: Counts of requests, see `requested`.
 WAITING, INCOMPLETE = "deletion.waiting", "deletion.incomplete"
-_SECRET, _BUCKET = "secret://", "gs://"
 
 
 def load_excluded(reference: str | None, project: str | None = None) -> frozenset[str]:
@@ -45,7 +39,7 @@ def load_excluded(reference: str | None, project: str | None = None) -> frozense
         return frozenset()
     label = f"--excluded_users {reference}"
     try:
-        text = _decoded(_content_of(reference, project, label))
+        text = _decoded(content_of(reference, project, "--excluded_users"))
     except UnicodeDecodeError as error:
         raise RunError(f"{label}: the file is not UTF-8 text (nor UTF-16)") from error
     ids = (line.strip(_AROUND) for line in text.splitlines())
@@ -88,20 +82,6 @@ def requested(rows: pa.Table, now: datetime) -> DeletionRequests:
 def digest(excluded: frozenset[str]) -> str:
     """SHA-256 of the list, whatever its order: tells whether it changed, and nothing more."""
     return hashlib.sha256("\n".join(sorted(excluded)).encode()).hexdigest()
-
-
-def _content_of(reference: str, project: str | None, label: str) -> bytes:
-    if reference.startswith(_SECRET):
-        return read_secret_bytes(reference.removeprefix(_SECRET), project, "--excluded_users")
-    try:
-        if reference.startswith(_BUCKET):
-            with FileSystems.open(reference) as file:
-                return bytes(file.read())
-        return Path(reference).read_bytes()
-    except (BeamIOError, GoogleAPICallError, GoogleAuthError) as error:
-        raise RunError(f"{label}: cannot be read; check its name, and grant roles/storage.objectViewer") from error
-    except OSError as error:
-        raise RunError(f"{label}: {error.strerror or 'cannot be read'}") from error
 
 
 def _decoded(content: bytes) -> str:

@@ -30,6 +30,7 @@ from transforms.events.decode import DecodeEvents
 from transforms.events.rejected_events import CompareRejected
 from transforms.events.session_blocks import Blocks
 from transforms.ids.excluded import CountExcluded, LeftOut
+from transforms.ids.pseudonyms import PLAIN, Pseudonyms
 from transforms.metrics.definitions import Metrics
 from transforms.persons.days import MakePersonDays
 from transforms.persons.rows import AggregatePersons
@@ -52,9 +53,11 @@ def build(
     metrics: Metrics,
     left_out: LeftOut,
     shuffles: int = 1,
+    pseudonyms: Pseudonyms = PLAIN,
 ) -> None:
     """Add the graph of a run to a pipeline: read, aggregate twice, compare, stage, publish.
 
+    Ids are hashed in the steps that have `pseudonyms`, where they enter; those of `left_out` are hashes already.
     The session shuffle is made in so many `shuffles`, which bounds the memory of a runner that holds them in memory.
     """
     sessions, persons, links, days, social_events, rejected = (
@@ -74,7 +77,7 @@ def build(
     n, blocks = run.partitions, Blocks(run.session_blocks, shuffles, run.scan.rows // run.session_blocks)
 
     events = p | "Read events" >> source.read_events(run.plan)
-    decoded = events | "Decode events" >> DecodeEvents(metrics, excluded, run.plan.window, blocks)
+    decoded = events | "Decode events" >> DecodeEvents(metrics, excluded, run.plan.window, blocks, pseudonyms)
     fresh = decoded.slices | "Aggregate sessions" >> AggregateSessions(metrics, facts, blocks)
     fresh = fresh | "Tell blocks" >> sink.tell_blocks()
 
@@ -82,15 +85,17 @@ def build(
         table: p | f"Read published {table.name}" >> sink.read_published(run, table)
         for table in tables.outputs(metrics)
     }
-    unique_users = p | "Read users" >> source.read_input(users) | "Deduplicate users" >> UniqueUsers(n, excluded)
+    unique_users = (
+        p | "Read users" >> source.read_input(users) | "Deduplicate users" >> UniqueUsers(n, excluded, pseudonyms)
+    )
     created = (
         p | "Read Firebase events" >> source.read_input(social),
         unique_users.also["aliases"],
-    ) | "Deduplicate Firebase events" >> UniqueDeeds(SOCIAL_EVENTS, excluded, n)
+    ) | "Deduplicate Firebase events" >> UniqueDeeds(SOCIAL_EVENTS, excluded, n, pseudonyms)
     received = (
         p | "Read invites" >> source.read_input(tables.USER_INVITES),
         unique_users.also["aliases"],
-    ) | "Deduplicate invites" >> UniqueDeeds(INVITES, excluded, n)
+    ) | "Deduplicate invites" >> UniqueDeeds(INVITES, excluded, n, pseudonyms)
     requested = p | "Deletion requests" >> RequestedIdentities(left_out.requested)
     identities = (unique_users.also["identities"], requested) | "All identities" >> beam.Flatten()
     matches = (
@@ -108,7 +113,7 @@ def build(
         p | "Read PostHog sessions" >> source.read_input(acquisition),
         (decoded.late, unsettled) | "All unsettled" >> beam.Flatten(),
     ) | "Conclude sessions" >> ConcludeSessions(
-        run.plan.window, excluded, facts, sessions.bare, links.target, run.loaded_by, blocks.number
+        run.plan.window, excluded, facts, sessions.bare, links.target, run.loaded_by, blocks.number, pseudonyms
     )
     decided, staying = (concluded.rows, concluded.also["staying"]) | "Tell concluded" >> sink.tell_concluded()
     made = (
@@ -150,7 +155,7 @@ def build(
         decoded.rejected,
         published[rejected],
         identities,
-    ) | "Compare rejected events" >> CompareRejected(rejected.target, run.loaded_by, n, excluded)
+    ) | "Compare rejected events" >> CompareRejected(rejected.target, run.loaded_by, n, excluded, pseudonyms)
     all_persons = (people.rows, made.also["kept_persons"]) | "All persons" >> beam.Flatten()
     linked = concluded._replace(rows=concluded.also["linked"])
     people = people._replace(rows=all_persons)

@@ -34,6 +34,7 @@ from pipeline.next_steps import next_text, this_python
 from pipeline.options import Settings, settings_of
 from pipeline.pickles import quick_pickles
 from pipeline.plan import make_plan
+from pipeline.privacy_key import hand_over, load_key
 from pipeline.progress import Progress, Sizes
 from pipeline.signatures import signatures_once
 from pipeline.staged_ids import stage_ids
@@ -43,6 +44,7 @@ from pipeline.warehouse.base import REMEDY, Published, Run, Sink, Source
 from pipeline.warehouse.kinds import kind_of
 from pipeline.workers import local_runner, local_workers
 from transforms.ids.excluded import LeftOut
+from transforms.ids.pseudonyms import Pseudonyms, key_id
 from transforms.machinery.steps import collecting_less
 from transforms.metrics.definitions import Metrics, MetricsError
 from transforms.metrics.file import load_metrics
@@ -121,13 +123,14 @@ def _run(settings: Settings, options: PipelineOptions) -> None:
     tables.outputs(metrics)  # a metric with the name of another column is told before anything starts
     with contextlib.ExitStack() as stack:
         stack.enter_context(credentials(settings.credentials_path, settings.credentials_secret, settings.project))
+        pseudonyms = Pseudonyms(metrics.privacy, load_key(settings.privacy_key, settings.project, metrics.privacy))
         listed = load_excluded(settings.excluded_users, settings.project)
         # one place is both so far; nothing below asks for that
         source = sink = kind_of(settings.values["warehouse"]).open_warehouse(settings.values, options)
         stack.enter_context(contextlib.closing(sink))
         if not settings.plan_only:
             sink.acquire()
-        run, left_out = _plan(settings, source, sink, metrics, listed)
+        run, left_out = _plan(settings, source, sink, metrics, listed, pseudonyms)
         if not settings.plan_only:
             stack.enter_context(collecting_less())  # the local runner's shuffles are objects of this process
             stack.enter_context(signatures_once())
@@ -135,13 +138,18 @@ def _run(settings: Settings, options: PipelineOptions) -> None:
                 stack.enter_context(quick_pickles())
                 stack.enter_context(small_bundles())
             stack.enter_context(handing_over())
-            _execute(run, source, sink, metrics, left_out, options, quiet=settings.quiet)
+            _execute(run, source, sink, metrics, left_out, pseudonyms, options, settings)
             if not is_dataflow(options):
                 print(next_text(settings, options.view_as(GoogleCloudOptions).temp_location, this_python()))
 
 
 def _plan(
-    settings: Settings, source: Source, sink: Sink, metrics: Metrics, listed: frozenset[str]
+    settings: Settings,
+    source: Source,
+    sink: Sink,
+    metrics: Metrics,
+    listed: frozenset[str],
+    pseudonyms: Pseudonyms,
 ) -> tuple[Run, LeftOut]:
     """Look at what is there, decide what to read and whom to leave out, and say so."""
     started_at = datetime.now(UTC)
@@ -152,19 +160,20 @@ def _plan(
     days = settings.request.days
     rows = source.deletion_requests()
     requests = DeletionRequests() if rows is None else requested(rows, started_at)
-    left_out = LeftOut.of(listed, requests.ids)
-    accounts = list(source.user_accounts(left_out.every))
+    accounts = pseudonyms.pairs(source.user_accounts(listed | requests.ids))  # the source knows no hash
+    left_out = LeftOut.of(pseudonyms.set_of(listed), pseudonyms.set_of(requests.ids))
     known = {
-        "excluded_marks": marks(listed, accounts),
-        "deletion_marks": marks(requests.ids, accounts, requested=True),
+        "excluded_marks": marks(left_out.listed, accounts),
+        "deletion_marks": marks(left_out.requested, accounts, requested=True),
+        "privacy_key_id": key_id(pseudonyms.key),
     }
     plan = make_plan(
         settings.request,
         published.last_run,
         now=started_at,
         metrics_digest=metrics.digest,
-        excluded_digest=None if settings.excluded_users is None else digest(listed),
-        deletion_digest=None if rows is None else digest(requests.ids),
+        excluded_digest=None if settings.excluded_users is None else digest(left_out.listed),
+        deletion_digest=None if rows is None else digest(left_out.requested),
         reach_back_to=None if anew else _reach_back(sink, published, left_out),
         latest_end=None if days is None else sink.latest_end(*days),
         **known,
@@ -175,8 +184,8 @@ def _plan(
         plan=plan,
         scan=source.scan(plan),
         metrics_digest=metrics.digest,
-        excluded_digest=digest(listed),
-        deletion_digest=digest(requests.ids),
+        excluded_digest=digest(left_out.listed),
+        deletion_digest=digest(left_out.requested),
         max_rejected_ratio=settings.max_rejected_ratio,
         max_filtered_ratio=settings.max_filtered_ratio,
         code_version=code_version(),
@@ -211,9 +220,9 @@ def _execute(
     sink: Sink,
     metrics: Metrics,
     left_out: LeftOut,
+    pseudonyms: Pseudonyms,
     options: PipelineOptions,
-    *,
-    quiet: bool,
+    settings: Settings,
 ) -> None:
     options.view_as(SetupOptions).save_main_session = False
     workers = choose_workers(options, run.scan.rows)
@@ -226,12 +235,15 @@ def _execute(
         if is_dataflow(options) or is_engine(options):
             scratch = sink.scratch(run)
             left_out = left_out.staged(lambda ids, name: stage_ids(ids, scratch, f"{run.run_id}-{name}"))
+            key = hand_over(pseudonyms.key, settings.privacy_key, settings.project, scratch, run.run_id)
+            pseudonyms = Pseudonyms(metrics.privacy, key)
         with engine(options) as runner:
             pipeline = beam.Pipeline(runner or local_runner(options), options)
             with contextlib.suppress(OSError):  # only for other languages' transforms, and a killed run would leave it
                 os.rmdir(pipeline.local_tempdir)
-            build(pipeline, source, sink, run, metrics, left_out, choose_shuffles(options, run.scan.rows))
-            progress = Progress(sink.told, Sizes.of(run), enabled=not quiet)
+            shuffles = choose_shuffles(options, run.scan.rows)
+            build(pipeline, source, sink, run, metrics, left_out, shuffles, pseudonyms)
+            progress = Progress(sink.told, Sizes.of(run), enabled=not settings.quiet)
             with progress, submission_told(options), local_workers():
                 result = pipeline.run()
                 if is_dataflow(options):

@@ -68,6 +68,7 @@ def ledger_row(
         "excluded_marks": run.plan.excluded_marks(run.excluded_marks),
         "deletion_digest": run.plan.deletion_digest(run.deletion_digest),
         "deletion_marks": run.plan.deletion_marks(run.deletion_marks),
+        "privacy_key_id": run.privacy_key_id or None,
         "code_version": run.code_version,
         "options": json.dumps(dict(run.options), sort_keys=True),
     }

@@ -71,6 +71,13 @@ OPTIONS = (
         pattern=r"^.*$",
     ),
     Option(
+        "privacy_key",
+        None,
+        "Key of the hashes that [privacy] of the metrics file asks for: a file, gs://BUCKET/OBJECT, or secret://NAME.",
+        "REF",
+        pattern=r"^.*$",
+    ),
+    Option(
         "metrics_file",
         None,
         "TOML file with the metric definitions; by default the packaged one.",
@@ -183,6 +190,7 @@ class Settings:
     credentials_path: str | None
     credentials_secret: str | None
     excluded_users: str | None
+    privacy_key: str | None
     metrics_file: Path | None
     max_rejected_ratio: float
     max_filtered_ratio: float
@@ -216,6 +224,7 @@ def settings_of(options: PipelineOptions) -> Settings:
         credentials_path=values["credentials_path"],
         credentials_secret=values["credentials_secret"],
         excluded_users=values["excluded_users"],
+        privacy_key=values["privacy_key"],
         metrics_file=Path(values["metrics_file"]) if values["metrics_file"] else None,
         max_rejected_ratio=ratio("max_rejected_ratio", values["max_rejected_ratio"]),
         max_filtered_ratio=ratio("max_filtered_ratio", values["max_filtered_ratio"]),

@@ -49,6 +49,8 @@ class LastRun:
     deletion_digest: str = NOBODY
     deletion_marks: str = NO_MARKS
     """The same of deletion requests."""
+    privacy_key_id: str = ""
+    """Of the key of its hashes; empty for none."""
     rows_read: int = 0
     filtered: str = "{}"
     """JSON: rows left out by reason."""
@@ -170,6 +172,7 @@ def make_plan(
     excluded_marks: str = NO_MARKS,
     deletion_digest: str | None = None,
     deletion_marks: str = NO_MARKS,
+    privacy_key_id: str = "",
     reach_back_to: datetime | None = None,
     latest_end: datetime | None = None,
 ) -> Plan:
@@ -184,18 +187,20 @@ def make_plan(
       excluded_marks: of that list and the accounts of today, see `pipeline.marks`.
       deletion_digest: of the ids of deletion requests, None when there is no table of them.
       deletion_marks: as of the list.
+      privacy_key_id: of the key of the hashes, empty for none.
       reach_back_to: start of the earliest published session that must be aggregated again whatever
         arrived (one of its distinct ids was excluded since).
       latest_end: end of the published sessions that start in the days of a backfill.
 
     Raises:
-      RunError: the published tables were made with other metric definitions, or with a list of excluded users or
-        deletion requests, and this run has none; or the run would have to bring back who asked to be deleted.
+      RunError: the published tables were made with other metric definitions or another key, or with a list of
+        excluded users or deletion requests, and this run has none; or the run would have to bring back who asked to be
+        deleted.
     """
     everything = Window(clock=micros(now))
     if request.limit is not None:
         return Plan("sample", everything, f"--limit {request.limit}: a sample", previous, request.limit)
-    _check_memory(request, previous, metrics_digest, excluded_digest, deletion_digest)
+    _check_memory(request, previous, metrics_digest, privacy_key_id, excluded_digest, deletion_digest)
     if request.full_load:
         return Plan("full", everything, "--full_load", previous)
     if request.days is not None:
@@ -228,6 +233,7 @@ def _check_memory(
     request: Request,
     previous: LastRun | None,
     metrics_digest: str,
+    privacy_key_id: str,
     excluded_digest: str | None,
     deletion_digest: str | None,
 ) -> None:
@@ -248,6 +254,11 @@ def _check_memory(
         raise RunError(
             "the metric definitions changed since the last run, and one table must not mix them: "
             "run once with --full_load"
+        )
+    if previous.privacy_key_id != privacy_key_id and not request.full_load:
+        raise RunError(
+            "--privacy_key is another key than that of the last run, under which every id has another hash: give the "
+            "old one, or run once with --full_load"
         )
 
 

@@ -251,6 +251,7 @@ RUNS = Table(
             column("excluded_marks", TEXT, "JSON: a few bits of each excluded id, which tell what changed."),
             column("deletion_digest", TEXT, "Of the ids that deletion requests name."),
             column("deletion_marks", TEXT, "JSON: a few bits of each of them, which tell what changed."),
+            column("privacy_key_id", TEXT, "Which key the hashes are made with, not the key; null without hashes."),
             column(
                 "code_version",
                 TEXT,

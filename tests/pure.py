@@ -24,6 +24,7 @@ from tests.same import RUN_COLUMNS
 from transforms.events.decoder import EventDecoder
 from transforms.events.distinct_ids import SESSION_IDS, distinct_ids, session_ids
 from transforms.ids.excluded import Excluded, LeftOut
+from transforms.ids.pseudonyms import PLAIN, Pseudonyms, key_id
 from transforms.incremental.unsettled import ListUnsettled
 from transforms.incremental.watermark import Latest
 from transforms.machinery.join import Results
@@ -62,6 +63,7 @@ class Model:
     excluded: frozenset[str] = frozenset()
     requested: frozenset[str] = frozenset()
     """Ids of deletion requests."""
+    pseudonyms: Pseudonyms = PLAIN
     ledger: list[dict[str, Any]] = field(default_factory=list)
     published: dict[str, dict[Any, dict[str, Any]]] = field(
         default_factory=lambda: {output.name: {} for output in tables.OUTPUTS if not output.append_only}
@@ -72,8 +74,8 @@ class Model:
     code_version: str = "1"
 
     @property
-    def _left_out(self) -> frozenset[str]:
-        return LeftOut.of(self.excluded, self.requested).every
+    def _left_out(self) -> LeftOut:
+        return LeftOut.of(self.pseudonyms.set_of(self.excluded), self.pseudonyms.set_of(self.requested))
 
     @property
     def too_old(self) -> list[str]:
@@ -98,18 +100,19 @@ class Model:
     ) -> Plan:
         """One run over all rows that have arrived so far; a source of rows, not files, so nothing is pruned."""
         request = request or Request()
-        accounts = [(user["user_id"], user.get("phoneNumber")) for user in users]
+        accounts = self.pseudonyms.pairs((user["user_id"], user.get("phoneNumber")) for user in users)
         known = {
-            "excluded_marks": marks(self.excluded, accounts),
-            "deletion_marks": marks(self.requested, accounts, requested=True),
+            "excluded_marks": marks(self._left_out.listed, accounts),
+            "deletion_marks": marks(self._left_out.requested, accounts, requested=True),
+            "privacy_key_id": key_id(self.pseudonyms.key),
         }
         plan = make_plan(
             request,
             self.last,
             now=self.clock,
             metrics_digest=self.metrics.digest,
-            excluded_digest=digest(self.excluded),
-            deletion_digest=digest(self.requested),
+            excluded_digest=digest(self._left_out.listed),
+            deletion_digest=digest(self._left_out.requested),
             **known,
             reach_back_to=self._reach_back(),
             latest_end=self._latest_end(request),
@@ -185,12 +188,12 @@ class Model:
             plan,
             Scan(0, 0, 0, 0),
             self.metrics.digest,
-            digest(self.excluded),
+            digest(self._left_out.listed),
             1,
             self.code_version,
             {},
             (),
-            deletion_digest=digest(self.requested),
+            deletion_digest=digest(self._left_out.requested),
             **known,
         )
         row = ledger_row(described, self.counts.items(), arrivals, unsettled, self.clock)
@@ -224,11 +227,11 @@ class Model:
         assert set(rows) <= keys
 
     def _reach_back(self) -> datetime | None:
-        now = digest(self.excluded), digest(self.requested)
+        now = digest(self._left_out.listed), digest(self._left_out.requested)
         if self.last is None or (self.last.excluded_digest, self.last.deletion_digest) == now:
             return None
         published = self._table(tables.SESSIONS.under(self.metrics))
-        some, every = excluded_ids(published["distinct_ids"], Excluded(self._left_out))
+        some, every = excluded_ids(published["distinct_ids"], Excluded(self._left_out.every))
         starts = published["start_timestamp"].filter(pa.array(some & ~every))
         return min(starts.to_pylist(), default=None)
 
@@ -238,7 +241,9 @@ class Model:
         return max((row["end_timestamp"] for row in rows if first <= row["start_timestamp"] < beyond), default=None)
 
     def _facts(self, events: Rows, plan: Plan) -> tuple[pa.Table, pa.Table, pa.RecordBatch, Latest]:
-        decoded = EventDecoder(self.metrics, self._left_out, plan.window).decode(events_batch(events))
+        decoded = EventDecoder(self.metrics, self._left_out.every, plan.window, self.pseudonyms).decode(
+            events_batch(events)
+        )
         self._count(decoded.counts.items())
         schema = fact_schema(self.metrics, tables.SESSIONS.under(self.metrics).bare)
         left_out = [session_ids(decoded.left_out)] if decoded.left_out else []
@@ -250,12 +255,12 @@ class Model:
         for step in (unique_documents, unique_by_user_id):
             rows = self._collect(step({"users": rows}))
         also: dict[str, pa.Table] = {}
-        return self._collect(unique_by_phone(self._left_out)({"users": rows}), also), also
+        return self._collect(unique_by_phone(self._left_out.every, self.pseudonyms)({"users": rows}), also), also
 
     def _deeds(self, deeds: Deeds, rows: Rows, aliases: pa.Table) -> pa.Table:
         known = self._collect(keyed(deeds)(pa.Table.from_pylist(list(rows), schema=deeds.given)))
-        latest = self._collect(unique(deeds)({"rows": known}))
-        return self._collect(of_kept_users(deeds, self._left_out)({"rows": latest, "aliases": aliases}))
+        latest = self._collect(unique(deeds, self.pseudonyms)({"rows": known}))
+        return self._collect(of_kept_users(deeds, self._left_out.every)({"rows": latest, "aliases": aliases}))
 
     def _conclude(
         self,
@@ -275,7 +280,7 @@ class Model:
             _of_batches(rows, lambda batch, fresh=fresh: distinct_ids(batch, fresh), SESSION_IDS)
             for rows, fresh in ((facts, True), (published, False))
         ]
-        theirs = pa.Table.from_batches(requested_identities(None, self.requested), identities.schema)
+        theirs = pa.Table.from_batches(requested_identities(None, self._left_out.requested), identities.schema)
         known = {"ids": pa.concat_tables([*ids, left_out]), "identities": pa.concat_tables([identities, theirs])}
         given = {
             "facts": facts,
@@ -285,7 +290,15 @@ class Model:
             "acquisition": pa.Table.from_pylist(list(acquisition), schema=tables.POSTHOG_SESSIONS.bare),
             "unsettled": pa.Table.from_batches([late, plan.unsettled.rows()]),
         }
-        function = conclude(plan.window, self._left_out, facts.schema, sessions.bare, links.target, loaded_by)
+        function = conclude(
+            plan.window,
+            self._left_out.every,
+            facts.schema,
+            sessions.bare,
+            links.target,
+            loaded_by,
+            self.pseudonyms,
+        )
         return self._collect(function(given), also)
 
     def _persons(self, rows: pa.Table) -> pa.Table:

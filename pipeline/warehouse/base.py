@@ -98,6 +98,8 @@ class Run:
     deletion_digest: str = NOBODY
     deletion_marks: str = NO_MARKS
     """The same of deletion requests."""
+    privacy_key_id: str = ""
+    """Of the key of the hashes; empty for none."""
     checks: Checks = field(default_factory=Checks)
     """What its last finished day is compared with."""
     views: tuple[View, ...] = ()

@@ -19,7 +19,9 @@ from pipeline.errors import RunError
 from pipeline.plan import Request
 from tests.builders import SMALL_METRICS, at, event
 from tests.pure import Model
+from transforms.ids.pseudonyms import Pseudonyms
 from transforms.incremental.watermark import SUPPORT
+from transforms.metrics.privacy import Privacy
 
 HOUR = 3_600
 DAY = 24 * HOUR
@@ -280,3 +282,21 @@ Runs.TestCase.settings = settings(
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 TestRuns = Runs.TestCase
+
+
+class HashedRuns(Runs):
+    """The same, of a warehouse that publishes hashes of ids."""
+
+    def published_by_nobody(self) -> Model:
+        """See `Runs`."""
+        return Model(SMALL_METRICS, pseudonyms=Pseudonyms(Privacy(identity="hash", fullName="drop"), b"k" * 32))
+
+    @invariant()
+    def nobody_is_named(self) -> None:
+        """No id of the source is published."""
+        told = str(self.model.published)
+        assert not any(text in told for text in (*IDS, "'u0'", "'u1'", "'u2'", "Ann"))
+
+
+HashedRuns.TestCase.settings = settings(Runs.TestCase.settings, max_examples=5 if settings.default.derandomize else 300)
+TestHashedRuns = HashedRuns.TestCase

@@ -15,6 +15,7 @@ from transforms.events.decoder import EventDecoder
 from transforms.events.distinct_ids import session_ids
 from transforms.events.session_blocks import Blocks
 from transforms.events.slim_rows import layout
+from transforms.ids.pseudonyms import PLAIN, Pseudonyms
 from transforms.incremental.watermark import Latest
 from transforms.incremental.window import Window
 from transforms.machinery.blocks import Gather, block_name, block_of
@@ -41,10 +42,17 @@ class DecodeBatch(Gather[Columns]):
     REJECTED, COUNTS, ARRIVALS, LATE, LEFT_OUT = "rejected", "counts", "arrivals", "late", "left_out"
 
     def __init__(
-        self, metrics: Metrics, excluded: frozenset[str], window: Window, blocks: Blocks, shuffles: Sequence[str]
+        self,
+        metrics: Metrics,
+        excluded: frozenset[str],
+        window: Window,
+        blocks: Blocks,
+        shuffles: Sequence[str],
+        pseudonyms: Pseudonyms = PLAIN,
     ) -> None:
         super().__init__(blocks.number)
         self._metrics, self._excluded, self._window, self._shuffles = metrics, excluded, window, shuffles
+        self._pseudonyms = pseudonyms
         self._layout = layout(metrics)
         self._slice_rows = BeamMetrics.distribution(NAMESPACE, "event_slice_rows")
         self._slice_bytes = BeamMetrics.distribution(NAMESPACE, "event_slice_bytes")
@@ -52,7 +60,7 @@ class DecodeBatch(Gather[Columns]):
     def setup(self) -> None:
         """Build the typed decoder once a worker."""
         collect_less()
-        self._decoder = EventDecoder(self._metrics, self._excluded, self._window)
+        self._decoder = EventDecoder(self._metrics, self._excluded, self._window, self._pseudonyms)
 
     def process(self, batch: pa.RecordBatch) -> Iterator[Any]:
         """Decode one batch, and hold it until there are rows enough."""
@@ -113,10 +121,11 @@ class DecodeEvents(beam.PTransform):
         excluded: frozenset[str],
         window: Window,
         blocks: Blocks = Blocks(),  # noqa: B008 (immutable)
+        pseudonyms: Pseudonyms = PLAIN,
     ) -> None:
         super().__init__()
         self._shuffles = [f"slices_{i}" for i in range(blocks.shuffles)]
-        self._decode = DecodeBatch(metrics, excluded, window, blocks, self._shuffles)
+        self._decode = DecodeBatch(metrics, excluded, window, blocks, self._shuffles, pseudonyms)
 
     def expand(self, batches: PCollection[pa.RecordBatch]) -> Decoded:
         """One pass, no shuffle."""

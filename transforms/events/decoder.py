@@ -22,6 +22,7 @@ from transforms.events.properties import PropertyColumns, PropertyDecoder, clean
 from transforms.events.slim_rows import NO_ARRIVAL
 from transforms.ids.excluded import Excluded
 from transforms.ids.posthog_rules import canonical_session_ids, meaningless_column
+from transforms.ids.pseudonyms import PLAIN, Pseudonyms
 from transforms.incremental.unsettled import unsettled_rows
 from transforms.incremental.watermark import Latest, latest
 from transforms.incremental.window import ARRIVAL_TIME, EVENT_TIME, EVERYTHING, MAX_AHEAD, Window
@@ -111,14 +112,24 @@ class _Times:
 
 
 class EventDecoder:
-    """Decodes batches under one set of metrics, one list of excluded distinct ids, and a run's window."""
+    """Decodes batches under one set of metrics, one list of excluded distinct ids, and a run's window.
 
-    def __init__(self, metrics: Metrics, excluded: frozenset[str] = frozenset(), window: Window = EVERYTHING) -> None:
+    With `pseudonyms` excluded ids are hashes, and so is every id that comes out, but those in rejected rows.
+    """
+
+    def __init__(
+        self,
+        metrics: Metrics,
+        excluded: frozenset[str] = frozenset(),
+        window: Window = EVERYTHING,
+        pseudonyms: Pseudonyms = PLAIN,
+    ) -> None:
         self._metrics = metrics
         self._window = window
         self._excluded = Excluded(excluded)
         self._properties = PropertyDecoder(metrics.properties, required=SESSION_PROPERTY)
-        self._needed = NeededColumns(metrics)
+        self._needed = NeededColumns(metrics, pseudonyms)
+        self._pseudonyms = pseudonyms
 
     def decode(self, batch: pa.RecordBatch) -> DecodedEvents:
         """Decode a batch with the columns of `tables.EVENTS`, times in µs."""
@@ -127,7 +138,7 @@ class EventDecoder:
             batch = batch.filter(pa.array(concerned))
         times, outcomes = _Times.of(batch), Outcomes(batch.num_rows)
         names = dictionary(batch.column("event"), clean_texts)
-        people = dictionary(batch.column("distinct_id"), clean_texts)
+        people = dictionary(batch.column("distinct_id"), self._ids)
         self._check_ids(outcomes, batch, names, people)
         self._check_times(outcomes, times)
         properties = self._check_properties(outcomes, batch.column("properties"))
@@ -166,6 +177,9 @@ class EventDecoder:
         return self._window.concerns(
             micros_or_null(batch.column(EVENT_TIME)), micros_or_null(batch.column(ARRIVAL_TIME))
         )
+
+    def _ids(self, texts: pa.StringArray) -> pa.StringArray:
+        return self._pseudonyms.ids(clean_texts(texts))
 
     def _check_ids(self, outcomes: Outcomes, batch: pa.RecordBatch, names: TextColumn, people: TextColumn) -> None:
         """The columns that say what happened, and to whom."""

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from transforms.events.properties import PropertyColumns, values_of
 from transforms.events.slim_rows import WORD
+from transforms.ids.pseudonyms import PLAIN, Pseudonyms
 from transforms.machinery.columns import TextColumn
 from transforms.metrics.definitions import Metrics
 from transforms.metrics.kinds.conditions import EVENT_NAME, Condition
@@ -18,10 +19,10 @@ from transforms.metrics.kinds.links import Link
 
 
 class NeededColumns:
-    """Makes the columns that `metrics.needs` names."""
+    """Makes the columns that `metrics.needs` names; texts that name a person are hashed as ids are."""
 
-    def __init__(self, metrics: Metrics) -> None:
-        self._metrics = metrics
+    def __init__(self, metrics: Metrics, pseudonyms: Pseudonyms = PLAIN) -> None:
+        self._metrics, self._pseudonyms = metrics, pseudonyms
         conditions = metrics.needs.conditions
         self._words = [conditions[begin : begin + WORD] for begin in range(0, len(conditions), WORD)]
         self._admitted = [_admitted(word) for word in self._words]
@@ -40,6 +41,8 @@ class NeededColumns:
         found = {}
         for name in self._metrics.needs.texts:
             column = columns.texts[name]
+            if name in self._metrics.privacy.properties:
+                column = TextColumn(column.codes, self._pseudonyms.ids(column.values))
             found[f"text {name}"] = TextColumn(self._needed(name, column.codes, names, -1), column.values).take(rows)
         return found
 

@@ -4,11 +4,13 @@ They keep the original row, which holds personal data: they go to a table with t
 source, never to a log line, a counter's name or an error message. Of excluded persons there are none: neither new ones,
 nor those that were published before the person was excluded. A dead letter is of such a person when its distinct id is
 one of theirs, or when an id of the list is a word anywhere in the row (a broken row may have lost its distinct id).
+
+Where ids are hashed (`transforms.ids.pseudonyms`), a broken row may have any of them anywhere. So of the original row
+its ids, hashed, and its times remain, and it is of a person only by its distinct id: no word is left to be found.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterator
@@ -24,10 +26,12 @@ from apache_beam.pvalue import PCollection
 
 from transforms.ids.excluded import Excluded
 from transforms.ids.phones import phone_forms
+from transforms.ids.pseudonyms import PLAIN, Pseudonyms
 from transforms.machinery.join import JoinByKey, JoinFunction, Outcome, Results, Side, all_counts
 from transforms.machinery.record_batches import rows_to_batch
 from transforms.machinery.steps import flat_map
 from transforms.machinery.texts import valid_text
+from transforms.machinery.uuids import parse_uuids
 from transforms.published.changes import CompareWithPublished, LoadedBy, Target, as_they_were, change_counts
 from transforms.schemas.columns import TEXT
 from transforms.users.users import IDENTITIES
@@ -42,22 +46,24 @@ _MIN_MICROS = (datetime(1, 1, 1, tzinfo=UTC) - _EPOCH) // timedelta(microseconds
 _MAX_MICROS = (datetime(9999, 12, 31, tzinfo=UTC) - _EPOCH) // timedelta(microseconds=1)
 
 
-def rejected_rows(batch: pa.RecordBatch, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+def rejected_rows(batch: pa.RecordBatch, schema: pa.Schema, pseudonyms: Pseudonyms = PLAIN) -> Iterator[pa.RecordBatch]:
     """The source's columns plus `reason` → the columns of `schema` (rejected_events without run columns).
 
     The key is a hash of the whole row and the reason, so that reading a row again adds nothing.
     """
     rows = []
-    for row in _readable(batch).to_pylist():
+    given = _readable(batch)
+    for row, ids in zip(given.to_pylist(), _hashed_ids(given, pseudonyms), strict=True):
         reason = row.pop("reason")
         times = {name: row[name] for name in ("timestamp", "bq_ingested_timestamp")}
         row |= {name: _iso(value) for name, value in times.items()}
         whole = _as_json(row)
-        cut = {name: _cut(value) for name, value in row.items()}
+        shown = {name: row[name] for name in times} | ids if pseudonyms else row
+        cut = {name: _cut(value) for name, value in shown.items()}
         values = {
-            "row_key": hashlib.sha256(f"{reason}\n{whole}".encode()).hexdigest(),
+            "row_key": pseudonyms.digest(f"{reason}\n{whole}"),
             "reason": reason,
-            "uuid": _cut(row["uuid"]),
+            "uuid": cut["uuid"],
             **{name: _in_range(value) for name, value in times.items()},
             "row": whole if cut == row else _as_json(cut),
         }
@@ -65,10 +71,10 @@ def rejected_rows(batch: pa.RecordBatch, schema: pa.Schema) -> Iterator[pa.Recor
     yield rows_to_batch(rows, schema)
 
 
-def letters_of(batch: pa.RecordBatch, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+def letters_of(batch: pa.RecordBatch, schema: pa.Schema, pseudonyms: Pseudonyms = PLAIN) -> Iterator[pa.RecordBatch]:
     """`rejected_rows` with `WHO`."""
-    [rows] = rejected_rows(batch, schema)
-    yield rows.append_column(WHO, _who(batch.column("distinct_id")))
+    [rows] = rejected_rows(batch, schema, pseudonyms)
+    yield rows.append_column(WHO, _who(pseudonyms.ids(valid_text(batch.column("distinct_id")))))
 
 
 def letters_published(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
@@ -122,9 +128,17 @@ class CompareRejected(beam.PTransform):
     All PCollection[pa.RecordBatch]; the source rows have a `reason` as well.
     """
 
-    def __init__(self, target: Target, loaded_by: LoadedBy, partitions: int, excluded: frozenset[str]) -> None:
+    def __init__(
+        self,
+        target: Target,
+        loaded_by: LoadedBy,
+        partitions: int,
+        excluded: frozenset[str],
+        pseudonyms: Pseudonyms = PLAIN,
+    ) -> None:
         super().__init__()
         self._target, self._loaded_by, self._partitions, self._excluded = target, loaded_by, partitions, excluded
+        self._pseudonyms = pseudonyms
 
     def expand(self, inputs: tuple[PCollection[pa.RecordBatch], ...]) -> Outcome:
         """A shuffle by key, and before it one by whose they are when somebody is excluded."""
@@ -132,7 +146,7 @@ class CompareRejected(beam.PTransform):
         target, content = self._target, self._target.content
         compare = "Compare" >> CompareWithPublished(target, self._loaded_by, self._partitions)
         if not self._excluded:
-            return (rows | "Rows" >> flat_map(rejected_rows, content), published) | compare
+            return (rows | "Rows" >> flat_map(rejected_rows, content, self._pseudonyms), published) | compare
         who = pa.field(WHO, TEXT)
         sides = {
             "rows": Side(WHO, content.append(who)),
@@ -140,7 +154,7 @@ class CompareRejected(beam.PTransform):
             "identities": Side("key", IDENTITIES),
         }
         letters = {
-            "rows": rows | "Rows" >> flat_map(letters_of, content),
+            "rows": rows | "Rows" >> flat_map(letters_of, content, self._pseudonyms),
             "published": published | "Published" >> flat_map(letters_published),
             "identities": identities | "Excluded users" >> flat_map(identities_by_form),
         }
@@ -156,6 +170,20 @@ class CompareRejected(beam.PTransform):
 
 def _who(ids: pa.Array) -> pa.Array:
     return pc.fill_null(phone_forms(ids), "")
+
+
+def _hashed_ids(rows: pa.RecordBatch, pseudonyms: Pseudonyms) -> list[dict[str, str | None]]:
+    """What of the texts of rows may be seen where ids are hashed: an id that is no UUID may be anything that slipped
+    into its column."""
+    if not pseudonyms:
+        return [{}] * rows.num_rows
+    uuids = rows.column("uuid")
+    are_uuids = pa.array(parse_uuids(uuids, dashless=True).is_uuid)
+    hashed = {
+        "uuid": pc.if_else(are_uuids, uuids, pseudonyms.ids(uuids)),
+        "distinct_id": pseudonyms.ids(rows.column("distinct_id")),
+    }
+    return list(pa.RecordBatch.from_pydict(hashed).to_pylist())
 
 
 def _cut(value: Any) -> Any:

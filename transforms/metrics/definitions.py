@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
 
@@ -25,6 +25,7 @@ from transforms.metrics.kinds.every_session import of_every_session
 from transforms.metrics.kinds.kind import Column, Kind, Needs, Ratio, RollUp
 from transforms.metrics.kinds.links import Link
 from transforms.metrics.kinds.occurrences import Count, Flag, flag_sum
+from transforms.metrics.privacy import Privacy
 
 PropertyType = Literal["text", "number", "both", "present"]
 
@@ -58,6 +59,7 @@ class Metrics:
     """Properties of events of a build that is no release."""
     links: tuple[Link, ...] = ()
     checks: tuple[Check, ...] = ()
+    privacy: Privacy = field(default_factory=Privacy)
 
     @cached_property
     def day_checks(self) -> tuple[Check, ...]:
@@ -168,6 +170,8 @@ class Metrics:
             "entries": [{**msgspec.to_builtins(entry), "description": ""} for entry in self.entries],
             "links": [{**msgspec.to_builtins(link), "description": ""} for link in self.links],
         }
+        if self.privacy != Privacy():
+            content["privacy"] = msgspec.to_builtins(self.privacy)
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from transforms.machinery.zones import UTC, zone_names
-from transforms.metrics import checks
+from transforms.metrics import checks, privacy
 from transforms.metrics.checks import Check
 from transforms.metrics.definitions import CREATED_EVENT, Metrics, MetricsError
 from transforms.metrics.kinds import KINDS
@@ -19,6 +19,7 @@ from transforms.metrics.kinds.conditions import When, Where
 from transforms.metrics.kinds.kind import WANTED, Kind
 from transforms.metrics.kinds.links import Link
 from transforms.metrics.kinds.occurrences import Count, Flag
+from transforms.metrics.privacy import Privacy
 
 Entry = TypeVar("Entry", bound=Kind | Link | Check)
 
@@ -35,6 +36,7 @@ _TOP_KEYS = {
     "metrics",
     "links",
     "checks",
+    "privacy",
 }
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,99}")
 #: Fields of a kind that an entry does not give itself.
@@ -99,6 +101,7 @@ def parse_metrics(text: str) -> Metrics:
         dev_builds=_dev_builds(raw),
         links=_tables(raw, "link", Link, WANTED),
         checks=_tables(raw, "check", Check, checks.WANTED),
+        privacy=_privacy(raw),
     )
     _check_references(metrics)
     return metrics
@@ -215,6 +218,20 @@ def _dev_builds(table: Mapping[str, Any]) -> Where:
     except ValueError as error:
         raise MetricsError(f"dev_builds: {given!r} is not {WANTED['where']}") from error
     return found.where
+
+
+def _privacy(table: Mapping[str, Any]) -> Privacy:
+    given = table.get("privacy", {})
+    if not isinstance(given, dict):
+        raise MetricsError(f"privacy: {given!r} is not a table; write [privacy]")
+    _only(given, frozenset(Privacy.__struct_fields__), "privacy")
+    try:
+        found = msgspec.convert(given, Privacy)
+    except msgspec.ValidationError as error:
+        raise MetricsError(f"privacy: {_told(str(error), given, privacy.WANTED)}") from error
+    if problem := found.problem():
+        raise MetricsError(f"privacy: {problem}")
+    return found
 
 
 def _whole(table: Mapping[str, Any], key: str, default: int, most: int) -> int:

@@ -22,6 +22,7 @@ import pyarrow.compute as pc
 
 from transforms.events.session_blocks import session_blocks
 from transforms.ids.excluded import Excluded
+from transforms.ids.pseudonyms import PLAIN, Pseudonyms
 from transforms.incremental.unsettled import UNSETTLED, unsettled_rows
 from transforms.incremental.window import Window
 from transforms.machinery.counts import some_of
@@ -106,7 +107,13 @@ class Sessions:
 
 
 def conclude(
-    window: Window, excluded: frozenset[str], facts: pa.Schema, sessions: pa.Schema, links: Target, loaded_by: LoadedBy
+    window: Window,
+    excluded: frozenset[str],
+    facts: pa.Schema,
+    sessions: pa.Schema,
+    links: Target,
+    loaded_by: LoadedBy,
+    pseudonyms: Pseudonyms = PLAIN,
 ) -> JoinFunction:
     """The join function of `facts` (of the scan), `published`, published `links`, `matches`, `acquisition` and
     `unsettled` by session id.
@@ -136,8 +143,8 @@ def conclude(
         gone = published.filter(pa.array(~stay & ~replaced))
         of_excluded = have_excluded_user(gone, before) | excluded_ids(gone.column("distinct_ids"), listed)[1]
         counts.update(some_of({"excluded.sessions": int(of_excluded.sum())}))
-        fresh = with_person(used.select(names), now, acquisition)
-        owned = with_person(kept.select(names), before, acquisition)
+        fresh = with_person(used.select(names), now, acquisition, pseudonyms)
+        owned = with_person(kept.select(names), before, acquisition, pseudonyms)
         linked = link_rows(used, kept.column("session_id"), tables["links"], links)
         changed = compare_links({"rows": linked, "published": tables["links"]})
         persons = pa.concat_tables([some.select(["session_id", "person_id"]) for some in (fresh, owned)])
@@ -198,9 +205,10 @@ class ConcludeSessions(beam.PTransform):
         links: Target,
         loaded_by: LoadedBy,
         blocks: int,
+        pseudonyms: Pseudonyms = PLAIN,
     ) -> None:
         super().__init__()
-        self._function = conclude(window, excluded, facts, sessions, links, loaded_by)
+        self._function = conclude(window, excluded, facts, sessions, links, loaded_by, pseudonyms)
         schemas: Mapping[str, pa.Schema] = {
             "facts": facts,
             "published": sessions,

@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 
 from transforms.events.distinct_ids import SESSION_IDS, distinct_ids
 from transforms.ids.posthog_rules import canonical_session_column
+from transforms.ids.pseudonyms import PLAIN, Pseudonyms
 from transforms.machinery.join import JoinByKey, Outcome, Results, Side
 from transforms.machinery.keys import first_of_each, rows_of_keys
 from transforms.machinery.steps import flat_map
@@ -85,18 +86,21 @@ def have_excluded_user(sessions: pa.Table, matches: pa.Table) -> npt.NDArray[np.
     return np.asarray(pc.is_in(sessions.column("session_id"), out.combine_chunks()))
 
 
-def with_person(sessions: pa.Table, matches: pa.Table, acquisition: pa.Table) -> pa.Table:
+def with_person(
+    sessions: pa.Table, matches: pa.Table, acquisition: pa.Table, pseudonyms: Pseudonyms = PLAIN
+) -> pa.Table:
     """Session facts plus the columns of `PERSON`.
 
     Args:
       sessions: any columns, `session_id` and `distinct_id` among them.
       matches: `MATCHES` of these sessions, of the kind (fresh or published) that they are.
       acquisition: one row a session, as `latest_acquisition` gives.
+      pseudonyms: hash the user of a match, as all other ids are already.
     """
     keys = sessions.column("session_id")
     best = _smallest(matches, "session_id", "match")
     match = rows_of_keys(best, "session_id", keys, ["match"]).column("match")
-    user_id = pc.utf8_slice_codeunits(match, 1)
+    user_id = pseudonyms.ids(pc.utf8_slice_codeunits(match, 1))
     known = rows_of_keys(acquisition, "session_id", keys, _ACQUISITION)
     added = {name: known.column(name) for name in _ACQUISITION}
     added |= {"user_id": user_id, "person_id": pc.coalesce(user_id, sessions.column("distinct_id"))}

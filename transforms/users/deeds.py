@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 from apache_beam.pvalue import PCollection
 
 from transforms.ids.excluded import Excluded
+from transforms.ids.pseudonyms import PLAIN, Pseudonyms
 from transforms.machinery.counts import some_of
 from transforms.machinery.join import EachBatch, JoinByKey, JoinFunction, Outcome, Results, Side, all_counts
 from transforms.machinery.keys import rows_of_keys
@@ -66,13 +67,14 @@ def keyed(deeds: Deeds) -> Callable[[pa.Table], Results]:
     return rows_with_key
 
 
-def unique(deeds: Deeds) -> JoinFunction:
-    """The join function of `rows` of a partition of document keys → the columns that go on, one row a document."""
+def unique(deeds: Deeds, pseudonyms: Pseudonyms = PLAIN) -> JoinFunction:
+    """The join function of `rows` of a partition of document keys → the columns that go on, one row a document, its
+    `user_id` as `pseudonyms` say."""
 
     def latest_rows(tables: dict[str, pa.Table]) -> Results:
         rows = tables["rows"]
         latest = latest_of_each(rows, deeds.kept.names)
-        known = latest.filter(_is_complete(latest)).select(deeds.kept.names)
+        known = pseudonyms.in_column(latest.filter(_is_complete(latest)).select(deeds.kept.names), "user_id")
         counts = {f"{deeds.noun}.incomplete": latest.num_rows - known.num_rows}
         if DOCUMENT_ID.name in known.schema.names:
             known = with_document_id(known, deeds.otherwise)
@@ -107,16 +109,18 @@ def of_kept_users(deeds: Deeds, excluded: frozenset[str]) -> JoinFunction:
 class UniqueDeeds(beam.PTransform):
     """(rows of a table, `ALIASES`) → `Outcome` of `Deeds.kept`; all record batches."""
 
-    def __init__(self, deeds: Deeds, excluded: frozenset[str], partitions: int) -> None:
+    def __init__(self, deeds: Deeds, excluded: frozenset[str], partitions: int, pseudonyms: Pseudonyms = PLAIN) -> None:
         super().__init__()
-        self._deeds, self._excluded, self._partitions = deeds, excluded, partitions
+        self._deeds, self._excluded, self._partitions, self._pseudonyms = deeds, excluded, partitions, pseudonyms
 
     def expand(self, inputs: tuple[PCollection[pa.RecordBatch], ...]) -> Outcome:
         """Two shuffles: by document, then by user."""
         rows, aliases = inputs
         known = rows | "Key" >> EachBatch(keyed(self._deeds))
         documents = {"rows": Side(DOCUMENT_KEY, self._deeds.given.append(pa.field(DOCUMENT_KEY, TEXT)))}
-        latest = {"rows": known.rows} | "Unique" >> JoinByKey(unique(self._deeds), documents, self._partitions)
+        latest = {"rows": known.rows} | "Unique" >> JoinByKey(
+            unique(self._deeds, self._pseudonyms), documents, self._partitions
+        )
         users = {"rows": Side("user_id", self._deeds.kept), "aliases": Side("user_id", ALIASES)}
         owned = {"rows": latest.rows, "aliases": aliases} | "Of kept users" >> JoinByKey(
             of_kept_users(self._deeds, self._excluded), users, self._partitions

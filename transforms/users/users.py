@@ -24,6 +24,7 @@ from apache_beam.pvalue import PCollection
 from transforms.ids.excluded import Excluded
 from transforms.ids.phones import are_ambiguous, phone_forms
 from transforms.ids.posthog_rules import meaningless_column
+from transforms.ids.pseudonyms import PLAIN, Pseudonyms
 from transforms.machinery.counts import some_of
 from transforms.machinery.join import EachBatch, JoinByKey, JoinFunction, Outcome, Results, Side, all_counts
 from transforms.machinery.keys import first_of_each
@@ -38,7 +39,7 @@ _PHONE = "phone:"
 
 IDENTITIES = pa.schema([("key", TEXT), ("match", TEXT), ("excluded", BOOLEAN)])
 """`key` is a phone number's normal form or a user id; `match` is "0" (phone) or "1" (user id), then the user that is
-kept: the smallest match of a session wins. `excluded`: the person is on the list of excluded ids."""
+kept, not hashed: the smallest match of a session wins. `excluded`: the person is on the list of excluded ids."""
 ALIASES = pa.schema([*columns_of(USERS, "user_id"), ("kept", TEXT), ("excluded", BOOLEAN)])
 """The user ids that were dropped for a phone number, and the user that was kept for it; and those of excluded persons.
 """
@@ -81,11 +82,12 @@ def unique_by_user_id(tables: dict[str, pa.Table]) -> Results:
     return Results([kept.append_column(PHONE_KEY, pc.coalesce(by_phone, by_user))], counts=some_of(counts))
 
 
-def unique_by_phone(excluded: frozenset[str] = frozenset()) -> JoinFunction:
+def unique_by_phone(excluded: frozenset[str] = frozenset(), pseudonyms: Pseudonyms = PLAIN) -> JoinFunction:
     """The join function of `users` rows of a partition of phone keys → one a phone number; without one all stay.
 
     Gives `aliases` (`ALIASES`) and `identities` (`IDENTITIES`) as well. Who shares a phone number with an excluded
-    user is excluded: they are one person.
+    user is excluded: they are one person. With `pseudonyms` ids that come out are hashed, as those of `excluded` are,
+    but for the user of a `match`: which of several is the smallest must not depend on the key.
     """
     listed = Excluded(excluded)
 
@@ -93,10 +95,12 @@ def unique_by_phone(excluded: frozenset[str] = frozenset()) -> JoinFunction:
         users = _by_rank(tables["users"], PHONE_KEY)
         codes = users.column(PHONE_KEY).combine_chunks().dictionary_encode().indices.to_numpy()
         _, first, group = np.unique(codes, return_index=True, return_inverse=True)
-        kept = users.take(pa.array(first))
-        ids, owner = users.column("user_id"), kept.column("user_id").take(pa.array(group))
         key = users.column(PHONE_KEY)
         phones = pc.if_else(pc.starts_with(key, _PHONE), pc.utf8_slice_codeunits(key, len(_PHONE)), None)
+        plain_owner = users.column("user_id").take(pa.array(first[group]))
+        phones, users = pseudonyms.ids(phones), pseudonyms.users(users.drop_columns([PHONE_KEY]))
+        kept = users.take(pa.array(first))
+        ids, owner = users.column("user_id"), kept.column("user_id").take(pa.array(group))
         out = np.zeros(len(first), bool)
         np.logical_or.at(out, group, listed.mask(ids) | listed.mask(phones))
         marks = pa.array(out[group])
@@ -104,11 +108,11 @@ def unique_by_phone(excluded: frozenset[str] = frozenset()) -> JoinFunction:
         aliases = aliases.filter(pc.or_(pc.not_equal(ids, owner), marks))
         identities = []
         for level, keys in (("0", phones), ("1", ids)):
-            match = pc.binary_join_element_wise(level, owner, "")
+            match = pc.binary_join_element_wise(level, plain_owner, "")
             known = pa.table({"key": keys, "match": match, "excluded": marks}, schema=IDENTITIES)
             identities.append(known.filter(pc.is_valid(keys)))
         return Results(
-            [kept.drop_columns([PHONE_KEY])],
+            [kept],
             {"aliases": [aliases], "identities": identities},
             some_of({"users.duplicates": users.num_rows - kept.num_rows}),
         )
@@ -145,9 +149,9 @@ class UniqueUsers(beam.PTransform):
     Its other outputs are `aliases` and `identities`; see `unique_by_phone`.
     """
 
-    def __init__(self, partitions: int, excluded: frozenset[str] = frozenset()) -> None:
+    def __init__(self, partitions: int, excluded: frozenset[str] = frozenset(), pseudonyms: Pseudonyms = PLAIN) -> None:
         super().__init__()
-        self._partitions, self._excluded = partitions, excluded
+        self._partitions, self._excluded, self._pseudonyms = partitions, excluded, pseudonyms
 
     def expand(self, users: PCollection[pa.RecordBatch]) -> Outcome:
         """Three shuffles: by document, by user id, by phone number."""
@@ -161,7 +165,10 @@ class UniqueUsers(beam.PTransform):
             unique_by_user_id, {"users": Side("user_id", users_schema)}, n
         )
         unique = {"users": by_id.rows} | "Unique by phone" >> JoinByKey(
-            unique_by_phone(self._excluded), {"users": Side(PHONE_KEY, with_phone)}, n, also=("aliases", "identities")
+            unique_by_phone(self._excluded, self._pseudonyms),
+            {"users": Side(PHONE_KEY, with_phone)},
+            n,
+            also=("aliases", "identities"),
         )
         counts = all_counts(clean, documents, by_id, unique) | "Counts" >> beam.Flatten()
         return unique._replace(counts=counts)

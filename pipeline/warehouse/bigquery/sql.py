@@ -18,6 +18,7 @@ import pyarrow as pa
 from pipeline import tables
 from pipeline.tables import OutputTable
 from pipeline.views import View
+from transforms.ids.pseudonyms import is_pseudonym
 from transforms.incremental.window import EVENT_TIME, Comparison, Window
 from transforms.published.changes import CHANGE
 from transforms.schemas.columns import TEXT, TEXTS, TIMESTAMP
@@ -193,9 +194,9 @@ def earliest_with(sessions: str, ids: Sequence[str]) -> str:
     """Start of the earliest session that may have one of these ids among others, or so many ids that some were cut.
 
     Phone numbers are compared by their last digits, which are the same in every form; more sessions only make a run
-    read more.
+    read more. Of a hash there is one form.
     """
-    digits = [re.sub("[^0-9]", "", one)[-_LAST_DIGITS:] for one in ids]
+    digits = [re.sub("[^0-9]", "", one)[-_LAST_DIGITS:] for one in ids if not is_pseudonym(one)]
     ends = literal(sorted({end for end in digits if len(end) == _LAST_DIGITS}), TEXTS)
     wanted = literal(list(ids), TEXTS)
     end = f"RIGHT(REGEXP_REPLACE(id, '[^0-9]', ''), {_LAST_DIGITS})"

@@ -1,0 +1,128 @@
+"""Hashes in place of ids and personal texts, for who may see what was done but not by whom (`[privacy]`).
+
+A hash is HMAC-SHA256 with a key that only the pipeline has: the same id has the same hash wherever it occurs, so a
+session still finds its user, and without the key nobody can find an id by trying all phone numbers. It is made of the
+id's normal form (`transforms.ids.phones`), so that a number has one hash however it is written. Words for nobody and
+blank texts (`transforms.ids.posthog_rules`) stay as they are, because rules ask for them, and nobody hides behind them.
+
+Ids are hashed once, where they enter: everything after that works on hashes and does not know it. `h_` stands in front,
+so that nothing takes a hash for a phone number. What is in `distinct_ids`, or equals one of them, has 128 bits of the
+HMAC: two of ten billion ids have the same hash with a chance of one to ten quintillions.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import hmac
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from transforms.ids.phones import phone_forms
+from transforms.ids.posthog_rules import meaningless_column
+from transforms.metrics.privacy import DROP, HASH, Privacy
+from transforms.schemas.columns import TEXT
+
+#: What a hash begins with.
+PREFIX = "h_"
+_HEX_DIGITS = 32
+_KEY_ID = b"id of the key"
+_KEY_ID_DIGITS = 16
+
+
+class Pseudonyms:
+    """What `[privacy]` says, with the key; false, and without effect on ids, when it hashes none. Picklable."""
+
+    def __init__(self, privacy: Privacy = Privacy(), key: bytes = b"") -> None:  # noqa: B008 (immutable)
+        if privacy.hashes and not key:
+            raise ValueError("hashes take a key")
+        self.privacy, self.key = privacy, key
+
+    def __reduce__(self) -> Any:
+        """The key travels to workers in its own way (`pipeline.privacy_key`)."""
+        return Pseudonyms, (self.privacy, self.key)
+
+    def __bool__(self) -> bool:
+        return self.privacy.hides_ids
+
+    def ids(self, texts: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
+        """A string column of ids → their hashes; as it is when ids are kept."""
+        return self._hashed(texts) if self else texts
+
+    def set_of(self, ids: frozenset[str]) -> frozenset[str]:
+        """`ids` of a set."""
+        return frozenset(self._hashed(pa.array(sorted(ids), TEXT)).to_pylist()) if self else ids
+
+    def pairs(self, rows: Iterable[Sequence[str | None]]) -> list[tuple[str | None, str | None]]:
+        """`ids` of rows of two."""
+        if not self:
+            return [(first, second) for first, second in rows]
+        columns = zip(*rows, strict=True)
+        return list(zip(*(self.ids(pa.array(column, TEXT)).to_pylist() for column in columns), strict=True))
+
+    def in_column(self, rows: pa.Table, name: str) -> pa.Table:
+        """A table with `ids` of one of its columns."""
+        return (
+            rows.set_column(rows.schema.get_field_index(name), name, self._hashed(rows.column(name))) if self else rows
+        )
+
+    def digest(self, text: str) -> str:
+        """What stands for a text that may be guessed: its HMAC in full, or SHA-256 when ids are kept."""
+        return (hmac.digest(self.key, text.encode(), "sha256").hex()) if self else _sha256(text)
+
+    def users(self, users: pa.Table) -> pa.Table:
+        """Rows of `firebase.users` as they may be published: ids hashed, and profiles as `Privacy.columns` says.
+
+        What must be known of plain text, which of two rows is kept and how complete it is, is known before.
+        """
+        users = self.in_column(users, "user_id")
+        for name, way in self.privacy.columns.items():
+            column = users.column(name)
+            if way == HASH:
+                column = self._hashed(column)
+            elif way == DROP:
+                column = pa.nulls(len(column), column.type)
+            users = users.set_column(users.schema.get_field_index(name), name, column)
+        return users
+
+    def _hashed(self, texts: pa.Array | pa.ChunkedArray) -> pa.Array:
+        """Each different text is hashed once."""
+        encoded = (texts.combine_chunks() if isinstance(texts, pa.ChunkedArray) else texts).dictionary_encode()
+        forms = phone_forms(encoded.dictionary)
+        hidden = pc.invert(meaningless_column(forms))
+        made = pa.array([_hash(self.key, text) for text in forms.filter(hidden).to_pylist()], TEXT)
+        return pc.replace_with_mask(encoded.dictionary, hidden, made).take(encoded.indices)
+
+
+#: Nothing is hidden.
+PLAIN = Pseudonyms()
+
+
+def is_pseudonym(text: str) -> bool:
+    """Whether a text is a hash of this module."""
+    return text.startswith(PREFIX)
+
+
+def key_id(key: bytes) -> str:
+    """Which key it is, and nothing of what it is: the ledger remembers it. Empty for none."""
+    return hmac.digest(key, _KEY_ID, "sha256").hex()[:_KEY_ID_DIGITS] if key else ""
+
+
+@functools.lru_cache(maxsize=65_536)
+def _hash(key: bytes, text: str) -> str:
+    keyed = _keyed(key).copy()
+    keyed.update(text.encode())
+    return PREFIX + keyed.hexdigest()[:_HEX_DIGITS]
+
+
+@functools.lru_cache(maxsize=4)
+def _keyed(key: bytes) -> hmac.HMAC:
+    """A copy of it costs half of what a new one does."""
+    return hmac.new(key, digestmod="sha256")
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
