@@ -50,6 +50,7 @@ _FIXED = {
     "excluded_marks": "{}",
     "deletion_digest": "e3b0…",
     "deletion_marks": "{}",
+    "privacy_key_id": "5f0c1d2e9ab84763",
     "code_version": "1.0.0+3f2a…",
     "options": '{"warehouse": "bigquery"}',
 }

@@ -191,7 +191,8 @@ may_use() {
 }
 
 grant_roles() {
-  local runner
+  local runner secret secrets=(excluded-users)
+  if [[ $PRIVACY_KEY != none ]]; then secrets+=("$PRIVACY_KEY"); fi
   section "roles of etl-runner and etl-runner-dev: do the work, read the exports, write the results of their own"
   for runner in etl-runner etl-runner-dev; do
     on_project "$runner" roles/dataflow.worker
@@ -199,10 +200,12 @@ grant_roles() {
     on_project "$runner" roles/bigquery.readSessionUser
     on_bucket "$runner" roles/storage.objectUser
     on_repository "$runner" roles/artifactregistry.reader
-    grant "secret excluded-users" "serviceAccount:$(account "$runner")" roles/secretmanager.secretAccessor \
-      gcloud secrets get-iam-policy excluded-users --project="$PROJECT" -- \
-      gcloud secrets add-iam-policy-binding excluded-users --project="$PROJECT" \
-      --member="serviceAccount:$(account "$runner")" --role=roles/secretmanager.secretAccessor
+    for secret in "${secrets[@]}"; do
+      grant "secret $secret" "serviceAccount:$(account "$runner")" roles/secretmanager.secretAccessor \
+        gcloud secrets get-iam-policy "$secret" --project="$PROJECT" -- \
+        gcloud secrets add-iam-policy-binding "$secret" --project="$PROJECT" \
+        --member="serviceAccount:$(account "$runner")" --role=roles/secretmanager.secretAccessor
+    done
   done
 
   section "roles of scheduler-invoker: launch the template as one of them"

@@ -38,6 +38,7 @@ EXAMPLES = {
     "end_date": "2026-01-07",
     "limit": "100000",
     "excluded_users": "secret://excluded-users",
+    "privacy_key": "secret://privacy-key",
     "aggregated_dataset": "posthog_aggregated_dev",
     "overlap_hours": "48",
     "lateness_days": "7",
