@@ -176,6 +176,15 @@ def test_the_schedule_is_nightly_in_utc_and_made_paused(new_project: NewProject)
         assert value(job, "uri") == uri
 
 
+def test_who_runs_may_read_the_key_of_hashes_where_there_is_one(tmp_path: Path) -> None:
+    cloud = Cloud.make(tmp_path, THERE)
+    assert not any("privacy-key" in call for call in cloud.calls("setup.sh", **SETTINGS))
+    calls = cloud.calls("setup.sh", **SETTINGS, PRIVACY_KEY="privacy-key")
+    granted = [call for call in calls if call[1:4] == ["secrets", "add-iam-policy-binding", "privacy-key"]]
+    assert {value(call, "role") for call in granted} == {"roles/secretmanager.secretAccessor"}
+    assert len({value(call, "member") for call in granted}) == 2
+
+
 def test_a_dry_run_prints_every_command_and_runs_none(tmp_path: Path) -> None:
     datasets = {name: entry for name, entry in THERE.items() if name.startswith("dataset")}
     cloud = Cloud.make(tmp_path, datasets | {"dataset/privacy": {"location": "EU"}})
