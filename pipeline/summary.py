@@ -33,6 +33,8 @@ def plan_text(run: Run, inputs: Inputs, published: Published, where: str) -> str
         f"{_bytes(scan.bytes_total)}" + (f", {scan.files} of {scan.files_total} files" if scan.files_total else ""),
         f"  writes     {where}",
     ]
+    if run.privacy_key_id:
+        lines.append(f"  hashes     what [privacy] of the metrics file says, with the key {run.privacy_key_id}")
     if plan.watermark:
         lines.append(f"  watermark  {plan.watermark:%Y-%m-%d %H:%M:%S} UTC")
     if published.last_run and published.last_run.unsettled.total:

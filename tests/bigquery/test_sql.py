@@ -19,6 +19,7 @@ from pipeline import tables
 from pipeline.warehouse.bigquery import sql
 from tests import new_table
 from tests.builders import METRICS
+from transforms.ids.pseudonyms import PREFIX
 from transforms.incremental.window import EVERYTHING, Window
 from transforms.machinery.times import micros
 from transforms.schemas.columns import FLOAT, INTEGER, TEXT, TEXTS, TIMESTAMP
@@ -88,6 +89,7 @@ def statements() -> dict[str, str]:
         "latest_end": sql.latest_end("`project-x.out.sessions`", DAY, DAY + timedelta(days=1)),
         "accounts": sql.accounts("`p.firebase.users`", "`user_id`", "`PHONENUMBER`", ["u-1", "it's"], ["12015550100"]),
         "earliest_with": sql.earliest_with("`project-x.out.sessions`", ["+12015550100", "it's"]),
+        "earliest_with_hashes": sql.earliest_with("`project-x.out.sessions`", [f"{PREFIX}{'0123' * 8}"]),
     }
 
 

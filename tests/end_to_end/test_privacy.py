@@ -112,8 +112,11 @@ def warehouse(tmp_path: Path) -> Path:
 
 
 @pytest.mark.usefixtures("place")
-def test_nothing_names_anybody_and_sessions_find_their_users(warehouse: Path) -> None:
+def test_nothing_names_anybody_and_sessions_find_their_users(
+    warehouse: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert run(warehouse, *with_privacy(warehouse, more=INVITERS)) == 0
+    assert f"with the key {key_id(KEY)}" in capsys.readouterr().out
     told = texts_of(warehouse)
     assert [text for text in PLAIN if text in told] == []
     rows = {row["session_id"]: row for row in published(warehouse, "sessions").to_pylist()}

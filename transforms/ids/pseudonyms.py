@@ -12,14 +12,12 @@ HMAC: two of ten billion ids have the same hash with a chance of one to ten quin
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import hmac
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from transforms.ids.phones import phone_forms
 from transforms.ids.posthog_rules import meaningless_column
@@ -31,6 +29,8 @@ PREFIX = "h_"
 _HEX_DIGITS = 32
 _KEY_ID = b"id of the key"
 _KEY_ID_DIGITS = 16
+#: Texts whose hash a worker remembers, about 10 MB.
+_MOST_KNOWN = 65_536
 
 
 class Pseudonyms:
@@ -40,6 +40,8 @@ class Pseudonyms:
         if privacy.hashes and not key:
             raise ValueError("hashes take a key")
         self.privacy, self.key = privacy, key
+        self._keyed = hmac.new(key, digestmod="sha256")  # a copy of it costs half of what a new one does
+        self._known = dict[str, str]()
 
     def __reduce__(self) -> Any:
         """The key travels to workers in its own way (`pipeline.privacy_key`)."""
@@ -89,12 +91,27 @@ class Pseudonyms:
         return users
 
     def _hashed(self, texts: pa.Array | pa.ChunkedArray) -> pa.Array:
-        """Each different text is hashed once."""
+        """Each different text is hashed once, not in every batch that has it."""
         encoded = (texts.combine_chunks() if isinstance(texts, pa.ChunkedArray) else texts).dictionary_encode()
-        forms = phone_forms(encoded.dictionary)
-        hidden = pc.invert(meaningless_column(forms))
-        made = pa.array([_hash(self.key, text) for text in forms.filter(hidden).to_pylist()], TEXT)
-        return pc.replace_with_mask(encoded.dictionary, hidden, made).take(encoded.indices)
+        values = encoded.dictionary.to_pylist()
+        if len(self._known) > _MOST_KNOWN:
+            self._known = {}
+        known = self._known  # another thread may begin anew
+        new = [text for text in values if text not in known]
+        if new:
+            known.update(zip(new, self._made(pa.array(new, TEXT)), strict=True))
+        return pa.array([known[text] for text in values], TEXT).take(encoded.indices)
+
+    def _made(self, texts: pa.Array) -> list[str]:
+        forms = phone_forms(texts)
+        stay = meaningless_column(forms).to_pylist()
+        shown = zip(texts.to_pylist(), forms.to_pylist(), stay, strict=True)
+        return [text if stays else self._hash(form) for text, form, stays in shown]
+
+    def _hash(self, text: str) -> str:
+        keyed = self._keyed.copy()
+        keyed.update(text.encode())
+        return PREFIX + keyed.hexdigest()[:_HEX_DIGITS]
 
 
 #: Nothing is hidden.
@@ -109,19 +126,6 @@ def is_pseudonym(text: str) -> bool:
 def key_id(key: bytes) -> str:
     """Which key it is, and nothing of what it is: the ledger remembers it. Empty for none."""
     return hmac.digest(key, _KEY_ID, "sha256").hex()[:_KEY_ID_DIGITS] if key else ""
-
-
-@functools.lru_cache(maxsize=65_536)
-def _hash(key: bytes, text: str) -> str:
-    keyed = _keyed(key).copy()
-    keyed.update(text.encode())
-    return PREFIX + keyed.hexdigest()[:_HEX_DIGITS]
-
-
-@functools.lru_cache(maxsize=4)
-def _keyed(key: bytes) -> hmac.HMAC:
-    """A copy of it costs half of what a new one does."""
-    return hmac.new(key, digestmod="sha256")
 
 
 def _sha256(text: str) -> str:

@@ -129,12 +129,17 @@ SOCIAL_EVENT_ROW = (
     column("host_event_number", INTEGER, "Of the host's, from 1 in order of created_at, then id; null without a host."),
 )
 _REJECTED_EVENT = (
-    column("row_key", TEXT, "SHA-256 of the original row and the reason.", required=True),
+    column("row_key", TEXT, "SHA-256 of the original row and the reason; HMAC where ids are hashed.", required=True),
     column("reason", TEXT, "Why the row could not be used.", required=True),
     column("uuid", TEXT, "The event id, when there was one."),
     column("timestamp", TIMESTAMP, "When it happened, as given."),
     column("bq_ingested_timestamp", TIMESTAMP, "When it arrived, as given."),
-    column("row", TEXT, "JSON of the original row, long texts cut.", required=True),
+    column(
+        "row",
+        TEXT,
+        "JSON of the original row, long texts cut; of its ids and times where ids are hashed.",
+        required=True,
+    ),
 )
 
 

@@ -197,7 +197,8 @@ def earliest_with(sessions: str, ids: Sequence[str]) -> str:
     read more. Of a hash there is one form.
     """
     digits = [re.sub("[^0-9]", "", one)[-_LAST_DIGITS:] for one in ids if not is_pseudonym(one)]
-    ends = literal(sorted({end for end in digits if len(end) == _LAST_DIGITS}), TEXTS)
+    # never an empty list, which would have no type: no number ends with "-"
+    ends = literal(sorted({end for end in digits if len(end) == _LAST_DIGITS}) or ["-"], TEXTS)
     wanted = literal(list(ids), TEXTS)
     end = f"RIGHT(REGEXP_REPLACE(id, '[^0-9]', ''), {_LAST_DIGITS})"
     return (
