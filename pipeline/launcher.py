@@ -236,7 +236,7 @@ def _execute(
             scratch = sink.scratch(run)
             left_out = left_out.staged(lambda ids, name: stage_ids(ids, scratch, f"{run.run_id}-{name}"))
             key = hand_over(pseudonyms.key, settings.privacy_key, settings.project, scratch, run.run_id)
-            pseudonyms = Pseudonyms(metrics.privacy, key)
+            pseudonyms = Pseudonyms(pseudonyms.privacy, key)
         with engine(options) as runner:
             pipeline = beam.Pipeline(runner or local_runner(options), options)
             with contextlib.suppress(OSError):  # only for other languages' transforms, and a killed run would leave it

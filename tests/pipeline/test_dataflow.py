@@ -15,7 +15,9 @@ from pipeline import launcher
 from pipeline.command_line import parse
 from pipeline.dataflow import submission_told
 from pipeline.errors import RunError
+from pipeline.options import settings_of
 from transforms.ids.excluded import LeftOut
+from transforms.ids.pseudonyms import PLAIN
 
 DATAFLOW = ["--runner=DataflowRunner", "--project=p", "--region=europe-west1", "--job_name=nightly"]
 
@@ -52,7 +54,7 @@ def execute(argv: list[str], run: Any, monkeypatch: pytest.MonkeyPatch) -> Mock:
     plan = SimpleNamespace(previous=None)
     of_run: Any = SimpleNamespace(run_id="r", scan=SimpleNamespace(rows=0), plan=plan, session_blocks=1)
     try:
-        launcher._execute(of_run, warehouse, warehouse, Mock(), LeftOut(), parse(argv), quiet=True)
+        launcher._execute(of_run, warehouse, warehouse, Mock(), LeftOut(), PLAIN, parse(argv), settings_of(parse([])))
     except RunError:
         warehouse.refused()
     return warehouse
