@@ -1,3 +1,3 @@
-"""How a run is launched, read and published: options, plan, graph, tables and warehouses."""
+"""How a run is launched, read and published: options, plan, graph, tables, runners and warehouses."""
 
 __version__ = "1.0.0"

@@ -15,7 +15,7 @@ from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions,
 
 from pipeline.errors import UsageError
 from pipeline.options import add_arguments
-from pipeline.workers import IN_PROCESS
+from pipeline.runners.workers import IN_PROCESS
 
 _View = TypeVar("_View", bound=PipelineOptions)
 #: Rows to read from which on several worker processes are faster than one: see benchmarks/README.md.

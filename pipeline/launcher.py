@@ -18,31 +18,30 @@ import apache_beam as beam
 from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOptions, SetupOptions
 
 from pipeline import signals, tables
-from pipeline.bundles import small_bundles
 from pipeline.checks import Checks, numbers_before
 from pipeline.code_version import code_version
 from pipeline.command_line import MANY_ROWS, choose_shuffles, choose_workers, parse
 from pipeline.credentials import credentials
-from pipeline.dataflow import is_dataflow, submission_told, submitted_text
-from pipeline.engines import check_engine, engine, finish, is_engine
 from pipeline.errors import RunError, UsageError, cause_of
 from pipeline.excluded import DeletionRequests, digest, load_excluded, requested
 from pipeline.graph import build
-from pipeline.hand_over import handing_over
 from pipeline.marks import marks
 from pipeline.next_steps import next_text, this_python
 from pipeline.options import Settings, settings_of
-from pipeline.pickles import quick_pickles
 from pipeline.plan import make_plan
 from pipeline.privacy_key import hand_over, load_key
 from pipeline.progress import Progress, Sizes
-from pipeline.signatures import signatures_once
+from pipeline.runners.dataflow import is_dataflow, submission_told, submitted_text
+from pipeline.runners.engines import check_engine, engine, finish, is_engine
+from pipeline.runners.hand_over import handing_over
+from pipeline.runners.quick import quick_steps
+from pipeline.runners.signatures import signatures_once
+from pipeline.runners.workers import local_runner, local_workers
 from pipeline.staged_ids import stage_ids
 from pipeline.summary import plan_text, summary_text
 from pipeline.views import views
 from pipeline.warehouse.base import REMEDY, Published, Run, Sink, Source
 from pipeline.warehouse.kinds import kind_of
-from pipeline.workers import local_runner, local_workers
 from transforms.ids.excluded import LeftOut
 from transforms.ids.pseudonyms import Pseudonyms, key_id
 from transforms.machinery.steps import collecting_less
@@ -133,10 +132,8 @@ def _run(settings: Settings, options: PipelineOptions) -> None:
         run, left_out = _plan(settings, source, sink, metrics, listed, pseudonyms)
         if not settings.plan_only:
             stack.enter_context(collecting_less())  # the local runner's shuffles are objects of this process
-            stack.enter_context(signatures_once())
-            if not (is_dataflow(options) or is_engine(options)):
-                stack.enter_context(quick_pickles())
-                stack.enter_context(small_bundles())
+            is_elsewhere = is_dataflow(options) or is_engine(options)
+            stack.enter_context(signatures_once() if is_elsewhere else quick_steps())
             stack.enter_context(handing_over())
             _execute(run, source, sink, metrics, left_out, pseudonyms, options, settings)
             if not is_dataflow(options):

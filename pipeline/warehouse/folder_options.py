@@ -6,9 +6,9 @@ from pathlib import Path
 
 from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
 
-from pipeline.engines import is_engine
 from pipeline.errors import UsageError
 from pipeline.option import Values
+from pipeline.runners.engines import is_engine
 from pipeline.warehouse.bigquery.options import WORD as BIGQUERY
 from pipeline.warehouse.datasets import INPUTS, Datasets
 from pipeline.warehouse.local import LocalWarehouse

@@ -46,7 +46,7 @@ class Held:
 
     def workers(self) -> list[int]:
         """Process ids of its workers, also when they have lost their parent."""
-        wanted = b"\0pipeline.worker_process\0%d\0" % self.process.pid
+        wanted = b"\0pipeline.runners.worker_process\0%d\0" % self.process.pid
         return [pid for pid in _processes() if wanted in _read(pid, "cmdline")]
 
     def listens_at(self) -> set[str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sys
 
-from pipeline import worker_pool, worker_process
+from pipeline.runners import worker_pool, worker_process
 
 if __name__ == "__main__":
     os.environ["ACTION"], os.environ["POINT"], os.environ["FLAG"] = sys.argv[1:4]

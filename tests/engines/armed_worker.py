@@ -7,7 +7,7 @@ import sys
 import time
 from pathlib import Path
 
-from pipeline import worker_process
+from pipeline.runners import worker_process
 from tests.end_to_end import killer
 
 

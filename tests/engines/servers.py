@@ -175,7 +175,7 @@ def flink(folder: Path, *, task_managers: int = 2) -> Iterator[Engine]:
 def pool(engine: Engine, fault: Sequence[str] = ()) -> Iterator[Pool]:
     """A pool of workers; with the arguments of `tests.engines.armed_pool`, of workers in which something happens."""
     port = free_port()
-    module = ["tests.engines.armed_pool", *fault] if fault else ["pipeline.worker_pool"]
+    module = ["tests.engines.armed_pool", *fault] if fault else ["pipeline.runners.worker_pool"]
     with contextlib.ExitStack() as stack:
         server = _start(stack, [sys.executable, "-m", *module, f"--port={port}"], engine.folder / f"pool-{port}.log")
         _wait_for(port, server)

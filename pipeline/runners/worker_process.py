@@ -1,6 +1,6 @@
 """A worker process: Beam's SDK harness, which never outlives the process that started it.
 
-`python -m pipeline.worker_process PID`, started by `pipeline.workers` or `pipeline.worker_pool`; PID is their process.
+`python -m pipeline.runners.worker_process PID`, started by `workers` or `worker_pool` beside it; PID is their process.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any
 _PARENT_DEATH_SIGNAL = 1
 _LOOK_SECONDS = 0.5
 #: What a worker process runs.
-MODULE = "pipeline.worker_process"
+MODULE = "pipeline.runners.worker_process"
 
 
 def start(worker_id: str, control: Any, log: Any = None, *, quiet: bool) -> subprocess.Popen[bytes]:
@@ -77,12 +77,10 @@ def main(parent: int) -> None:
     gc.disable()  # as in `pipeline.__main__`
     from apache_beam.runners.worker import sdk_worker_main  # takes a second, in which the run may end
 
-    from pipeline.bundles import small_bundles
-    from pipeline.pickles import quick_pickles
-    from pipeline.signatures import signatures_once
+    from pipeline.runners.quick import quick_steps
 
     gc.enable()
-    with signatures_once(), quick_pickles(), small_bundles():
+    with quick_steps():
         sdk_worker_main.main([])
 
 

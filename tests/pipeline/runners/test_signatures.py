@@ -14,7 +14,7 @@ from apache_beam.transforms.userstate import CombiningValueStateSpec, TimerSpec,
 from apache_beam.typehints import trivial_inference, typehints
 from apache_beam.typehints.trivial_inference import Const, infer_return_type
 
-from pipeline.signatures import signatures_once
+from pipeline.runners.signatures import signatures_once
 from tests.builders import METRICS
 from transforms.events.decode import DecodeBatch
 from transforms.events.session_blocks import Blocks

@@ -1,7 +1,7 @@
 """Worker processes of a run on this machine: how they start, and that they end with their run.
 
 Beam's own way starts each through a shell, with a logging service of its own on all interfaces, waits for them without
-a limit, and never learns that one has died. Here a process is Beam's harness (`pipeline.worker_process`) without a
+a limit, and never learns that one has died. Here a process is Beam's harness (`worker_process`, beside this) without a
 shell, is killed when the run fails or is interrupted, and its death is an error of the run. The seams are Beam's own:
 an environment, and the handler that is registered for it.
 """
@@ -27,7 +27,7 @@ from apache_beam.transforms.environments import Environment, python_sdk_capabili
 
 from pipeline import signals
 from pipeline.errors import RunError
-from pipeline.worker_process import start
+from pipeline.runners.worker_process import start
 
 #: Beam's name of its runner in this process.
 IN_PROCESS = "FnApiRunner"

@@ -10,7 +10,7 @@ import pytest
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner, worker_handlers
 from apache_beam.runners.worker import statecache
 
-from pipeline.bundles import small_bundles
+from pipeline.runners.bundles import small_bundles
 
 GIVEN: list[Any] = []
 

@@ -19,11 +19,11 @@ from apache_beam.portability.api import beam_fn_api_pb2, beam_fn_api_pb2_grpc, e
 from apache_beam.runners.runner import PipelineState
 from apache_beam.runners.worker import worker_pool_main
 
-from pipeline import engines, worker_pool
 from pipeline.command_line import parse
-from pipeline.engines import check_engine, engine, finish
 from pipeline.errors import RunError
 from pipeline.launcher import main
+from pipeline.runners import engines, worker_pool
+from pipeline.runners.engines import check_engine, engine, finish
 from tests.builders import event, has_published, write_events
 
 ENDPOINT = "--job_endpoint=localhost:1"
@@ -201,7 +201,7 @@ def test_a_worker_that_cannot_start_is_an_answer(monkeypatch: pytest.MonkeyPatch
 
 
 def test_a_pool_listens_on_loopback_and_ends_with_a_signal() -> None:
-    command = [sys.executable, "-m", "pipeline.worker_pool", "--port=0"]
+    command = [sys.executable, "-m", "pipeline.runners.worker_pool", "--port=0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert process.stdout.readline().startswith("workers at localhost:")

@@ -13,9 +13,9 @@ from google.api_core import exceptions
 
 from pipeline import launcher
 from pipeline.command_line import parse
-from pipeline.dataflow import submission_told
 from pipeline.errors import RunError
 from pipeline.options import settings_of
+from pipeline.runners.dataflow import submission_told
 from transforms.ids.excluded import LeftOut
 from transforms.ids.pseudonyms import PLAIN
 

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from pipeline.command_line import parse
-from pipeline.engines import finish
-from pipeline.flink import cancel_on_cluster
+from pipeline.runners.engines import finish
+from pipeline.runners.flink import cancel_on_cluster
 
 
 @dataclass

@@ -8,7 +8,7 @@ import pytest
 from apache_beam.internal import pickler
 from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOptions, StandardOptions
 
-from pipeline.pickles import quick_pickles
+from pipeline.runners.pickles import quick_pickles
 
 VALUES: list[Any] = [None, "text", {"a": [1, 2.5, b"\0"]}, "long " * 100_000]
 

@@ -15,7 +15,7 @@ from apache_beam.testing.util import assert_that, equal_to
 from apache_beam.transforms.core import Windowing
 from apache_beam.transforms.window import GlobalWindows
 
-from pipeline.hand_over import Channel, GroupedInPieces, handing_over
+from pipeline.runners.hand_over import Channel, GroupedInPieces, handing_over
 
 ROWS = [(f"key {i % 7}", bytes([i])) for i in range(20)]
 GROUPED = {key: [value for name, value in ROWS if name == key] for key, _ in ROWS}

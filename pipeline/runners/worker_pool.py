@@ -1,4 +1,4 @@
-"""Workers of an engine on this machine: `python -m pipeline.worker_pool --port 50000`.
+"""Workers of an engine on this machine: `python -m pipeline.runners.worker_pool --port 50000`.
 
 An engine with `--environment_type EXTERNAL --environment_config localhost:50000` asks the pool for a worker whenever it
 wants one, and the pool starts a process. Beam has a pool of its own, which listens on all interfaces, though whoever
@@ -19,7 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 import grpc
 from apache_beam.portability.api import beam_fn_api_pb2, beam_fn_api_pb2_grpc
 
-from pipeline.worker_process import start
+from pipeline.runners.worker_process import start
 
 #: Seconds that a worker has to end by itself when the engine needs it no more.
 _PATIENCE = 5.0
@@ -98,7 +98,7 @@ def serving(port: int = 0) -> Iterator[str]:
 
 def main(argv: Sequence[str]) -> int:
     """Serve until a signal ends it; workers end with it."""
-    parser = argparse.ArgumentParser(prog="python -m pipeline.worker_pool", description="Workers of an engine.")
+    parser = argparse.ArgumentParser(prog="python -m pipeline.runners.worker_pool", description="Workers of an engine.")
     parser.add_argument("--port", type=int, default=50_000, help="where the engine asks for them (default 50000)")
     port = parser.parse_args(argv).port
     ended = threading.Event()

@@ -1,7 +1,7 @@
 """Engines that take a job through Beam's job API and are awaited: Prism and Flink.
 
 What they are told, what they were not told, and their failures as one line each. An engine's workers are processes of
-other machines or of this one (`pipeline.worker_pool`), so a folder must be one that all of them share.
+other machines or of this one (`pipeline.runners.worker_pool`), so a folder must be one that all of them share.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from apache_beam.runners.runner import PipelineResult, PipelineState, create_run
 from apache_beam.runners.worker import worker_pool_main
 
 from pipeline.errors import RunError, UsageError, cause_of
-from pipeline.flink import cancel_on_cluster
-from pipeline.workers import LoopbackGrpc
+from pipeline.runners.flink import cancel_on_cluster
+from pipeline.runners.workers import LoopbackGrpc
 
 _NAMES = ("Prism", "Flink", "Portable")
 _PAGE = "see docs/engines.md"

@@ -1,0 +1,1 @@
+"""What is done to Beam's local runner, and what other engines need."""
