@@ -8,7 +8,7 @@ import contextlib
 import json
 import re
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from pipeline.warehouse.bigquery.sql import name_of
 from pipeline.warehouse.bigquery.warehouse import BigQueryWarehouse
 from tests.builders import METRICS
 from tests.deploy.google_fake import FakeGoogle, serving
+from transforms.metrics.file import PACKAGED
 
 pytestmark = pytest.mark.slow
 
@@ -155,11 +156,28 @@ def test_excluded_users_travel_in_a_file_and_not_in_the_graph(cloud: FakeGoogle,
     assert submit(cloud, f"--excluded_users={tmp_path / 'excluded.txt'}") == 0
     found = {name: json.loads(content) for name, content in cloud.objects.items() if "/temp/excluded/" in name}
     assert list(found.values()) == [ids]
-    sent = [content for name, content in cloud.objects.items() if name not in found]
-    sent.append(json.dumps(cloud.jobs).encode())
-    pickled = b"".join(sent) + b"".join(_unpacked(sent))
+    pickled = _sent_but(cloud, found)
     assert b"+12015550150" not in pickled
     assert next(iter(found)).encode() in pickled  # its name is what they carry
+
+
+def test_so_does_the_key_of_hashes(cloud: FakeGoogle, tmp_path: Path) -> None:
+    key, metrics = b"0123456789abcdef" * 2, tmp_path / "metrics.toml"
+    (tmp_path / "key").write_bytes(key)
+    metrics.write_text(f"{PACKAGED.read_text()}[privacy]\nidentity = 'hash'\n")
+    assert submit(cloud, f"--privacy_key={tmp_path / 'key'}", f"--metrics_file={metrics}") == 0
+    found = {name: content for name, content in cloud.objects.items() if "/temp/key/" in name}
+    assert list(found.values()) == [key]
+    pickled = _sent_but(cloud, found)
+    assert key[:16] not in pickled
+    assert next(iter(found)).encode() in pickled
+
+
+def _sent_but(cloud: FakeGoogle, files: Mapping[str, object]) -> bytes:
+    """All that a submission has sent, as it is and unpacked, but some files."""
+    sent = [content for name, content in cloud.objects.items() if name not in files]
+    sent.append(json.dumps(cloud.jobs).encode())
+    return b"".join(sent) + b"".join(_unpacked(sent))
 
 
 def _unpacked(sent: list[bytes]) -> Iterator[bytes]:

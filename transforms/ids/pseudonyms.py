@@ -6,8 +6,8 @@ id's normal form (`transforms.ids.phones`), so that a number has one hash howeve
 blank texts (`transforms.ids.posthog_rules`) stay as they are, because rules ask for them, and nobody hides behind them.
 
 Ids are hashed once, where they enter: everything after that works on hashes and does not know it. `h_` stands in front,
-so that nothing takes a hash for a phone number. What is in `distinct_ids`, or equals one of them, has 128 bits of the
-HMAC: two of ten billion ids have the same hash with a chance of one to ten quintillions.
+so that nothing takes a hash for a phone number. A hash has 128 bits of the HMAC: that two of ten billion ids have the
+same has a chance of less than one in a quintillion.
 """
 
 from __future__ import annotations
@@ -67,13 +67,14 @@ class Pseudonyms:
 
     def in_column(self, rows: pa.Table, name: str) -> pa.Table:
         """A table with `ids` of one of its columns."""
-        return (
-            rows.set_column(rows.schema.get_field_index(name), name, self._hashed(rows.column(name))) if self else rows
-        )
+        if not self:
+            return rows
+        return rows.set_column(rows.schema.get_field_index(name), name, self._hashed(rows.column(name)))
 
     def digest(self, text: str) -> str:
         """What stands for a text that may be guessed: its HMAC in full, or SHA-256 when ids are kept."""
-        return (hmac.digest(self.key, text.encode(), "sha256").hex()) if self else _sha256(text)
+        content = text.encode()
+        return hmac.digest(self.key, content, "sha256").hex() if self else hashlib.sha256(content).hexdigest()
 
     def users(self, users: pa.Table) -> pa.Table:
         """Rows of `firebase.users` as they may be published: ids hashed, and profiles as `Privacy.columns` says.
@@ -126,7 +127,3 @@ def is_pseudonym(text: str) -> bool:
 def key_id(key: bytes) -> str:
     """Which key it is, and nothing of what it is: the ledger remembers it. Empty for none."""
     return hmac.digest(key, _KEY_ID, "sha256").hex()[:_KEY_ID_DIGITS] if key else ""
-
-
-def _sha256(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()

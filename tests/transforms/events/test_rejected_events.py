@@ -21,6 +21,8 @@ from transforms.events.rejected_events import (
     rejected_rows,
     without_excluded,
 )
+from transforms.ids.pseudonyms import Pseudonyms
+from transforms.metrics.privacy import Privacy
 from transforms.published.changes import LoadedBy, compare
 
 TABLE = tables.REJECTED_EVENTS.under(METRICS)
@@ -37,6 +39,24 @@ def source(*rows: dict[str, Any], reason: str = "properties_invalid") -> pa.Reco
 def letters(*rows: dict[str, Any], reason: str = "properties_invalid") -> list[dict[str, Any]]:
     [batch] = rejected_rows(source(*rows, reason=reason), TABLE.content)
     return batch.to_pylist()
+
+
+def test_where_ids_are_hashed_a_letter_keeps_its_ids_as_hashes_and_its_times() -> None:
+    hashed = Pseudonyms(Privacy(identity="hash"), b"k" * 32)
+    [batch] = rejected_rows(source(event(1, distinct_id="0012015550100", properties="[]")), TABLE.content, hashed)
+    [found], [plain] = batch.to_pylist(), letters(event(1, distinct_id="0012015550100", properties="[]"))
+    who = hashed.ids(pa.array([PHONE]))[0].as_py()
+    times = {name: json.loads(plain["row"])[name] for name in ("timestamp", "bq_ingested_timestamp")}
+    assert json.loads(found["row"]) == {"uuid": plain["uuid"], "distinct_id": who, **times}
+    assert found | {"row": "", "row_key": ""} == plain | {"row": "", "row_key": ""}
+    assert found["row_key"] != plain["row_key"]  # which is guessed by who knows all but a phone number
+
+
+@pytest.mark.parametrize(("uuid", "stays"), [("A" * 32, True), (None, True), (PHONE, False), ("x" * 500, False)])
+def test_an_id_that_is_no_uuid_is_hashed_too(uuid: str | None, stays: bool) -> None:
+    hashed = Pseudonyms(Privacy(identity="hash"), b"k" * 32)
+    [batch] = rejected_rows(source(event(1) | {"uuid": uuid}), TABLE.content, hashed)
+    assert (batch.column("uuid").to_pylist() == [uuid]) == stays
 
 
 def compared(rows: pa.RecordBatch, published: pa.Table, loaded_by: LoadedBy) -> Collected:
