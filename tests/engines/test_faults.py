@@ -62,6 +62,7 @@ def launch(warehouse: Path, engine: Engine, pool: Pool) -> subprocess.Popen[str]
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # a shell's background ignores it
     )
 
 
