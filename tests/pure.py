@@ -36,7 +36,7 @@ from transforms.persons.rows import moved_schema, person_rows
 from transforms.published.changes import LoadedBy, compare, with_change
 from transforms.sessions.concluded import excluded_ids
 from transforms.sessions.facts import fact_schema
-from transforms.sessions.fate import LINKED, STAYING, WAITING, WHO, conclude
+from transforms.sessions.fate import LINKED, STAYING, WAITING, WHO, Conclude
 from transforms.sessions.owners import match_users
 from transforms.sessions.rows import session_rows
 from transforms.social.events import hosted, social_events
@@ -290,7 +290,7 @@ class Model:
             "acquisition": pa.Table.from_pylist(list(acquisition), schema=tables.POSTHOG_SESSIONS.bare),
             "unsettled": pa.Table.from_batches([late, plan.unsettled.rows()]),
         }
-        function = conclude(
+        function = Conclude(
             plan.window,
             self._left_out.every,
             facts.schema,

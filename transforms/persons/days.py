@@ -115,28 +115,17 @@ def day_rows(sessions: pa.Table, deeds: pa.Table, metrics: Metrics, schema: pa.S
         pa.chunked_array([*sessions.column("person_id").chunks, *deeds.column("person_id").chunks], TEXT)
     )
 
-    def keys(ids: pa.ChunkedArray, days: Ints) -> Ints:
-        """Person and day as one integer, by which the rows are in order."""
-        return np.asarray(pc.index_in(ids, value_set=persons).cast(INTEGER).to_numpy()) * _DAYS + days
-
-    starts = keys(sessions.column("person_id"), _days(sessions.column(START_DATE)))
+    starts = _keys(persons, sessions.column("person_id"), _days(sessions.column(START_DATE)))
     ended = local_micros(column_micros(sessions.column("end_timestamp")), metrics.reporting_timezone) // _DAY
-    ends = keys(sessions.column("person_id"), ended)
-    done = keys(deeds.column("person_id"), _days(deeds.column("date")))
+    ends = _keys(persons, sessions.column("person_id"), ended)
+    done = _keys(persons, deeds.column("person_id"), _days(deeds.column("date")))
     every = np.unique(np.concatenate([starts, ends, done]))
     person, day = every // _DAYS, every % _DAYS
 
-    def spread(at: Ints, values: Any) -> npt.NDArray[Any]:
-        """Values of some of the rows (`at` are their keys), 0 for the others."""
-        values = np.asarray(values)
-        whole = np.zeros(len(every), values.dtype)
-        whole[np.searchsorted(every, at)] = values
-        return whole
-
-    is_app_active = np.isin(every, np.concatenate([starts, ends]))
-    values: dict[str, Any] = {name: spread(done, deeds.column(name)) for name in _COUNTED}
+    values: dict[str, Any] = {name: _spread(every, done, deeds.column(name)) for name in _COUNTED}
     is_social_active = np.logical_or.reduce([values[name] > 0 for name in _COUNTED])
-    values |= {name: spread(*column) for name, column in _sums(sessions, starts, metrics).items()}
+    values |= {name: _spread(every, *column) for name, column in _sums(sessions, starts, metrics).items()}
+    is_app_active = np.isin(every, np.concatenate([starts, ends]))
     previous = _previous(person, is_app_active)
     is_user = np.zeros(len(persons), bool)
     is_user[starts[np.asarray(pc.is_valid(sessions.column("user_id")))] // _DAYS] = True
@@ -152,6 +141,19 @@ def day_rows(sessions: pa.Table, deeds: pa.Table, metrics: Metrics, schema: pa.S
         "previous_active_date": pc.if_else(pa.array(previous >= 0), dates(day[previous]), pa.scalar(None, DATE)),
     }
     return pa.table([pa.array(values[field.name], field.type) for field in schema], schema=schema)
+
+
+def _keys(persons: pa.Array, ids: pa.ChunkedArray, days: Ints) -> Ints:
+    """Person and day as one integer, by which the rows are in order."""
+    return np.asarray(pc.index_in(ids, value_set=persons).cast(INTEGER).to_numpy()) * _DAYS + days
+
+
+def _spread(every: Ints, at: Ints, values: Any) -> npt.NDArray[Any]:
+    """Values of some of the rows (`at` are their keys, `every` those of all), 0 for the others."""
+    values = np.asarray(values)
+    whole = np.zeros(len(every), values.dtype)
+    whole[np.searchsorted(every, at)] = values
+    return whole
 
 
 def _sums(sessions: pa.Table, keys: Ints, metrics: Metrics) -> dict[str, tuple[Ints, Any]]:

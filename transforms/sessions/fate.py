@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import apache_beam as beam
@@ -26,7 +27,7 @@ from transforms.ids.pseudonyms import PLAIN, Pseudonyms
 from transforms.incremental.unsettled import UNSETTLED, unsettled_rows
 from transforms.incremental.window import Window
 from transforms.machinery.counts import some_of
-from transforms.machinery.join import JoinByKey, JoinFunction, Outcome, Results, Side
+from transforms.machinery.join import JoinByKey, Outcome, Results, Side
 from transforms.machinery.keys import positions, rows_of_structs, structs_of
 from transforms.machinery.record_batches import where
 from transforms.machinery.steps import flat_map
@@ -106,15 +107,8 @@ class Sessions:
         return cls(rows, pa.concat_tables([new, old]), known.astype(bool), gone.astype(bool), len(fresh), surprising)
 
 
-def conclude(
-    window: Window,
-    excluded: frozenset[str],
-    facts: pa.Schema,
-    sessions: pa.Schema,
-    links: Target,
-    loaded_by: LoadedBy,
-    pseudonyms: Pseudonyms = PLAIN,
-) -> JoinFunction:
+@dataclass(frozen=True)
+class Conclude:
     """The join function of `facts` (of the scan), `published`, published `links`, `matches`, `acquisition` and
     `unsettled` by session id.
 
@@ -122,44 +116,59 @@ def conclude(
     `LINKED`; `WHO` (`INVOLVED`); counts of input rows (`kept`, `duplicates`, `filtered.<reason>`), of sessions and of
     changed links.
     """
-    listed = Excluded(excluded)
-    compare_links = compare(links, loaded_by)
-    made, staying = fresh_schema(facts, sessions), staying_schema(sessions)
-    names = [field.name for field in fact_fields(facts)]
 
-    def concluded(tables: dict[str, pa.Table]) -> Results:
+    window: Window
+    excluded: frozenset[str]
+    """Distinct ids and user ids, hashes where ids are hashed."""
+    facts: pa.Schema
+    sessions: pa.Schema
+    links: Target
+    loaded_by: LoadedBy
+    pseudonyms: Pseudonyms = PLAIN
+
+    def __call__(self, tables: dict[str, pa.Table]) -> Results:
+        """The results of one block of sessions."""
         found, published, matches = tables["facts"], tables["published"], tables["matches"]
-        choice = choose(window, listed, found, published, tables["unsettled"])
+        choice = choose(self.window, self._listed, found, published, tables["unsettled"])
         is_fresh = matches.column("fresh")
         now, before = matches.filter(is_fresh), matches.filter(pc.invert(is_fresh))
         theirs = choice.use & have_excluded_user(found, now)
         use, stay = choice.use & ~theirs, choice.stay & ~have_excluded_user(published, before)
-        counts = _of_no_session(found.column(ROWS), choice, theirs, full=window.is_full)
 
-        acquisition = latest_acquisition(tables["acquisition"])
         used, kept = where(found, use), where(published, stay)
         row = positions(used, published, ["session_id"])
         replaced = np.isin(np.arange(published.num_rows), np.asarray(row.fill_null(-1)))
         gone = published.filter(pa.array(~stay & ~replaced))
-        of_excluded = have_excluded_user(gone, before) | excluded_ids(gone.column("distinct_ids"), listed)[1]
+        of_excluded = have_excluded_user(gone, before) | excluded_ids(gone.column("distinct_ids"), self._listed)[1]
+
+        acquisition = latest_acquisition(tables["acquisition"])
+        names = [field.name for field in fact_fields(self.facts)]
+        fresh = with_person(used.select(names), now, acquisition, self.pseudonyms)
+        owned = with_person(kept.select(names), before, acquisition, self.pseudonyms)
+        counts = _of_no_session(found.column(ROWS), choice, theirs, full=self.window.is_full)
         counts.update(some_of({"excluded.sessions": int(of_excluded.sum())}))
-        fresh = with_person(used.select(names), now, acquisition, pseudonyms)
-        owned = with_person(kept.select(names), before, acquisition, pseudonyms)
-        linked = link_rows(used, kept.column("session_id"), tables["links"], links)
-        changed = compare_links({"rows": linked, "published": tables["links"]})
-        persons = pa.concat_tables([some.select(["session_id", "person_id"]) for some in (fresh, owned)])
         for some in (row_counts(used), differences(fresh, acquisition), differences(owned, acquisition)):
             counts.update(some)
-        counts.update(changed.counts)
+        made, staying = fresh_schema(self.facts, self.sessions), staying_schema(self.sessions)
         also = {
             STAYING: [_staying(owned, kept, staying, gone=False), _staying(gone, gone, staying, gone=True)],
             WAITING: [pa.Table.from_batches([unsettled_rows(choice.waiting, choice.waiting.values())])],
-            LINKED: changed.rows,
-            WHO: [involved_persons(linked, persons.combine_chunks())],
         }
-        return Results([_fresh(fresh, choice.surprising[use], published, row, made)], also, counts)
+        linked = self._linked(used, kept, tables["links"], [fresh, owned])
+        rows = _fresh(fresh, choice.surprising[use], published, row, made)
+        counts.update(linked.counts)
+        return Results([rows], {**also, **linked.also}, counts)
 
-    return concluded
+    @cached_property
+    def _listed(self) -> Excluded:
+        return Excluded(self.excluded)
+
+    def _linked(self, used: pa.Table, kept: pa.Table, before: pa.Table, persons: list[pa.Table]) -> Results:
+        """What the links of the sessions become: `LINKED`, `WHO`, and their counts."""
+        rows = link_rows(used, kept.column("session_id"), before, self.links)
+        changed = compare(self.links, self.loaded_by)({"rows": rows, "published": before})
+        theirs = pa.concat_tables([some.select(["session_id", "person_id"]) for some in persons]).combine_chunks()
+        return Results([], {LINKED: changed.rows, WHO: [involved_persons(rows, theirs)]}, changed.counts)
 
 
 def _fresh(owned: pa.Table, surprising: Bools, published: pa.Table, row: pa.Int64Array, schema: pa.Schema) -> pa.Table:
@@ -188,7 +197,7 @@ def _of_no_session(rows: pa.ChunkedArray, choice: Choice, theirs: Bools, *, full
 
 
 class ConcludeSessions(beam.PTransform):
-    """(facts, published, links, matches, acquisition, unsettled) → `Outcome` of sessions made anew; see `conclude`.
+    """(facts, published, links, matches, acquisition, unsettled) → `Outcome` of sessions made anew; see `Conclude`.
 
     `facts` come from this run's events (`facts_schema`), `published` and `links` are rows of `sessions` and
     `session_links` as last published, `matches` are `MATCHES` of both, `acquisition` rows of PostHog's sessions,
@@ -208,7 +217,7 @@ class ConcludeSessions(beam.PTransform):
         pseudonyms: Pseudonyms = PLAIN,
     ) -> None:
         super().__init__()
-        self._function = conclude(window, excluded, facts, sessions, links, loaded_by, pseudonyms)
+        self._function = Conclude(window, excluded, facts, sessions, links, loaded_by, pseudonyms)
         schemas: Mapping[str, pa.Schema] = {
             "facts": facts,
             "published": sessions,

@@ -16,7 +16,7 @@ from transforms.machinery.join import Results
 from transforms.machinery.times import micros
 from transforms.published.changes import CHANGE, CHANGES, LoadedBy, count_name
 from transforms.sessions.facts import ARRIVAL, ROWS, fact_schema
-from transforms.sessions.fate import LINKED, PUBLISHED, STAYING, WAITING, conclude, fresh_schema, staying_schema
+from transforms.sessions.fate import LINKED, PUBLISHED, STAYING, WAITING, Conclude, fresh_schema, staying_schema
 from transforms.sessions.owners import MATCHES
 from transforms.sessions.rows import session_rows
 from transforms.users.deeds import SOCIAL_EVENTS
@@ -77,7 +77,7 @@ def concluded(
         "acquisition": pa.Table.from_pylist([acquisition] if acquisition else [], tables.POSTHOG_SESSIONS.bare),
         "unsettled": pa.Table.from_pylist(waits or [], UNSETTLED),
     }
-    found = conclude(window, frozenset(), FACTS, SESSIONS, LINKS.target, LoadedBy("run-2", at(0)))(given)
+    found = Conclude(window, frozenset(), FACTS, SESSIONS, LINKS.target, LoadedBy("run-2", at(0)))(given)
     assert {table.schema for table in found.rows} == {fresh_schema(FACTS, SESSIONS)}
     assert {table.schema for table in found.also[STAYING]} == {staying_schema(SESSIONS)}
     return found
