@@ -20,17 +20,23 @@ the job.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import NamedTuple
+
 import apache_beam as beam
 import pyarrow as pa
+from apache_beam.pvalue import PCollection
 
 from pipeline import tables
 from pipeline.publish import add_publishing
+from pipeline.tables import OutputTable
 from pipeline.warehouse.base import Run, Sink, Source
 from transforms.events.decode import DecodeEvents
 from transforms.events.rejected_events import CompareRejected
 from transforms.events.session_blocks import Blocks
 from transforms.ids.excluded import CountExcluded, LeftOut
 from transforms.ids.pseudonyms import PLAIN, Pseudonyms
+from transforms.machinery.join import Outcome
 from transforms.metrics.definitions import Metrics
 from transforms.persons.days import MakePersonDays
 from transforms.persons.rows import AggregatePersons
@@ -43,6 +49,9 @@ from transforms.sessions.rows import MakeSessionRows
 from transforms.social.events import MakeSocialEvents
 from transforms.users.deeds import INVITES, SOCIAL_EVENTS, UniqueDeeds
 from transforms.users.users import RequestedIdentities, UniqueUsers
+
+#: Firebase's tables, as steps call them.
+_FIREBASE = {tables.USERS: "users", tables.FIREBASE_EVENTS: "Firebase events", tables.USER_INVITES: "invites"}
 
 
 def build(
@@ -60,106 +69,108 @@ def build(
     Ids are hashed in the steps that have `pseudonyms`, where they enter; those of `left_out` are hashes already.
     The session shuffle is made in so many `shuffles`, which bounds the memory of a runner that holds them in memory.
     """
-    sessions, persons, links, days, social_events, rejected = (
-        output.under(metrics)
-        for output in (
-            tables.SESSIONS,
-            tables.PERSONS,
-            tables.SESSION_LINKS,
-            tables.PERSON_DAYS,
-            tables.SOCIAL_EVENTS,
-            tables.REJECTED_EVENTS,
-        )
+    sessions, persons, links, rejected = (
+        table.under(metrics)
+        for table in (tables.SESSIONS, tables.PERSONS, tables.SESSION_LINKS, tables.REJECTED_EVENTS)
     )
-    facts = fact_schema(metrics, sessions.bare)
-    users, acquisition, social = tables.USERS, tables.POSTHOG_SESSIONS, tables.FIREBASE_EVENTS
-    excluded = left_out.every
-    n, blocks = run.partitions, Blocks(run.session_blocks, shuffles, run.scan.rows // run.session_blocks)
+    facts, window, n = fact_schema(metrics, sessions.bare), run.plan.window, run.partitions
+    blocks = Blocks(run.session_blocks, shuffles, run.scan.rows // run.session_blocks)
 
     events = p | "Read events" >> source.read_events(run.plan)
-    decoded = events | "Decode events" >> DecodeEvents(metrics, excluded, run.plan.window, blocks, pseudonyms)
+    decoded = events | "Decode events" >> DecodeEvents(metrics, left_out.every, window, blocks, pseudonyms)
     fresh = decoded.slices | "Aggregate sessions" >> AggregateSessions(metrics, facts, blocks)
     fresh = fresh | "Tell blocks" >> sink.tell_blocks()
 
-    published = {
+    before = {
         table: p | f"Read published {table.name}" >> sink.read_published(run, table)
         for table in tables.outputs(metrics)
     }
-    unique_users = (
-        p | "Read users" >> source.read_input(users) | "Deduplicate users" >> UniqueUsers(n, excluded, pseudonyms)
-    )
-    created = (
-        p | "Read Firebase events" >> source.read_input(social),
-        unique_users.also["aliases"],
-    ) | "Deduplicate Firebase events" >> UniqueDeeds(SOCIAL_EVENTS, excluded, n, pseudonyms)
-    received = (
-        p | "Read invites" >> source.read_input(tables.USER_INVITES),
-        unique_users.also["aliases"],
-    ) | "Deduplicate invites" >> UniqueDeeds(INVITES, excluded, n, pseudonyms)
-    requested = p | "Deletion requests" >> RequestedIdentities(left_out.requested)
-    identities = (unique_users.also["identities"], requested) | "All identities" >> beam.Flatten()
-    matches = (
-        fresh,
-        decoded.left_out,
-        published[sessions],
-        identities,
-    ) | "Match users" >> MatchUsers(n)
+    who = read_who(p, source, left_out, n, pseudonyms)
+    matches = (fresh, decoded.left_out, before[sessions], who.identities) | "Match users" >> MatchUsers(n)
+    acquisition = p | "Read PostHog sessions" >> source.read_input(tables.POSTHOG_SESSIONS)
     unsettled = p | "Unsettled" >> beam.Create([run.plan.unsettled.rows()]).with_output_types(pa.RecordBatch)
+    unsettled = (decoded.late, unsettled) | "All unsettled" >> beam.Flatten()
     concluded = (
-        fresh,
-        published[sessions],
-        published[links],
-        matches.rows,
-        p | "Read PostHog sessions" >> source.read_input(acquisition),
-        (decoded.late, unsettled) | "All unsettled" >> beam.Flatten(),
+        (fresh, before[sessions], before[links], matches.rows, acquisition, unsettled)
     ) | "Conclude sessions" >> ConcludeSessions(
-        run.plan.window, excluded, facts, sessions.bare, links.target, run.loaded_by, blocks.number, pseudonyms
+        window, left_out.every, facts, sessions.bare, links.target, run.loaded_by, blocks.number, pseudonyms
     )
     decided, staying = (concluded.rows, concluded.also["staying"]) | "Tell concluded" >> sink.tell_concluded()
     made = (
-        decided,
-        staying,
-        unique_users.rows,
-        created.rows,
-        published[persons],
+        (decided, staying, who.users.rows, who.created.rows, before[persons])
     ) | "Make session rows" >> MakeSessionRows(
         metrics, facts, sessions.target, persons.target, run.loaded_by, n, keep_persons=run.keeps_persons
     )
+    dead = (decoded.rejected, before[rejected], who.identities) | "Compare rejected events" >> CompareRejected(
+        rejected.target, run.loaded_by, n, left_out.every, pseudonyms
+    )
+    written = {
+        sessions: made,
+        persons: aggregate_persons(run, metrics, made),
+        links: concluded._replace(rows=concluded.also["linked"]),
+        **make_days_and_social_events(run, metrics, before, who, concluded, made),
+        rejected: dead,
+    }
+    excluded = {
+        "distinct_id": decoded.left_out,
+        "distinct_ids": before[sessions],
+        "key": who.users.also["identities"],
+    } | "Count excluded ids" >> CountExcluded(left_out)
+    counts = [decoded.counts, who.users.counts, who.created.counts, who.received.counts, excluded]
+    by_day = made.rows | "Count days" >> CountDays(run.checks.metrics, run.checks.since(run.plan.watermark))
+    add_publishing(p, run, source, sink, written, counts, decoded.arrivals, concluded.also["waiting"], by_day)
 
+
+class Who(NamedTuple):
+    """Who the users are, and what they did outside PostHog's events."""
+
+    users: Outcome
+    """One row a user; also `aliases` (of users that were dropped) and `identities`."""
+    created: Outcome
+    """Social events, one row a document."""
+    received: Outcome
+    """Invites, one row a document."""
+    identities: PCollection[pa.RecordBatch]
+    """The ids of users, and those that ask to be deleted."""
+
+
+def read_who(p: beam.Pipeline, source: Source, left_out: LeftOut, n: int, pseudonyms: Pseudonyms) -> Who:
+    """Users, social events and invites, each once."""
+    rows = {table: p | f"Read {name}" >> source.read_input(table) for table, name in _FIREBASE.items()}
+    users = rows[tables.USERS] | "Deduplicate users" >> UniqueUsers(n, left_out.every, pseudonyms)
+    created, received = (
+        (rows[table], users.also["aliases"])
+        | f"Deduplicate {_FIREBASE[table]}" >> UniqueDeeds(deeds, left_out.every, n, pseudonyms)
+        for table, deeds in ((tables.FIREBASE_EVENTS, SOCIAL_EVENTS), (tables.USER_INVITES, INVITES))
+    )
+    requested = p | "Deletion requests" >> RequestedIdentities(left_out.requested)
+    identities = (users.also["identities"], requested) | "All identities" >> beam.Flatten()
+    return Who(users, created, received, identities)
+
+
+def aggregate_persons(run: Run, metrics: Metrics, made: Outcome) -> Outcome:
+    """Rows of `persons` with their change: made anew where a session is not as it was, else as published."""
+    sessions, persons, n = tables.SESSIONS.under(metrics), tables.PERSONS.under(metrics), run.partitions
     people = made.also["people"] | "Aggregate persons" >> AggregatePersons(metrics, sessions.bare, persons.content, n)
     people = (people, made.also["other_persons"]) | "Compare persons" >> CompareWithPublished(
         persons.target, run.loaded_by, n
     )
+    return people._replace(rows=(people.rows, made.also["kept_persons"]) | "All persons" >> beam.Flatten())
+
+
+_Published = Mapping[OutputTable, PCollection[pa.RecordBatch]]
+
+
+def make_days_and_social_events(
+    run: Run, metrics: Metrics, before: _Published, who: Who, concluded: Outcome, made: Outcome
+) -> dict[OutputTable, Outcome]:
+    """Rows of `person_days` and `social_events` with their change."""
+    days, social_events = tables.PERSON_DAYS.under(metrics), tables.SOCIAL_EVENTS.under(metrics)
+    sessions, n = tables.SESSIONS.under(metrics).bare, run.partitions
     active = (
-        made.rows,
-        created.rows,
-        received.rows,
-        unique_users.rows,
-        published[days],
-    ) | "Make person days" >> MakePersonDays(
-        metrics, sessions.bare, days.target, run.loaded_by, n, keep=run.keeps_persons
-    )
+        (made.rows, who.created.rows, who.received.rows, who.users.rows, before[days])
+    ) | "Make person days" >> MakePersonDays(metrics, sessions, days.target, run.loaded_by, n, keep=run.keeps_persons)
     attended = (
-        created.rows,
-        unique_users.rows,
-        received.rows,
-        concluded.also["who"],
-        published[social_events],
+        (who.created.rows, who.users.rows, who.received.rows, concluded.also["who"], before[social_events])
     ) | "Make social events" >> MakeSocialEvents(metrics, social_events.target, run.loaded_by, n)
-    listed = {
-        "distinct_id": decoded.left_out,
-        "distinct_ids": published[sessions],
-        "key": unique_users.also["identities"],
-    } | "Count excluded ids" >> CountExcluded(left_out)
-    dead = (
-        decoded.rejected,
-        published[rejected],
-        identities,
-    ) | "Compare rejected events" >> CompareRejected(rejected.target, run.loaded_by, n, excluded, pseudonyms)
-    all_persons = (people.rows, made.also["kept_persons"]) | "All persons" >> beam.Flatten()
-    linked = concluded._replace(rows=concluded.also["linked"])
-    people = people._replace(rows=all_persons)
-    written = {sessions: made, persons: people, links: linked, days: active, social_events: attended, rejected: dead}
-    counts = [*(step.counts for step in (decoded, unique_users, created, received)), listed]
-    by_day = made.rows | "Count days" >> CountDays(run.checks.metrics, run.checks.since(run.plan.watermark))
-    add_publishing(p, run, source, sink, written, counts, decoded.arrivals, concluded.also["waiting"], by_day)
+    return {days: active, social_events: attended}
