@@ -39,6 +39,7 @@ from pipeline.runners.signatures import signatures_once
 from pipeline.runners.workers import local_runner, local_workers
 from pipeline.staged_ids import stage_ids
 from pipeline.summary import plan_text, summary_text
+from pipeline.terms import Terms
 from pipeline.views import views
 from pipeline.warehouse.base import REMEDY, Published, Run, Sink, Source
 from pipeline.warehouse.kinds import kind_of
@@ -159,30 +160,28 @@ def _plan(
     requests = DeletionRequests() if rows is None else requested(rows, started_at)
     accounts = pseudonyms.pairs(source.user_accounts(listed | requests.ids))  # the source knows no hash
     left_out = LeftOut.of(pseudonyms.set_of(listed), pseudonyms.set_of(requests.ids))
-    known = {
-        "excluded_marks": marks(left_out.listed, accounts),
-        "deletion_marks": marks(left_out.requested, accounts, requested=True),
-        "privacy_key_id": key_id(pseudonyms.key),
-    }
+    terms = Terms(
+        metrics_digest=metrics.digest,
+        excluded_digest=None if settings.excluded_users is None else digest(left_out.listed),
+        excluded_marks=marks(left_out.listed, accounts),
+        deletion_digest=None if rows is None else digest(left_out.requested),
+        deletion_marks=marks(left_out.requested, accounts, requested=True),
+        privacy_key_id=key_id(pseudonyms.key),
+    )
     plan = make_plan(
         settings.request,
         published.last_run,
         now=started_at,
-        metrics_digest=metrics.digest,
-        excluded_digest=None if settings.excluded_users is None else digest(left_out.listed),
-        deletion_digest=None if rows is None else digest(left_out.requested),
-        reach_back_to=None if anew else _reach_back(sink, published, left_out),
+        terms=terms,
+        reach_back_to=None if anew else _reach_back(sink, published, terms, left_out),
         latest_end=None if days is None else sink.latest_end(*days),
-        **known,
     )
     run = Run(
         run_id=f"{started_at:%Y%m%dT%H%M%S.%fZ}-{secrets.token_hex(4)}",
         started_at=started_at,
         plan=plan,
         scan=source.scan(plan),
-        metrics_digest=metrics.digest,
-        excluded_digest=digest(left_out.listed),
-        deletion_digest=digest(left_out.requested),
+        terms=terms,
         max_rejected_ratio=settings.max_rejected_ratio,
         max_filtered_ratio=settings.max_filtered_ratio,
         code_version=code_version(),
@@ -197,16 +196,14 @@ def _plan(
             are_ignored=settings.ignore_checks,
         ),
         views=() if plan.mode == "sample" else views(metrics),
-        **known,
     )
     print(plan_text(run, inputs, published, sink.where_to_look(plan)))
     return run, left_out
 
 
-def _reach_back(sink: Sink, published: Published, left_out: LeftOut) -> datetime | None:
+def _reach_back(sink: Sink, published: Published, terms: Terms, left_out: LeftOut) -> datetime | None:
     last = published.last_run
-    now = digest(left_out.listed), digest(left_out.requested)
-    if last is None or (last.excluded_digest, last.deletion_digest) == now:
+    if last is None or last.terms.digests == terms.digests:
         return None
     return sink.earliest_session_with(left_out.every)
 

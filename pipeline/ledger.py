@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
@@ -63,16 +64,11 @@ def ledger_row(
         "published_at": published_at,
         "checks": None,
         "seconds": (published_at - run.started_at).total_seconds(),
-        "metrics_digest": run.metrics_digest,
-        "excluded_digest": run.plan.excluded_digest(run.excluded_digest),
-        "excluded_marks": run.plan.excluded_marks(run.excluded_marks),
-        "deletion_digest": run.plan.deletion_digest(run.deletion_digest),
-        "deletion_marks": run.plan.deletion_marks(run.deletion_marks),
-        "privacy_key_id": run.privacy_key_id or None,
         "code_version": run.code_version,
         "options": json.dumps(dict(run.options), sort_keys=True),
     }
-    row |= _numbers(dict(counts))
+    row |= dataclasses.asdict(run.plan.terms_after(run.terms)) | _numbers(dict(counts))
+    row["privacy_key_id"] = run.terms.privacy_key_id or None
     _check_sum(row)
     return row
 

@@ -8,14 +8,13 @@ publishes to tables of its own.
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, Literal
 
-from pipeline.errors import RunError
-from pipeline.marks import NO_MARKS, accounts_changed, coming_back, together
+from pipeline.marks import NO_MARKS
+from pipeline.terms import NOBODY, Terms
 from transforms.incremental.unsettled import Unsettled
 from transforms.incremental.watermark import watermark
 from transforms.incremental.window import MAX_SESSION, Window
@@ -29,10 +28,6 @@ _MAX_SESSION = timedelta(microseconds=MAX_SESSION)
 #: while later rows are loaded already. A day also covers a load that was made by hand on the next morning.
 OVERLAP = timedelta(hours=24)
 LATENESS = timedelta(days=3)
-#: The digest of an empty list of excluded users.
-NOBODY = hashlib.sha256(b"").hexdigest()
-#: Instead of a digest: days were made under one list of excluded users, and others under another one.
-SEVERAL_LISTS = "several"
 
 
 @dataclass(frozen=True)
@@ -77,6 +72,11 @@ class LastRun:
             "sessions": self.sessions_inserted + self.sessions_updated + self.sessions_unchanged,
             "persons": self.persons_inserted + self.persons_updated + self.persons_unchanged,
         }
+
+    @property
+    def terms(self) -> Terms:
+        """What it was made under."""
+        return Terms(**{field.name: getattr(self, field.name) for field in dataclasses.fields(Terms)})
 
     @property
     def unsettled(self) -> Unsettled:
@@ -135,31 +135,11 @@ class Plan:
         """
         return not self.window.is_full and self.previous is not None and self.previous.code_version == code_version
 
-    def excluded_digest(self, digest: str) -> str:
-        """What the ledger says about excluded users after this run, whose list has this digest."""
-        return self._digest(digest, self.previous.excluded_digest if self.previous else digest)
-
-    def deletion_digest(self, digest: str) -> str:
-        """The same about deletion requests."""
-        return self._digest(digest, self.previous.deletion_digest if self.previous else digest)
-
-    def excluded_marks(self, marks: str) -> str:
-        """The same for `pipeline.marks`; an id that was taken off is remembered until a full load brings back what it
-        has hidden."""
-        return self._marks(marks, self.previous.excluded_marks if self.previous else NO_MARKS)
-
-    def deletion_marks(self, marks: str) -> str:
-        """The same about deletion requests."""
-        return self._marks(marks, self.previous.deletion_marks if self.previous else NO_MARKS)
-
-    def _digest(self, now: str, before: str) -> str:
-        # a backfill takes a list into account in its days only, so it does not end the work that a changed list is
-        return now if self.mode != "backfill" or before == now else SEVERAL_LISTS
-
-    def _marks(self, now: str, before: str) -> str:
-        if self.window.is_full:
-            return now
-        return together(now, before) if self.mode == "backfill" else together(before, now)
+    def terms_after(self, terms: Terms) -> Terms:
+        """What the ledger says of a run's terms."""
+        if self.window.is_full or self.previous is None:
+            return terms.after(terms, of_some_days=False)
+        return terms.after(self.previous.terms, of_some_days=self.mode == "backfill")
 
 
 def make_plan(
@@ -167,12 +147,7 @@ def make_plan(
     previous: LastRun | None,
     *,
     now: datetime,
-    metrics_digest: str,
-    excluded_digest: str | None = None,
-    excluded_marks: str = NO_MARKS,
-    deletion_digest: str | None = None,
-    deletion_marks: str = NO_MARKS,
-    privacy_key_id: str = "",
+    terms: Terms,
     reach_back_to: datetime | None = None,
     latest_end: datetime | None = None,
 ) -> Plan:
@@ -182,25 +157,19 @@ def make_plan(
       request: the user's options.
       previous: the run that was published last, None before the first.
       now: the run's clock; later arrivals are no evidence for the watermark.
-      metrics_digest: of the metric definitions this run uses.
-      excluded_digest: of the list of excluded users, None when no list was given.
-      excluded_marks: of that list and the accounts of today, see `pipeline.marks`.
-      deletion_digest: of the ids of deletion requests, None when there is no table of them.
-      deletion_marks: as of the list.
-      privacy_key_id: of the key of the hashes, empty for none.
+      terms: what the run is made under.
       reach_back_to: start of the earliest published session that must be aggregated again whatever
         arrived (one of its distinct ids was excluded since).
       latest_end: end of the published sessions that start in the days of a backfill.
 
     Raises:
-      RunError: the published tables were made with other metric definitions or another key, or with a list of
-        excluded users or deletion requests, and this run has none; or the run would have to bring back who asked to be
-        deleted.
+      RunError: the run must not be built upon what is published, see `Terms.check`.
     """
     everything = Window(clock=micros(now))
     if request.limit is not None:
         return Plan("sample", everything, f"--limit {request.limit}: a sample", previous, request.limit)
-    _check_memory(request, previous, metrics_digest, privacy_key_id, excluded_digest, deletion_digest)
+    if previous is not None:
+        terms.check(previous.terms, full_load=request.full_load)
     if request.full_load:
         return Plan("full", everything, "--full_load", previous)
     if request.days is not None:
@@ -208,69 +177,28 @@ def make_plan(
         return Plan("backfill", _backfill(request.days, micros(now), previous, latest_end), reason, previous)
     if previous is None or previous.watermark is None:
         return Plan("full", everything, "first run: nothing is published yet", previous)
-    marks = together(excluded_marks, deletion_marks)
-    if accounts_changed(together(previous.excluded_marks, previous.deletion_marks), marks):
-        # whose sessions are left out changed, and no table remembers the events that were left out
-        _check_nobody_comes_back(previous, marks)
+    if not terms.leave_out_the_accounts_of(previous.terms):
+        # no table remembers the events that were left out
         return Plan("full", everything, "the accounts of excluded users changed", previous)
-    new_from = previous.watermark - request.overlap
-    undated_from = min(new_from, previous.watermark - request.lateness)
-    is_anybody_out = {excluded_digest, deletion_digest} - {None, NOBODY}
-    some_have_no_row = bool(is_anybody_out) or previous.unsettled.has_unlisted
-    start = _scan_start(new_from - request.lateness, previous, reach_back_to)
-    window = Window(
-        start,
-        new_from=micros(new_from),
-        undated_from=micros(undated_from),
-        whole_from=start + MAX_SESSION if some_have_no_row else None,
-        clock=micros(now),
-    )
-    reason = f"what arrived from {new_from:%Y-%m-%d %H:%M} UTC on, in whole sessions"
+    reason = f"what arrived from {previous.watermark - request.overlap:%Y-%m-%d %H:%M} UTC on, in whole sessions"
+    window = _incremental(request, previous, previous.watermark, micros(now), terms, reach_back_to)
     return Plan("incremental", window, reason, previous)
 
 
-def _check_memory(
-    request: Request,
-    previous: LastRun | None,
-    metrics_digest: str,
-    privacy_key_id: str,
-    excluded_digest: str | None,
-    deletion_digest: str | None,
-) -> None:
-    """Raises RunError when a run must not be built upon what is published."""
-    if previous is None:
-        return
-    if excluded_digest is None and previous.excluded_digest not in ("", NOBODY):
-        raise RunError(
-            "the last run left out excluded users, and this run has no list of them: give --excluded_users, or an "
-            "empty file with --full_load to include everybody"
-        )
-    if deletion_digest is None and previous.deletion_digest != NOBODY:
-        raise RunError(
-            "the last run left out who asked to be deleted, and now there is no table deletion_requests in "
-            "--privacy_dataset: put it back, or an empty one with --full_load to bring everybody back"
-        )
-    if previous.metrics_digest != metrics_digest and not request.full_load:
-        raise RunError(
-            "the metric definitions changed since the last run, and one table must not mix them: "
-            "run once with --full_load"
-        )
-    if previous.privacy_key_id != privacy_key_id and not request.full_load:
-        raise RunError(
-            "--privacy_key is another key than that of the last run, under which every id has another hash: give the "
-            "old one, or run once with --full_load"
-        )
-
-
-def _check_nobody_comes_back(previous: LastRun, marks: str) -> None:
-    """Raises RunError when a full load that nobody asked for would bring back who asked to be deleted."""
-    back = coming_back(previous.deletion_marks, marks)
-    if back:
-        raise RunError(
-            f"the accounts of excluded users changed, which takes a full load, and {back:,} ids of deletion requests "
-            "would come back with it: put the requests back, name the user ids and phone numbers of their accounts too "
-            "(what no request names comes back), and run once with --full_load"
-        )
+def _incremental(
+    request: Request, previous: LastRun, reached: datetime, clock: int, terms: Terms, reach_back_to: datetime | None
+) -> Window:
+    """Reads what may have arrived since the watermark that was `reached`, in whole sessions."""
+    new_from = reached - request.overlap
+    some_have_no_row = terms.leave_somebody_out or previous.unsettled.has_unlisted
+    start = _scan_start(new_from - request.lateness, previous, reach_back_to)
+    return Window(
+        start,
+        new_from=micros(new_from),
+        undated_from=micros(min(new_from, reached - request.lateness)),
+        whole_from=start + MAX_SESSION if some_have_no_row else None,
+        clock=clock,
+    )
 
 
 def _scan_start(earliest: datetime, previous: LastRun, reach_back_to: datetime | None) -> int:

@@ -10,7 +10,7 @@ from apache_beam.runners.runner import PipelineResult
 
 from pipeline.checks import OFF
 from pipeline.excluded import INCOMPLETE, WAITING
-from pipeline.marks import coming_back, not_named, taken_off, together
+from pipeline.marks import coming_back, not_named, taken_off
 from pipeline.tables import Output
 from pipeline.warehouse.base import Inputs, Published, Run
 from pipeline.warehouse.columns import LOST, UNREADABLE
@@ -33,8 +33,8 @@ def plan_text(run: Run, inputs: Inputs, published: Published, where: str) -> str
         f"{_bytes(scan.bytes_total)}" + (f", {scan.files} of {scan.files_total} files" if scan.files_total else ""),
         f"  writes     {where}",
     ]
-    if run.privacy_key_id:
-        lines.append(f"  hashes     what [privacy] of the metrics file says, with the key {run.privacy_key_id}")
+    if run.terms.privacy_key_id:
+        lines.append(f"  hashes     what [privacy] of the metrics file says, with the key {run.terms.privacy_key_id}")
     if plan.watermark:
         lines.append(f"  watermark  {plan.watermark:%Y-%m-%d %H:%M:%S} UTC")
     if published.last_run and published.last_run.unsettled.total:
@@ -42,7 +42,7 @@ def plan_text(run: Run, inputs: Inputs, published: Published, where: str) -> str
         days = ", ".join(sorted(numbers)[:_DAYS_TOLD]) + (" …" if len(numbers) > _DAYS_TOLD else "")
         lines.append(f"  waiting    {sum(numbers.values()):,} sessions for a backfill of {days}")
     if plan.previous and not plan.window.is_full:
-        off = taken_off(plan.previous.excluded_marks, together(run.excluded_marks, run.deletion_marks))
+        off = taken_off(plan.previous.excluded_marks, run.terms.marks)
         if off:
             lines.append(
                 f"  note       {off:,} ids were taken off --excluded_users: --full_load brings back who they hid"
@@ -59,12 +59,12 @@ def plan_text(run: Run, inputs: Inputs, published: Published, where: str) -> str
 def _deletion_lines(run: Run) -> Iterator[str]:
     """What of deletion requests somebody should look at before a run."""
     if run.plan.previous:
-        now = together(run.excluded_marks, run.deletion_marks)
+        now = run.terms.marks
         back = coming_back(run.plan.previous.deletion_marks, now)
         if back:
             by = "this full load brings" if run.plan.window.is_full else "--full_load brings"
             yield f"{back:,} deletion requests are gone, or what they stood for is: {by} back who they hid"
-    unnamed = not_named(run.deletion_marks)
+    unnamed = not_named(run.terms.deletion_marks)
     if unnamed:
         yield (
             f"{unnamed:,} ids of deletion requests stand for accounts whose user id or phone number no request names: "

@@ -18,6 +18,7 @@ from pipeline.excluded import digest
 from pipeline.ledger import latest_run, ledger_row
 from pipeline.marks import marks
 from pipeline.plan import LastRun, Plan, Request, make_plan
+from pipeline.terms import Terms
 from pipeline.warehouse.base import Run, Scan
 from tests.builders import events_batch, facts_of_slices, slices_of
 from tests.same import RUN_COLUMNS
@@ -101,20 +102,20 @@ class Model:
         """One run over all rows that have arrived so far; a source of rows, not files, so nothing is pruned."""
         request = request or Request()
         accounts = self.pseudonyms.pairs((user["user_id"], user.get("phoneNumber")) for user in users)
-        known = {
-            "excluded_marks": marks(self._left_out.listed, accounts),
-            "deletion_marks": marks(self._left_out.requested, accounts, requested=True),
-            "privacy_key_id": key_id(self.pseudonyms.key),
-        }
+        terms = Terms(
+            metrics_digest=self.metrics.digest,
+            excluded_digest=digest(self._left_out.listed),
+            excluded_marks=marks(self._left_out.listed, accounts),
+            deletion_digest=digest(self._left_out.requested),
+            deletion_marks=marks(self._left_out.requested, accounts, requested=True),
+            privacy_key_id=key_id(self.pseudonyms.key),
+        )
         plan = make_plan(
             request,
             self.last,
             now=self.clock,
-            metrics_digest=self.metrics.digest,
-            excluded_digest=digest(self._left_out.listed),
-            deletion_digest=digest(self._left_out.requested),
-            **known,
-            reach_back_to=self._reach_back(),
+            terms=terms,
+            reach_back_to=self._reach_back(terms),
             latest_end=self._latest_end(request),
         )
         self.counts = {}
@@ -187,14 +188,11 @@ class Model:
             self.clock,
             plan,
             Scan(0, 0, 0, 0),
-            self.metrics.digest,
-            digest(self._left_out.listed),
+            terms,
             1,
             self.code_version,
             {},
             (),
-            deletion_digest=digest(self._left_out.requested),
-            **known,
         )
         row = ledger_row(described, self.counts.items(), arrivals, unsettled, self.clock)
         assert self.counts.get("sessions.too_old", 0) == concluded[WAITING].num_rows
@@ -226,9 +224,8 @@ class Model:
                 rows[key] = row
         assert set(rows) <= keys
 
-    def _reach_back(self) -> datetime | None:
-        now = digest(self._left_out.listed), digest(self._left_out.requested)
-        if self.last is None or (self.last.excluded_digest, self.last.deletion_digest) == now:
+    def _reach_back(self, terms: Terms) -> datetime | None:
+        if self.last is None or self.last.terms.digests == terms.digests:
             return None
         published = self._table(tables.SESSIONS.under(self.metrics))
         some, every = excluded_ids(published["distinct_ids"], Excluded(self._left_out.every))

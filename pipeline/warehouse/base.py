@@ -13,9 +13,9 @@ import pyarrow as pa
 from pipeline import tables
 from pipeline.checks import Checks
 from pipeline.errors import RunError
-from pipeline.marks import NO_MARKS
-from pipeline.plan import NOBODY, LastRun, Plan, partitions_for, session_blocks_for
+from pipeline.plan import LastRun, Plan, partitions_for, session_blocks_for
 from pipeline.tables import OutputTable, Table
+from pipeline.terms import Terms
 from pipeline.views import View
 from transforms.machinery.counts import Count
 from transforms.published.changes import LoadedBy
@@ -81,8 +81,8 @@ class Run:
     started_at: datetime
     plan: Plan
     scan: Scan
-    metrics_digest: str
-    excluded_digest: str
+    terms: Terms
+    """What it is made under."""
     max_rejected_ratio: float
     code_version: str
     options: Mapping[str, str]
@@ -93,13 +93,6 @@ class Run:
     keeps_persons: bool = False
     """Whether published persons whose sessions are all as they were need not be aggregated again."""
     max_filtered_ratio: float = 1.0
-    excluded_marks: str = NO_MARKS
-    """See `pipeline.marks`."""
-    deletion_digest: str = NOBODY
-    deletion_marks: str = NO_MARKS
-    """The same of deletion requests."""
-    privacy_key_id: str = ""
-    """Of the key of the hashes; empty for none."""
     checks: Checks = field(default_factory=Checks)
     """What its last finished day is compared with."""
     views: tuple[View, ...] = ()

@@ -119,4 +119,4 @@ def test_a_sample_does_not_stand_in_the_way_of_a_run() -> None:
     service.fake.database.execute(f"CREATE TABLE {_name('run_fence_sample')} AS SELECT 'sample-9' AS run_id")
     service.publish()
     service.assert_new()
-    assert METRICS.digest == service.run.metrics_digest
+    assert METRICS.digest == service.run.terms.metrics_digest

@@ -13,6 +13,7 @@ from pipeline import tables
 from pipeline.errors import RunError
 from pipeline.ledger import ledger_row
 from pipeline.plan import LastRun, Plan
+from pipeline.terms import Terms
 from pipeline.warehouse.base import Run, Scan, Staged
 from pipeline.warehouse.bigquery import publish as publishing
 from pipeline.warehouse.bigquery import sql
@@ -61,8 +62,7 @@ class Service:
             started_at=NOW,
             plan=Plan("incremental", EVERYTHING, "", LAST),
             scan=Scan(0, 0, 0, 0),
-            metrics_digest=METRICS.digest,
-            excluded_digest="",
+            terms=Terms(METRICS.digest),
             max_rejected_ratio=1,
             code_version="1",
             options={},

@@ -12,7 +12,8 @@ from pipeline import tables
 from pipeline.errors import RunError
 from pipeline.excluded import digest, requested
 from pipeline.marks import accounts_changed, coming_back, marks, not_named, taken_off, together
-from pipeline.plan import NOBODY, SEVERAL_LISTS, LastRun, Plan, Request, make_plan
+from pipeline.plan import LastRun, Plan, Request, make_plan
+from pipeline.terms import NOBODY, SEVERAL_LISTS, Terms
 
 NOW = datetime(2026, 1, 5, tzinfo=UTC)
 LATER = NOW + timedelta(microseconds=1)
@@ -83,7 +84,10 @@ LAST = LastRun("run-1", NOW, "digest", NOBODY)
 
 def planned(previous: LastRun, request: Request | None = None, *, known: str | None = NOBODY, now: str = "{}") -> Plan:
     return make_plan(
-        request or Request(), previous, now=NOW, metrics_digest="digest", deletion_digest=known, deletion_marks=now
+        request or Request(),
+        previous,
+        now=NOW,
+        terms=Terms("digest", deletion_digest=known, deletion_marks=now),
     )
 
 
@@ -104,7 +108,7 @@ def test_only_a_full_load_that_is_asked_for_brings_somebody_back() -> None:
     assert planned(before, Request(full_load=True), now=gone).mode == "full"
     removed = planned(before, now=request_marks("u-ann"))
     assert removed.mode == "incremental"
-    kept = removed.deletion_marks(request_marks("u-ann"))
+    kept = removed.terms_after(Terms("digest", deletion_marks=request_marks("u-ann"))).deletion_marks
     assert kept == together(before.deletion_marks, request_marks("u-ann")) == before.deletion_marks
 
 
@@ -114,10 +118,12 @@ def test_a_listed_id_that_is_requested_takes_a_full_load() -> None:
         Request(),
         listed,
         now=NOW,
-        metrics_digest="digest",
-        excluded_digest=NOBODY,
-        deletion_digest="x",
-        deletion_marks=request_marks("u-ann", accounts=[]),
+        terms=Terms(
+            "digest",
+            excluded_digest=NOBODY,
+            deletion_digest="x",
+            deletion_marks=request_marks("u-ann", accounts=[]),
+        ),
     )
     assert plan.mode == "full"
 
@@ -125,5 +131,5 @@ def test_a_listed_id_that_is_requested_takes_a_full_load() -> None:
 def test_a_backfill_does_not_end_the_work_of_requests() -> None:
     days = Request(start_date=NOW.date(), end_date=LATER.date() + timedelta(days=1))
     plan = planned(LAST, days, known="other")
-    assert plan.deletion_digest("other") == SEVERAL_LISTS
-    assert planned(LAST, days).deletion_digest(NOBODY) == NOBODY
+    assert plan.terms_after(Terms("digest", deletion_digest="other")).deletion_digest == SEVERAL_LISTS
+    assert planned(LAST, days).terms_after(Terms("digest", deletion_digest=NOBODY)).deletion_digest == NOBODY

@@ -13,7 +13,8 @@ import pytest
 from pipeline.errors import RunError
 from pipeline.excluded import digest
 from pipeline.ledger import check_filtered, check_rejected, filtered_ratio, latest_run, ledger_row
-from pipeline.plan import NOBODY, SEVERAL_LISTS, LastRun, Plan, Request, make_plan, next_watermark, partitions_for
+from pipeline.plan import LastRun, Plan, Request, make_plan, next_watermark, partitions_for
+from pipeline.terms import NOBODY, SEVERAL_LISTS, Terms
 from pipeline.warehouse.base import Run, Scan
 from tests.builders import assert_adds_up
 from transforms.incremental.unsettled import Unsettled, unsettled_of
@@ -28,7 +29,7 @@ BACKFILL = Request(start_date=date(2026, 1, 5), end_date=date(2026, 1, 7))
 
 
 def plan(request: Request, last: LastRun | None = LAST) -> Plan:
-    return make_plan(request, last, now=NOW, metrics_digest="digest")
+    return make_plan(request, last, now=NOW, terms=Terms("digest"))
 
 
 def test_incremental_window() -> None:
@@ -62,13 +63,13 @@ def test_full_first_backfill_sample() -> None:
 )
 def test_every_run_knows_its_clock(request_: Request, last: LastRun | None) -> None:
     """Arrivals after it say nothing, whatever the mode: a backfill must not reject what a full load keeps."""
-    assert make_plan(request_, last, now=NOW, metrics_digest="digest").window.clock == micros(NOW)
+    assert make_plan(request_, last, now=NOW, terms=Terms("digest")).window.clock == micros(NOW)
 
 
 def test_other_metrics_need_a_full_load() -> None:
     with pytest.raises(RunError, match="--full_load"):
-        make_plan(Request(), LAST, now=NOW, metrics_digest="other")
-    assert make_plan(Request(full_load=True), LAST, now=NOW, metrics_digest="other").mode == "full"
+        make_plan(Request(), LAST, now=NOW, terms=Terms("other"))
+    assert make_plan(Request(full_load=True), LAST, now=NOW, terms=Terms("other")).mode == "full"
 
 
 def test_the_watermark_never_goes_back_nor_ahead_of_the_run() -> None:
@@ -99,7 +100,7 @@ def test_partitions_grow_with_the_data() -> None:
 
 
 def run_of(found: Plan) -> Run:
-    return Run("run-2", MARK, found, Scan(100, 100, 1, 2), "digest", "", 0.05, "1", {"limit": "1"}, ())
+    return Run("run-2", MARK, found, Scan(100, 100, 1, 2), Terms("digest"), 0.05, "1", {"limit": "1"}, ())
 
 
 COUNTS = {"read": 100, "kept": 80, "duplicates": 5, "filtered.library": 5, "rejected.uuid_missing": 10}
@@ -143,7 +144,7 @@ WAITING = replace(
 @pytest.mark.parametrize("request_", [Request(), BACKFILL])
 def test_no_run_but_a_full_load_mixes_metric_definitions(request_: Request) -> None:
     with pytest.raises(RunError, match="metric definitions changed"):
-        make_plan(request_, LAST, now=NOW, metrics_digest="other")
+        make_plan(request_, LAST, now=NOW, terms=Terms("other"))
 
 
 @pytest.mark.parametrize("request_", [Request(), BACKFILL, Request(full_load=True)])
@@ -153,7 +154,7 @@ def test_a_list_of_excluded_users_is_not_forgotten(request_: Request) -> None:
         with pytest.raises(RunError, match="--excluded_users"):
             plan(request_, forgotten)
     assert plan(request_, replace(LAST, excluded_digest=digest(frozenset())))
-    assert make_plan(request_, before, now=NOW, metrics_digest="digest", excluded_digest=NOBODY)
+    assert make_plan(request_, before, now=NOW, terms=Terms("digest", excluded_digest=NOBODY))
     assert digest(frozenset()) == NOBODY
     assert plan(Request(limit=5), before).mode == "sample"
 
@@ -167,7 +168,7 @@ def test_persons_of_another_version_are_made_anew() -> None:
 
 def test_a_backfill_reads_its_sessions_to_their_ends() -> None:
     def end(last: LastRun = LAST, latest_end: datetime | None = None) -> int | None:
-        return make_plan(BACKFILL, last, now=NOW, metrics_digest="digest", latest_end=latest_end).window.scan_end
+        return make_plan(BACKFILL, last, now=NOW, terms=Terms("digest"), latest_end=latest_end).window.scan_end
 
     assert end() == micros(FIRST + 3 * DAY) + 1
     assert end(latest_end=FIRST + DAY) == end()
@@ -177,15 +178,18 @@ def test_a_backfill_reads_its_sessions_to_their_ends() -> None:
 
 
 def test_a_backfill_does_not_end_what_a_changed_list_means() -> None:
-    assert plan(BACKFILL).excluded_digest("") == ""
-    assert plan(BACKFILL).excluded_digest("other") == SEVERAL_LISTS
-    assert plan(BACKFILL, None).excluded_digest("other") == "other"
-    assert plan(Request()).excluded_digest("other") == "other"
+    def after(made: Plan, digest: str | None = "other") -> str | None:
+        return made.terms_after(Terms("digest", excluded_digest=digest)).excluded_digest
+
+    assert after(plan(BACKFILL), NOBODY) == after(plan(BACKFILL), None) == NOBODY
+    assert after(plan(BACKFILL)) == SEVERAL_LISTS
+    assert after(plan(BACKFILL, None)) == "other"
+    assert after(plan(Request())) == "other"
 
 
 def test_a_changed_list_reaches_back_to_the_sessions_that_it_concerns_and_to_those_that_wait() -> None:
     def start(last: LastRun, reach_back_to: datetime | None) -> int | None:
-        found = make_plan(Request(), last, now=NOW, metrics_digest="digest", reach_back_to=reach_back_to)
+        found = make_plan(Request(), last, now=NOW, terms=Terms("digest"), reach_back_to=reach_back_to)
         return found.window.scan_start
 
     assert start(LAST, MARK - 30 * DAY) == micros(MARK - 30 * DAY)
@@ -207,7 +211,7 @@ def test_what_waits_is_carried_on_but_not_by_a_full_load() -> None:
 
 def test_a_session_without_a_row_is_known_whole_unless_it_may_be_left_out_or_wait_unlisted() -> None:
     def found(last: LastRun, digest: str | None = None) -> int | None:
-        return make_plan(Request(), last, now=NOW, metrics_digest="digest", excluded_digest=digest).window.whole_from
+        return make_plan(Request(), last, now=NOW, terms=Terms("digest", excluded_digest=digest)).window.whole_from
 
     later = micros(MARK - timedelta(hours=24 + 72))
     assert found(LAST) is None

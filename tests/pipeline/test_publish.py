@@ -12,6 +12,7 @@ from pipeline import tables
 from pipeline.errors import RunError
 from pipeline.plan import Plan
 from pipeline.publish import publish_run
+from pipeline.terms import Terms
 from pipeline.warehouse.base import Run, Scan
 from tests.builders import METRICS
 from transforms.incremental.unsettled import Unsettled
@@ -23,8 +24,7 @@ RUN = Run(
     started_at=datetime(2026, 1, 2, tzinfo=UTC),
     plan=Plan("full", EVERYTHING, "", None),
     scan=Scan(0, 0, 0, 0),
-    metrics_digest="",
-    excluded_digest="",
+    terms=Terms(""),
     max_rejected_ratio=0.5,
     code_version="1",
     options={},
