@@ -33,6 +33,21 @@ THERE = {
     "dataset/firebase_etl_prod": {"location": "EU"},
     "compute networks subnets/default": {"network": "default"},
 }
+#: A project without Firebase and network; settings with a repository of the second generation.
+BARE = {"dataset/posthog_etl": {"location": "EU"}}
+SECOND_GENERATION = {
+    "PROJECT": "my-project",
+    "ALERT_EMAIL": "me@example.com",
+    "REPOSITORY": "projects/my-project/locations/us-central1/connections/c/repositories/r",
+}
+#: Commands that only look.
+LOOKS = {"describe", "list", "show", "ls", "get-iam-policy"}
+#: What makes nothing new even in a project that has everything.
+STEADY = {"enable"}
+#: What Cloud Scheduler has after setup.sh.
+JOBS = ["sessions-nightly", "sessions-full-load", "sessions-dev-nightly", "sessions-dev-full-load"]
+#: Settings of a step of release.sh.
+RELEASE = {"PROJECT": "my-project", "TAG": "abc1234"}
 
 
 @dataclass
@@ -155,3 +170,18 @@ def _bq_flags(command: str) -> frozenset[str]:
     flags = re.findall(r"^ +(?:-\w,)?--(?:\[no\])?(\w+)", done.stdout + done.stderr, re.MULTILINE)
     assert flags, f"bq has no help on {command!r}"
     return frozenset(flags)
+
+
+def value(call: list[str], flag: str) -> str:
+    """The value of a flag of a command."""
+    return next(word.partition("=")[2] for word in call if word.startswith(f"--{flag}="))
+
+
+def changes(calls: list[list[str]]) -> list[list[str]]:
+    """The commands that do more than look."""
+    return [call for call in calls if not (LOOKS | STEADY) & {word for word in call[1:7] if word[0] != "-"}]
+
+
+def release(cloud: Cloud, *steps: str, **settings: str) -> list[list[list[str]]]:
+    """Steps of release.sh; the commands of each."""
+    return [cloud.calls("release.sh", step, **(RELEASE | settings)) for step in steps]

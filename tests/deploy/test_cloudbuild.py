@@ -73,7 +73,7 @@ RELEASE = {
 
 @pytest.mark.parametrize("name", RELEASE)
 def test_only_main_gets_past_the_tests(name: str) -> None:
-    """These steps are release.sh, which knows the branches; test_scripts.py tests what it does with each."""
+    """These steps are release.sh, which knows the branches; test_releases.py tests what it does with each."""
     step = STEPS[name]
     assert step["entrypoint"] == "bash"
     assert step["args"] == ["deploy/release.sh", RELEASE[name]]
