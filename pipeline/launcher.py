@@ -45,6 +45,7 @@ from pipeline.warehouse.base import REMEDY, Published, Run, Sink, Source
 from pipeline.warehouse.kinds import kind_of
 from transforms.ids.excluded import LeftOut
 from transforms.ids.pseudonyms import Pseudonyms, key_id
+from transforms.machinery.counts import Count
 from transforms.machinery.steps import collecting_less
 from transforms.metrics.definitions import Metrics, MetricsError
 from transforms.metrics.file import load_metrics
@@ -156,18 +157,7 @@ def _plan(
     if published.damage and not anew:
         raise RunError(f"{published.damage}; {REMEDY}")
     days = settings.request.days
-    rows = source.deletion_requests()
-    requests = DeletionRequests() if rows is None else requested(rows, started_at)
-    accounts = pseudonyms.pairs(source.user_accounts(listed | requests.ids))  # the source knows no hash
-    left_out = LeftOut.of(pseudonyms.set_of(listed), pseudonyms.set_of(requests.ids))
-    terms = Terms(
-        metrics_digest=metrics.digest,
-        excluded_digest=None if settings.excluded_users is None else digest(left_out.listed),
-        excluded_marks=marks(left_out.listed, accounts),
-        deletion_digest=None if rows is None else digest(left_out.requested),
-        deletion_marks=marks(left_out.requested, accounts, requested=True),
-        privacy_key_id=key_id(pseudonyms.key),
-    )
+    left_out, terms, known = _left_out(settings, source, metrics, listed, pseudonyms, started_at)
     plan = make_plan(
         settings.request,
         published.last_run,
@@ -186,19 +176,44 @@ def _plan(
         max_filtered_ratio=settings.max_filtered_ratio,
         code_version=code_version(),
         options=settings.given,
-        input_counts=(*inputs.counts, *requests.counts),
+        input_counts=(*inputs.counts, *known),
         tables=tables.outputs(metrics, sample=plan.mode == "sample"),
         keeps_persons=plan.keeps_persons(code_version()),
-        checks=Checks(
-            metrics.day_checks,
-            metrics.reporting_timezone,
-            numbers_before(published.runs, metrics.reporting_timezone),
-            are_ignored=settings.ignore_checks,
-        ),
+        checks=_checks(metrics, published, settings),
         views=() if plan.mode == "sample" else views(metrics),
     )
     print(plan_text(run, inputs, published, sink.where_to_look(plan)))
     return run, left_out
+
+
+def _checks(metrics: Metrics, published: Published, settings: Settings) -> Checks:
+    zone = metrics.reporting_timezone
+    before = numbers_before(published.runs, zone)
+    return Checks(metrics.day_checks, zone, before, are_ignored=settings.ignore_checks)
+
+
+def _left_out(
+    settings: Settings,
+    source: Source,
+    metrics: Metrics,
+    listed: frozenset[str],
+    pseudonyms: Pseudonyms,
+    now: datetime,
+) -> tuple[LeftOut, Terms, Sequence[Count]]:
+    """Whom the list and the deletion requests leave out, what the run is made under, and numbers of the requests."""
+    rows = source.deletion_requests()
+    requests = DeletionRequests() if rows is None else requested(rows, now)
+    accounts = pseudonyms.pairs(source.user_accounts(listed | requests.ids))  # the source knows no hash
+    left_out = LeftOut.of(pseudonyms.set_of(listed), pseudonyms.set_of(requests.ids))
+    terms = Terms(
+        metrics_digest=metrics.digest,
+        excluded_digest=None if settings.excluded_users is None else digest(left_out.listed),
+        excluded_marks=marks(left_out.listed, accounts),
+        deletion_digest=None if rows is None else digest(left_out.requested),
+        deletion_marks=marks(left_out.requested, accounts, requested=True),
+        privacy_key_id=key_id(pseudonyms.key),
+    )
+    return left_out, terms, requests.counts
 
 
 def _reach_back(sink: Sink, published: Published, terms: Terms, left_out: LeftOut) -> datetime | None:

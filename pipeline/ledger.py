@@ -44,20 +44,28 @@ def ledger_row(
     Raises:
       RunError: the input rows do not add up.
     """
+    row = {
+        **_described(run, published_at),
+        **dataclasses.asdict(run.plan.terms_after(run.terms)),
+        "privacy_key_id": run.terms.privacy_key_id or None,
+        "watermark": next_watermark(run.plan, latest, run.started_at),
+        **_waiting(unsettled.with_others(run.plan.unsettled.not_listed(run.plan.window))),
+        **_numbers(dict(counts)),
+    }
+    _check_sum(row)
+    return row
+
+
+def _described(run: Run, published_at: datetime) -> dict[str, Any]:
+    """The columns that are known before the run ends, and how long it took."""
     window = run.plan.window
-    unsettled = unsettled.with_others(run.plan.unsettled.not_listed(window))
-    row: dict[str, Any] = {
+    return {
         "run_id": run.run_id,
         "previous_run_id": run.plan.previous.run_id if run.plan.previous else None,
         "mode": run.plan.mode,
         "scan_start": _moment(window.scan_start),
         "scan_end": _moment(window.scan_end),
         "new_after": _moment(window.new_from),
-        "watermark": next_watermark(run.plan, latest, run.started_at),
-        "sessions_too_old": unsettled.total,
-        "too_old_sessions": list(unsettled.sessions),
-        "too_old_session_days": list(unsettled.session_days),
-        "too_old_days": unsettled.days,
         "bytes_read": run.scan.bytes,
         "bytes_total": run.scan.bytes_total,
         "started_at": run.started_at,
@@ -67,10 +75,16 @@ def ledger_row(
         "code_version": run.code_version,
         "options": json.dumps(dict(run.options), sort_keys=True),
     }
-    row |= dataclasses.asdict(run.plan.terms_after(run.terms)) | _numbers(dict(counts))
-    row["privacy_key_id"] = run.terms.privacy_key_id or None
-    _check_sum(row)
-    return row
+
+
+def _waiting(unsettled: Unsettled) -> dict[str, Any]:
+    """The columns about sessions that only a backfill can settle."""
+    return {
+        "sessions_too_old": unsettled.total,
+        "too_old_sessions": list(unsettled.sessions),
+        "too_old_session_days": list(unsettled.session_days),
+        "too_old_days": unsettled.days,
+    }
 
 
 def _numbers(known: Mapping[str, int]) -> dict[str, Any]:

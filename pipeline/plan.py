@@ -178,7 +178,6 @@ def make_plan(
     if previous is None or previous.watermark is None:
         return Plan("full", everything, "first run: nothing is published yet", previous)
     if not terms.leave_out_the_accounts_of(previous.terms):
-        # no table remembers the events that were left out
         return Plan("full", everything, "the accounts of excluded users changed", previous)
     reason = f"what arrived from {previous.watermark - request.overlap:%Y-%m-%d %H:%M} UTC on, in whole sessions"
     window = _incremental(request, previous, previous.watermark, micros(now), terms, reach_back_to)

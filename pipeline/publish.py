@@ -21,6 +21,7 @@ from transforms.incremental.unsettled import ListUnsettled, Unsettled
 from transforms.incremental.watermark import Latest, merge_latest
 from transforms.machinery.counts import NAMESPACE, Count, SumCounts
 from transforms.machinery.join import Outcome
+from transforms.metrics.checks import Finding
 
 _LOG = logging.getLogger("pipeline")
 
@@ -39,10 +40,7 @@ def add_publishing(
     """Add the end of the graph: staging, and one step that waits for all others and runs even for no row.
 
     Args:
-      p: the pipeline.
-      run: the run as planned.
       source: what it has made for the run goes when it is published.
-      sink: where to.
       written: rows of every table with their change, and their counts.
       counts: numbers of the other steps.
       arrivals: the greatest arrivals of parts of the rows, µs.
@@ -103,6 +101,10 @@ def publish_run(
     row["checks"] = as_json(findings)
     sink.publish(run, staged, counts, row)
     source.release(run)
+    _tell(row, findings)
+
+
+def _tell(row: Mapping[str, Any], findings: Sequence[Finding]) -> None:
     for finding in findings:
         if finding.status in ("warn", "fail"):
             BeamMetrics.counter(NAMESPACE, f"{OFF}{finding.check}").inc()

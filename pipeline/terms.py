@@ -54,8 +54,10 @@ class Terms:
     def leave_out_the_accounts_of(self, before: Terms) -> bool:
         """Whether the accounts of who is left out are those of the last run.
 
+        Where they are not, only a full load will do: no table remembers the events that were left out.
+
         Raises:
-          RunError: they are not, which takes a full load, and with it who asked to be deleted would come back.
+          RunError: with that full load, for which nobody has asked, who asked to be deleted would come back.
         """
         if not accounts_changed(before.marks, self.marks):
             return True

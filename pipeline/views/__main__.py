@@ -56,15 +56,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.name is None:
         print(text, end="")
         return 0
+    _print_rows(text, options.name)
+    return 0
+
+
+def _print_rows(script: str, view: str) -> None:
     import duckdb
 
     with duckdb.connect() as connection:
-        connection.execute(text)
-        rows = connection.sql(f"SELECT * FROM {options.name} ORDER BY ALL")
+        connection.execute(script)
+        rows = connection.sql(f"SELECT * FROM {view} ORDER BY ALL")
         writer = csv.writer(sys.stdout, lineterminator="\n")
         writer.writerow(rows.columns)
         writer.writerows(rows.fetchall())
-    return 0
 
 
 def _failed(line: str, code: int) -> int:
