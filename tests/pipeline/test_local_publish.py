@@ -16,6 +16,7 @@ from pipeline import tables
 from pipeline.errors import RunError
 from pipeline.ledger import ledger_row
 from pipeline.plan import LastRun, Plan
+from pipeline.terms import Terms
 from pipeline.warehouse.base import Run, Scan, Staged
 from pipeline.warehouse.local import LocalWarehouse
 from tests.builders import METRICS
@@ -29,7 +30,7 @@ SESSIONS = tables.outputs(METRICS)[0]
 
 def run_of(run_id: str, previous: str | None = None) -> Run:
     last = LastRun(previous, NOW, "", "") if previous else None
-    return Run(run_id, NOW, Plan("full", EVERYTHING, "", last), Scan(0, 0, 0, 0), "", "", 0.5, "1", {}, (SESSIONS,))
+    return Run(run_id, NOW, Plan("full", EVERYTHING, "", last), Scan(0, 0, 0, 0), Terms(""), 0.5, "1", {}, (SESSIONS,))
 
 
 @pytest.fixture
