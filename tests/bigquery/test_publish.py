@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
@@ -135,7 +136,7 @@ def _name(table: str) -> str:
 
 def raising(error: BaseException) -> Callable[[], None]:
     def fault() -> None:
-        raise error
+        raise copy.copy(error)  # the one that is a parameter would keep what it has gone through to the end
 
     return fault
 
