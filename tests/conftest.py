@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import gc
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -47,9 +49,11 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
-def pytest_unconfigure() -> None:
-    """What is frozen is not taken down at the end of the process, and DuckDB's module tells that at length."""
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """A worker has told all by now; DuckDB's module would list the types that are left when Python ends."""
     gc.unfreeze()
+    if hasattr(config, "workerinput"):
+        atexit.register(lambda: os.dup2(os.open(os.devnull, os.O_WRONLY), 2))
 
 
 @pytest.fixture(scope="session")
