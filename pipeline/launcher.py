@@ -134,12 +134,16 @@ def _run(settings: Settings, options: PipelineOptions) -> None:
         run, left_out = _plan(settings, source, sink, metrics, listed, pseudonyms)
         if not settings.plan_only:
             stack.enter_context(collecting_less())  # the local runner's shuffles are objects of this process
-            is_elsewhere = is_dataflow(options) or is_engine(options)
-            stack.enter_context(signatures_once() if is_elsewhere else quick_steps())
+            stack.enter_context(signatures_once() if _is_elsewhere(options) else quick_steps())
             stack.enter_context(handing_over())
             _execute(run, source, sink, metrics, left_out, pseudonyms, options, settings)
             if not is_dataflow(options):
                 print(next_text(settings, options.view_as(GoogleCloudOptions).temp_location, this_python()))
+
+
+def _is_elsewhere(options: PipelineOptions) -> bool:
+    """Whether the steps run on other machines than this."""
+    return is_dataflow(options) or is_engine(options)
 
 
 def _plan(
@@ -241,7 +245,7 @@ def _execute(
     try:
         source.prepare(run)
         sink.begin(run)
-        if is_dataflow(options) or is_engine(options):
+        if _is_elsewhere(options):
             scratch = sink.scratch(run)
             left_out = left_out.staged(lambda ids, name: stage_ids(ids, scratch, f"{run.run_id}-{name}"))
             key = hand_over(pseudonyms.key, settings.privacy_key, settings.project, scratch, run.run_id)

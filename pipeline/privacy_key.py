@@ -8,13 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from apache_beam.io.filesystem import BeamIOError
-from apache_beam.io.filesystems import FileSystems
-from google.api_core.exceptions import GoogleAPICallError
-from google.auth.exceptions import GoogleAuthError
-
 from pipeline.errors import RunError, UsageError
-from pipeline.references import content_of, found_anywhere
+from pipeline.references import content_of, found_anywhere, write_below
 from transforms.ids.pseudonyms import key_id
 from transforms.metrics.privacy import Privacy
 
@@ -60,7 +55,9 @@ def hand_over(key: bytes, reference: str | None, project: str | None, folder: st
     """
     if reference is None:
         return key
-    place = found_anywhere(reference, project, OPTION) or _written(key, f"{folder.rstrip('/')}/key/{run_id}", folder)
+    place = found_anywhere(reference, project, OPTION) or write_below(
+        folder, f"key/{run_id}", key, "the key", mime_type="application/octet-stream"
+    )
     _KNOWN[place] = HandedKey(key, place)
     return _KNOWN[place]
 
@@ -94,13 +91,3 @@ def _read(reference: str, project: str | None) -> bytes:
     if len(key) < MIN_BYTES:
         raise UsageError(f"{OPTION}: a key has at least {MIN_BYTES} bytes (openssl rand -hex 32 makes one)")
     return key
-
-
-def _written(key: bytes, place: str, folder: str) -> str:
-    try:
-        with FileSystems.create(place, mime_type="application/octet-stream") as file:
-            file.write(key)
-    except (BeamIOError, GoogleAPICallError, GoogleAuthError, OSError) as error:
-        remedy = ": grant roles/storage.objectUser there" if folder.startswith("gs://") else ""
-        raise RunError(f"the key cannot be written to {folder} ({type(error).__name__}){remedy}") from error
-    return place

@@ -1,4 +1,4 @@
-"""What an option names instead of holding it: a file, an object of a bucket, or a secret."""
+"""What an option names instead of holding it: a file, an object of a bucket, or a secret; and files for workers."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from pipeline.errors import RunError
 from pipeline.secrets import read_secret_bytes, version_name
 
 SECRET, BUCKET = "secret://", "gs://"
+#: How Beam's filesystems fail.
+LOST = (BeamIOError, GoogleAPICallError, GoogleAuthError, OSError)
 
 
 def content_of(reference: str, project: str | None, option: str) -> bytes:
@@ -46,3 +48,26 @@ def found_anywhere(reference: str, project: str | None, option: str) -> str | No
     if reference.startswith(SECRET):
         return SECRET + version_name(reference.removeprefix(SECRET), project, option)
     return reference if reference.startswith(BUCKET) else None
+
+
+def write_below(folder: str, name: str, content: bytes, what: str, mime_type: str) -> str:
+    """Write a file for workers elsewhere; the place that it has then.
+
+    Args:
+      folder: of a bucket, or one that the workers share.
+      name: below it.
+      content: of the file.
+      what: it is, for messages.
+      mime_type: of the content.
+
+    Raises:
+      RunError: it cannot be written; the message names the folder and nothing of the content.
+    """
+    place = f"{folder.rstrip('/')}/{name}"
+    try:
+        with FileSystems.create(place, mime_type=mime_type) as file:
+            file.write(content)
+    except LOST as error:
+        remedy = ": grant roles/storage.objectUser there" if folder.startswith(BUCKET) else ""
+        raise RunError(f"{what} cannot be written to {folder} ({type(error).__name__}){remedy}") from error
+    return place

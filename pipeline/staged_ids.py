@@ -12,14 +12,11 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from apache_beam.io.filesystem import BeamIOError
 from apache_beam.io.filesystems import FileSystems
-from google.api_core.exceptions import GoogleAPICallError
-from google.auth.exceptions import GoogleAuthError
 
 from pipeline.errors import RunError
+from pipeline.references import LOST, write_below
 
-_LOST = (BeamIOError, GoogleAPICallError, GoogleAuthError, OSError)
 #: By the file's name: what this process has written or read.
 _KNOWN: dict[str, StagedIds] = {}
 
@@ -48,15 +45,10 @@ def stage_ids(ids: frozenset[str], folder: str, run_id: str) -> frozenset[str]:
     """
     if not ids:
         return ids
-    place = f"{folder.rstrip('/')}/excluded/{run_id}.json"
-    try:
-        with FileSystems.create(place, mime_type="application/json") as file:
-            file.write(json.dumps(sorted(ids)).encode())
-    except _LOST as error:
-        remedy = ": grant roles/storage.objectUser there" if folder.startswith("gs://") else ""
-        raise RunError(
-            f"the list of excluded users cannot be written to {folder} ({type(error).__name__}){remedy}"
-        ) from error
+    content = json.dumps(sorted(ids)).encode()
+    place = write_below(
+        folder, f"excluded/{run_id}.json", content, "the list of excluded users", mime_type="application/json"
+    )
     _KNOWN[place] = StagedIds(ids, place)
     return _KNOWN[place]
 
@@ -66,6 +58,6 @@ def _read(place: str) -> StagedIds:
         try:
             with FileSystems.open(place) as file:
                 _KNOWN[place] = StagedIds(json.loads(file.read()), place)
-        except _LOST as error:
+        except LOST as error:
             raise RunError(f"the list of excluded users {place} cannot be read ({type(error).__name__})") from error
     return _KNOWN[place]
