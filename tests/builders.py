@@ -228,6 +228,11 @@ def write_table(
     pq.write_table(content, folder / f"{name}.parquet", row_group_size=row_group_size)
 
 
+def put_users(warehouse: Path, *users: Mapping[str, Any]) -> None:
+    """Add users to a local warehouse."""
+    write_table(warehouse, "firebase_etl_prod", tables.USERS, users)
+
+
 def write_events(warehouse: Path, rows: Sequence[Mapping[str, Any]], name: str = "part-0") -> Path:
     """Add a file of events; gives the warehouse."""
     write_table(warehouse, "posthog_etl", tables.EVENTS, rows, name=name)

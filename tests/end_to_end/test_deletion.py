@@ -18,6 +18,7 @@ from tests.builders import (
     ledger,
     notes,
     published,
+    put_users,
     run,
     tables_of,
     write_events,
@@ -30,10 +31,6 @@ ANN = {"user_id": "u-ann", "phoneNumber": PHONE, "fullName": "Ann Example"}
 BOB = {"user_id": "u-bob", "phoneNumber": OTHER, "fullName": "Bob Example"}
 TOLERANT = ("--max_rejected_ratio", "0.9")
 LINK = {"event_id": "party"}
-
-
-def put_users(warehouse: Path, *users: dict[str, Any]) -> None:
-    write_table(warehouse, "firebase_etl_prod", tables.USERS, users)
 
 
 def ask(warehouse: Path, *requests: dict[str, Any]) -> None:

@@ -9,7 +9,18 @@ from typing import Any
 import pytest
 
 from pipeline import tables
-from tests.builders import assert_adds_up, at, event, ledger, published, run, tables_of, write_events, write_table
+from tests.builders import (
+    assert_adds_up,
+    at,
+    event,
+    ledger,
+    published,
+    put_users,
+    run,
+    tables_of,
+    write_events,
+    write_table,
+)
 from tests.end_to_end.oracle import differences, expected
 
 pytestmark = pytest.mark.usefixtures("place")
@@ -20,10 +31,6 @@ OLD = {"user_id": "u-old", "phoneNumber": PHONE, "fullName": "Ann Old", "email":
 NEW = {"user_id": "u-new", "phoneNumber": "+1 (201) 555-0100", "fullName": "Ann New"}
 BOB = {"user_id": "u-bob", "phoneNumber": OTHER, "fullName": "Bob Example"}
 TOLERANT = ("--max_rejected_ratio", "0.9")
-
-
-def put_users(warehouse: Path, *users: dict[str, Any]) -> None:
-    write_table(warehouse, "firebase_etl_prod", tables.USERS, users)
 
 
 def put_social(warehouse: Path, *events: tuple[str, float, str | None, float | None]) -> None:

@@ -23,6 +23,7 @@ from tests.builders import (
     ledger,
     notes,
     published,
+    put_users,
     run,
     tables_of,
     write_events,
@@ -69,10 +70,6 @@ def with_privacy(folder: Path, privacy: str = HASHING, key: bytes | None = KEY, 
         return options
     file.write_bytes(key + b"\n")
     return (*options, "--privacy_key", str(file))
-
-
-def put_users(warehouse: Path, *users: dict[str, Any]) -> None:
-    write_table(warehouse, "firebase_etl_prod", tables.USERS, users)
 
 
 def texts_of(warehouse: Path) -> str:
