@@ -16,7 +16,7 @@ import apache_beam as beam
 
 from pipeline import tables
 from pipeline.warehouse.bigquery.read import ReadTable, Selection
-from pipeline.warehouse.columns import Columns
+from pipeline.warehouse.binding import Binding
 from tests.bigquery.emulators import running
 
 METHODS = ("DIRECT_READ", "ARROW")
@@ -33,7 +33,7 @@ def cpu_per_event(warehouse: Path) -> dict[str, float]:
         rows = emulators.client().get_table(f"{emulators.project}.{dataset}.events").num_rows
         options = _options(emulators.options(warehouse))
         names, types = tables.EVENTS.bare.names, tables.EVENTS.bare.types
-        columns = Columns(
+        binding = Binding(
             tables.EVENTS, "events", dict(zip(names, names, strict=True)), {}, dict(zip(names, types, strict=True))
         )
         for method in METHODS:
@@ -44,7 +44,7 @@ def cpu_per_event(warehouse: Path) -> dict[str, float]:
                 with beam.Pipeline(runner="FnApiRunner", options=options) as pipeline:
                     _ = (
                         pipeline
-                        | ReadTable(source, columns, method, dataset)
+                        | ReadTable(source, binding, method, dataset)
                         | beam.Map(lambda batch: batch.num_rows)
                         | beam.CombineGlobally(sum)
                     )

@@ -13,7 +13,7 @@ from pipeline.excluded import INCOMPLETE, WAITING
 from pipeline.marks import coming_back, not_named, taken_off
 from pipeline.tables import Output
 from pipeline.warehouse.base import Inputs, Published, Run
-from pipeline.warehouse.columns import LOST, UNREADABLE
+from pipeline.warehouse.binding import LOST, UNREADABLE
 from transforms.ids.excluded import LISTED, MATCHED, REQUESTED, REQUESTED_MATCHED
 from transforms.machinery.counts import NAMESPACE
 from transforms.machinery.times import from_micros

@@ -14,7 +14,7 @@ import pyarrow as pa
 from transforms.metrics.definitions import Metrics, MetricsError
 from transforms.published.changes import CHANGES, Target, count_name
 from transforms.schemas import inputs
-from transforms.schemas.columns import FLOAT, INTEGER, TEXT, TEXTS, TIMESTAMP, bare, column
+from transforms.schemas.fields import FLOAT, INTEGER, TEXT, TEXTS, TIMESTAMP, bare, column
 from transforms.schemas.outputs import (
     RUN_COLUMNS,
     day_columns,

@@ -15,7 +15,7 @@ from tests.builders import METRICS
 from transforms.machinery.join import JoinByKey, Outcome, Results, Side
 from transforms.metrics.definitions import Metrics
 from transforms.published.changes import CompareWithPublished
-from transforms.schemas.columns import DATE, INTEGER, TEXT
+from transforms.schemas.fields import DATE, INTEGER, TEXT
 
 # the transform
 

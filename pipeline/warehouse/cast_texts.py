@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from transforms.machinery.texts import valid_text
-from transforms.schemas.columns import INTEGER, TEXT
+from transforms.schemas.fields import INTEGER, TEXT
 
 #: Where the digits of a UUID stand in its text.
 _DIGITS = [place for place in range(36) if place not in (8, 13, 18, 23)]

@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 
 from pipeline.warehouse.cast_texts import text as as_text
 from transforms.machinery.times import micros
-from transforms.schemas.columns import FLOAT, INTEGER, TIMESTAMP
+from transforms.schemas.fields import FLOAT, INTEGER, TIMESTAMP
 
 #: Moments are clipped here: beyond all calendars, and a day can still be added.
 LIMIT = 2**62

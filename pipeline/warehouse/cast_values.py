@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.warehouse.cast_texts import text as as_text
-from transforms.schemas.columns import BOOLEAN, FLOAT, INTEGER, TEXTS
+from transforms.schemas.fields import BOOLEAN, FLOAT, INTEGER, TEXTS
 
 _GREATEST = 2**63 - 1
 #: Words for true, then as many for false.

@@ -21,7 +21,7 @@ import pyarrow as pa
 from pipeline.warehouse import cast_texts as texts
 from pipeline.warehouse import cast_times as times
 from pipeline.warehouse import cast_values as values
-from transforms.schemas.columns import BOOLEAN, DATE, FLOAT, INTEGER, TEXT, TEXTS, TIMESTAMP
+from transforms.schemas.fields import BOOLEAN, DATE, FLOAT, INTEGER, TEXT, TEXTS, TIMESTAMP
 
 Convert = Callable[[pa.Array], pa.Array]
 

@@ -16,7 +16,7 @@ from pipeline.meter import READ, Meter
 from pipeline.tables import Table
 from pipeline.warehouse.base import Problem
 from pipeline.warehouse.batches import BATCH_BYTES, BATCH_ROWS, LONG, ahead, cut, rebatch
-from pipeline.warehouse.columns import Columns, Found, Lost, bind, count_lost
+from pipeline.warehouse.binding import Binding, Found, Lost, bind, count_lost
 from transforms.machinery.steps import flat_map
 
 #: Rows that one element of the read step stands for.
@@ -80,8 +80,8 @@ def open_file(path: str | Path, label: str, **options: Any) -> pq.ParquetFile:
         raise RunError(f"{label}: {path} cannot be read as Parquet: {_first_line(error)}") from error
 
 
-def columns_of(file: pq.ParquetFile, path: str | Path, table: Table, label: str) -> Columns:
-    """How the columns of a table are read from a file; RunError as `columns.bind` says."""
+def binding_of(file: pq.ParquetFile, path: str | Path, table: Table, label: str) -> Binding:
+    """How the columns of a table are read from a file; RunError as `binding.bind` says."""
     found = [Found(field.name, field.type, str(field.type)) for field in file.schema_arrow]
     expected = {field.type: str(field.type) for field in table.schema}
     return bind(table, found, label, expected, f" in {Path(path).name}")
@@ -91,13 +91,13 @@ def problems_in(files: Sequence[Path], table: Table, label: str) -> list[Problem
     """What of a table's columns its files hold in a form that cannot be read.
 
     Raises:
-      RunError: see `columns.bind`; a file without rows has nothing to refuse.
+      RunError: see `binding.bind`; a file without rows has nothing to refuse.
     """
     problems = list[Problem]()
     for path in files:
         file = open_file(path, label)
         if file.metadata.num_rows:
-            problems += columns_of(file, path, table, label).problems
+            problems += binding_of(file, path, table, label).problems
     return problems
 
 
@@ -144,18 +144,18 @@ def _conformed(shard: Shard, table: Table, label: str, lost: Lost | None) -> Ite
     left = shard.limit
     for path, indices in shard.pieces:
         file = open_file(path, label)
-        columns = columns_of(file, path, table, label)
-        for raw in ahead(_raw_batches(file, (path, indices), columns, label)):
+        binding = binding_of(file, path, table, label)
+        for raw in ahead(_raw_batches(file, (path, indices), binding, label)):
             if left is not None:
                 raw = raw.slice(0, left)
                 left -= raw.num_rows
             for part in cut(raw):
-                yield columns.conform(part, lost)
+                yield binding.conform(part, lost)
 
 
-def _raw_batches(file: pq.ParquetFile, piece: Piece, columns: Columns, label: str) -> Iterator[pa.RecordBatch]:
+def _raw_batches(file: pq.ParquetFile, piece: Piece, binding: Binding, label: str) -> Iterator[pa.RecordBatch]:
     path, indices = piece
-    names = list(columns.names)
+    names = list(binding.names)
     sizes = _Sizes.of(file, indices, names)
     if sizes.repeated:
         file = open_file(path, label, metadata=file.metadata, read_dictionary=sizes.repeated)

@@ -14,7 +14,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from pipeline.tables import EVENTS
-from pipeline.warehouse.parquet import columns_of, open_file
+from pipeline.warehouse.parquet import binding_of, open_file
 from transforms.incremental.window import ARRIVAL_TIME, EVENT_TIME, NO_VALUES, UNKNOWN, Range, Window, may_hold
 
 #: Units of Parquet's timestamps → how many make a µs, or how many µs one makes.
@@ -46,10 +46,10 @@ def row_groups(files: Sequence[Path], label: str) -> list[RowGroup]:
         metadata = file.metadata
         if not metadata.num_rows:
             continue
-        columns = columns_of(file, path, EVENTS, label)
-        wanted = set(columns.names)
+        binding = binding_of(file, path, EVENTS, label)
+        wanted = set(binding.names)
         paths = [metadata.schema.column(number).path for number in range(metadata.num_columns)]
-        places = {name: paths.index(source) for name, source in columns.sources.items() if source in paths}
+        places = {name: paths.index(source) for name, source in binding.sources.items() if source in paths}
         read = [number for number, path in enumerate(paths) if path.split(".")[0] in wanted]
         for index in range(metadata.num_row_groups):
             group = metadata.row_group(index)

@@ -18,7 +18,7 @@ from pipeline.errors import RunError
 from pipeline.warehouse.bigquery.client import BigQueryClient, told
 from pipeline.warehouse.bigquery.read import Selection, _OpenStreams, _ReadStream
 from pipeline.warehouse.bigquery.schema import About, about, fields_of
-from pipeline.warehouse.columns import Columns
+from pipeline.warehouse.binding import Binding
 from tests.builders import METRICS
 
 
@@ -87,8 +87,8 @@ def test_one_session_with_projection_and_pruning() -> None:
 @pytest.mark.parametrize("limit", [None, 30, 25, 10, 1])
 def test_a_stream_gives_its_rows_in_the_schema_up_to_the_limit(limit: int | None) -> None:
     table = tables.Table("posthog", "events", SCHEMA)
-    columns = Columns(table, "d.events", {"uuid": "uuid", "timestamp": "timestamp"}, {}, {})
-    batches = list(_ReadStream(columns, limit).process("stream-1"))
+    binding = Binding(table, "d.events", {"uuid": "uuid", "timestamp": "timestamp"}, {}, {})
+    batches = list(_ReadStream(binding, limit).process("stream-1"))
     assert {batch.schema for batch in batches} == {SCHEMA}
     found = pa.Table.from_batches(batches)
     assert found.column("uuid").to_pylist() == [str(number) for number in range(limit or 30)]

@@ -19,7 +19,7 @@ from pipeline.warehouse.bigquery.client import told
 from pipeline.warehouse.bigquery.inputs import Places
 from pipeline.warehouse.bigquery.preflight import check_bucket, check_streams
 from pipeline.warehouse.bigquery.read import Selection
-from pipeline.warehouse.columns import Columns
+from pipeline.warehouse.binding import Binding
 from transforms.incremental.window import EVERYTHING
 
 
@@ -139,8 +139,8 @@ def test_a_check_that_fails_comes_before_anything_is_made(failing: str, monkeypa
     for name in ("check_bucket", "check_streams"):
         monkeypatch.setattr(module, name, check(name))
     warehouse = module.BigQuerySource(Places("p", "in", "in", "out"), "DIRECT_READ", "gs://files/temp")
-    columns = Columns(tables.EVENTS, "in.events", {"uuid": "uuid"}, {}, {})
-    warehouse._location, warehouse._columns = "EU", {"in.events": columns}
+    binding = Binding(tables.EVENTS, "in.events", {"uuid": "uuid"}, {}, {})
+    warehouse._location, warehouse._bindings = "EU", {"in.events": binding}
     vars(warehouse)["_client"] = client = Mock()
     run: Any = SimpleNamespace(plan=Plan("full", EVERYTHING, "", None))
     with pytest.raises(RunError, match=failing):

@@ -11,13 +11,13 @@ import pytest
 from pipeline import tables
 from pipeline.warehouse.bigquery import read
 from pipeline.warehouse.bigquery.read import _BatchRows
-from pipeline.warehouse.bigquery.schema import check_input, fields_of
+from pipeline.warehouse.bigquery.schema import binding_of, fields_of
 from tests.builders import event
 
 
 def test_batches_of_rows_are_bounded_by_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(read, "BATCH_BYTES", 10_000)
-    step = _BatchRows(check_input(tables.EVENTS, fields_of(tables.EVENTS), "in.events"))
+    step = _BatchRows(binding_of(tables.EVENTS, fields_of(tables.EVENTS), "in.events"))
     step.start_bundle()
     rows = [event(number, properties={"pad": "x" * 4_000}) for number in range(7)]
     found = [batch for row in rows for batch in step.process(row)]
@@ -29,7 +29,7 @@ def test_batches_of_rows_are_bounded_by_bytes(monkeypatch: pytest.MonkeyPatch) -
 def test_rows_are_cast_as_the_table_says() -> None:
     kinds = {"is_bounce": "INTEGER", "start_timestamp": "DATETIME", "end_timestamp": "NUMERIC", "screen_count": "FLOAT"}
     fields = [field | {"type": kinds.get(field["name"], field["type"])} for field in fields_of(tables.POSTHOG_SESSIONS)]
-    step = _BatchRows(check_input(tables.POSTHOG_SESSIONS, fields, "in.sessions"))
+    step = _BatchRows(binding_of(tables.POSTHOG_SESSIONS, fields, "in.sessions"))
     step.start_bundle()
     row = {"session_id": "s", "is_bounce": 1, "start_timestamp": "2026-01-05T12:00:00", "screen_count": 2.0}
     assert list(step.process(row | {"end_timestamp": Decimal(1_767_614_400)})) == []

@@ -21,7 +21,7 @@ from pipeline.warehouse.bigquery.schema import about, fields_of
 from sample import write_sample
 from tests.bigquery.emulators import PROJECT, Emulators
 from tests.builders import METRICS, event, ledger, run, write_events
-from transforms.schemas.columns import description
+from transforms.schemas.fields import description
 
 pytestmark = pytest.mark.emulator
 

@@ -11,7 +11,7 @@ from pipeline import tables
 from pipeline.errors import RunError
 from pipeline.warehouse.bigquery.schema import (
     about,
-    check_input,
+    binding_of,
     described,
     fields_of,
     missing_fields,
@@ -84,7 +84,7 @@ def events(**types: str | None) -> list[dict[str, Any]]:
 
 
 def test_inputs_may_have_json_and_other_columns_and_lack_optional_ones() -> None:
-    present = check_input(tables.EVENTS, events(properties="JSON", bq_ingested_timestamp=None), "in.events")
+    present = binding_of(tables.EVENTS, events(properties="JSON", bq_ingested_timestamp=None), "in.events")
     assert present.names == ("uuid", "event", "properties", "distinct_id", "timestamp")
 
 
@@ -98,5 +98,5 @@ def test_inputs_may_have_json_and_other_columns_and_lack_optional_ones() -> None
 )
 def test_inputs_that_do_not_fit_are_named(existing: list[dict[str, Any]], told: str) -> None:
     with pytest.raises(RunError) as caught:
-        check_input(tables.EVENTS, existing, "in.events")
+        binding_of(tables.EVENTS, existing, "in.events")
     assert told in str(caught.value)

@@ -22,7 +22,7 @@ from tests.builders import METRICS
 from transforms.ids.pseudonyms import PREFIX
 from transforms.incremental.window import EVERYTHING, Window
 from transforms.machinery.times import micros
-from transforms.schemas.columns import FLOAT, INTEGER, TEXT, TEXTS, TIMESTAMP
+from transforms.schemas.fields import FLOAT, INTEGER, TEXT, TEXTS, TIMESTAMP
 
 GOLDEN = Path(__file__).with_name("golden")
 DAY = datetime(2026, 1, 31, 2, 3, 4, 5, tzinfo=UTC)

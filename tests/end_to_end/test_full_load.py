@@ -14,7 +14,7 @@ from sample import EXCLUDED_IDS, write_sample
 from tests.builders import METRICS, WAVES_METRICS, assert_adds_up, ledger, published, run
 from tests.end_to_end.oracle import WAVES, Expected, differences, expected
 from transforms.metrics.file import load_metrics
-from transforms.schemas.columns import description
+from transforms.schemas.fields import description
 
 SHARED_WAVES = Path(__file__).parents[1] / "data" / "waves"
 

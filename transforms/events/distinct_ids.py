@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from transforms.ids.phones import phone_forms
-from transforms.schemas.columns import BOOLEAN, columns_of
+from transforms.schemas.fields import BOOLEAN, columns_of
 from transforms.schemas.outputs import SESSION
 
 #: A session can be known twice, from this run's events (`fresh`) and as published, with different ids.

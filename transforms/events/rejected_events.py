@@ -33,7 +33,7 @@ from transforms.machinery.steps import flat_map
 from transforms.machinery.texts import valid_text
 from transforms.machinery.uuids import parse_uuids
 from transforms.published.changes import CompareWithPublished, LoadedBy, Target, as_they_were, change_counts
-from transforms.schemas.columns import TEXT
+from transforms.schemas.fields import TEXT
 from transforms.users.users import IDENTITIES
 
 #: Texts of an original row are cut here, in characters.

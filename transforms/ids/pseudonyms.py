@@ -22,7 +22,7 @@ import pyarrow as pa
 from transforms.ids.phones import phone_forms
 from transforms.ids.posthog_rules import meaningless_column
 from transforms.metrics.privacy import DROP, HASH, Privacy
-from transforms.schemas.columns import TEXT
+from transforms.schemas.fields import TEXT
 
 #: What a hash begins with.
 PREFIX = "h_"

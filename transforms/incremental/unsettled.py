@@ -19,7 +19,7 @@ import pyarrow as pa
 from transforms.incremental.window import EVENT_TIME, Window
 from transforms.machinery.guard import guarded
 from transforms.machinery.times import column_micros
-from transforms.schemas.columns import INTEGER, TIMESTAMP, columns_of
+from transforms.schemas.fields import INTEGER, TIMESTAMP, columns_of
 from transforms.schemas.inputs import EVENTS
 from transforms.schemas.outputs import SESSION
 

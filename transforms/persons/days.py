@@ -31,7 +31,7 @@ from transforms.metrics.kinds.kind import SECOND
 from transforms.metrics.kinds.numbers import exact_sum
 from transforms.persons.rows import Persons
 from transforms.published.changes import CHANGE, LoadedBy, Target, as_they_were, change_counts, compare, with_change
-from transforms.schemas.columns import DATE, INTEGER, TEXT, columns_of
+from transforms.schemas.fields import DATE, INTEGER, TEXT, columns_of
 from transforms.schemas.inputs import INVITE, SOCIAL_EVENT, USERS
 from transforms.schemas.outputs import DEEDS
 from transforms.users.deeds import ACCEPTED, PENDING, REJECTED

@@ -29,7 +29,7 @@ from transforms.machinery.times import dates
 from transforms.metrics.definitions import Metrics
 from transforms.metrics.kinds.every_session import START_DATE
 from transforms.metrics.kinds.texts import first_text, last_text
-from transforms.schemas.columns import bare, columns_of
+from transforms.schemas.fields import bare, columns_of
 from transforms.schemas.inputs import PROFILE
 from transforms.schemas.outputs import CREATED
 

@@ -20,7 +20,7 @@ from apache_beam.pvalue import PCollection
 
 from transforms.machinery.join import JoinByKey, JoinFunction, Outcome, Results, Side
 from transforms.machinery.keys import first_of_each, positions
-from transforms.schemas.columns import TEXT
+from transforms.schemas.fields import TEXT
 from transforms.schemas.outputs import LOADED_AT, RUN_ID, without_run_columns
 
 Bools = npt.NDArray[np.bool_]

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from transforms.schemas.columns import BOOLEAN, INTEGER, TEXT, TIMESTAMP, column
+from transforms.schemas.fields import BOOLEAN, INTEGER, TEXT, TIMESTAMP, column
 
 EVENTS = pa.schema(
     [

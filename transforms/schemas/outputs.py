@@ -10,7 +10,7 @@ from transforms.metrics.definitions import Metrics
 from transforms.metrics.kinds import links
 from transforms.metrics.kinds.every_session import START_DATE
 from transforms.metrics.kinds.kind import Column, RollUp
-from transforms.schemas.columns import BOOLEAN, DATE, FLOAT, INTEGER, TEXT, TEXTS, TIMESTAMP, column
+from transforms.schemas.fields import BOOLEAN, DATE, FLOAT, INTEGER, TEXT, TEXTS, TIMESTAMP, column
 from transforms.schemas.inputs import ACQUISITION, EVENT_TYPE, PROFILE
 
 #: The columns that say which run has written a row.

@@ -16,7 +16,7 @@ from transforms.machinery.record_batches import as_batch
 from transforms.machinery.steps import flat_map
 from transforms.metrics.kinds.every_session import START_DATE
 from transforms.published.changes import CHANGE
-from transforms.schemas.columns import DATE, INTEGER
+from transforms.schemas.fields import DATE, INTEGER
 
 
 def schema(metrics: Sequence[str]) -> pa.Schema:

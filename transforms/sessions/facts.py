@@ -26,7 +26,7 @@ from transforms.machinery.counts import NAMESPACE
 from transforms.machinery.uuids import mix, uuid_texts
 from transforms.metrics.definitions import Metrics
 from transforms.metrics.kinds.links import link_type, links_of
-from transforms.schemas.columns import INTEGER, TIMESTAMP
+from transforms.schemas.fields import INTEGER, TIMESTAMP
 
 #: Facts that are not columns of `sessions`: input rows (for the ledger), the greatest arrival (µs), and links.
 ROWS, ARRIVAL, LINKS = "_rows", "_arrival", "_links"

@@ -32,7 +32,7 @@ from transforms.machinery.keys import positions, rows_of_structs, structs_of
 from transforms.machinery.record_batches import where
 from transforms.machinery.steps import flat_map
 from transforms.published.changes import Bools, LoadedBy, Target, compare
-from transforms.schemas.columns import BOOLEAN, bare
+from transforms.schemas.fields import BOOLEAN, bare
 from transforms.schemas.inputs import POSTHOG_SESSIONS
 from transforms.sessions.concluded import Choice, choose, excluded_ids
 from transforms.sessions.facts import ARRIVAL, LINKS, ROWS

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from transforms.machinery.keys import rows_of_keys
 from transforms.metrics.kinds.links import JOINED, SOCIAL_EVENT_LINK, VIEWED
 from transforms.published.changes import Target
-from transforms.schemas.columns import BOOLEAN, columns_of
+from transforms.schemas.fields import BOOLEAN, columns_of
 from transforms.schemas.outputs import SOCIAL_EVENT_ROW
 from transforms.sessions.facts import LINKS
 

@@ -23,7 +23,7 @@ from transforms.ids.pseudonyms import PLAIN, Pseudonyms
 from transforms.machinery.join import JoinByKey, Outcome, Results, Side
 from transforms.machinery.keys import first_of_each, rows_of_keys
 from transforms.machinery.steps import flat_map
-from transforms.schemas.columns import columns_of
+from transforms.schemas.fields import columns_of
 from transforms.schemas.inputs import ACQUISITION
 from transforms.schemas.outputs import SESSION
 from transforms.users.users import IDENTITIES

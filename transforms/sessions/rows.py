@@ -31,7 +31,7 @@ from transforms.published.changes import (
     equal,
     with_run_columns,
 )
-from transforms.schemas.columns import FLOAT, INTEGER, TEXT, TIMESTAMP, bare, columns_of
+from transforms.schemas.fields import FLOAT, INTEGER, TEXT, TIMESTAMP, bare, columns_of
 from transforms.schemas.inputs import PROFILE, SOCIAL_EVENT, USERS
 from transforms.schemas.outputs import CREATED
 from transforms.sessions.fate import Sessions, fact_fields, fresh_schema, staying_schema

@@ -21,7 +21,7 @@ from transforms.metrics.definitions import Metrics
 from transforms.metrics.kinds.links import JOINED, SOCIAL_EVENT_LINK, VIEWED
 from transforms.published.changes import LoadedBy, Target, compare
 from transforms.schemas import inputs
-from transforms.schemas.columns import FLOAT, INTEGER, TEXT, columns_of
+from transforms.schemas.fields import FLOAT, INTEGER, TEXT, columns_of
 from transforms.schemas.outputs import SOCIAL_EVENT_ROW
 from transforms.sessions.links import INVOLVED
 from transforms.users.deeds import ACCEPTED, PENDING, REJECTED

@@ -22,7 +22,7 @@ from transforms.ids.pseudonyms import PLAIN, Pseudonyms
 from transforms.machinery.counts import some_of
 from transforms.machinery.join import EachBatch, JoinByKey, JoinFunction, Outcome, Results, Side, all_counts
 from transforms.machinery.keys import rows_of_keys
-from transforms.schemas.columns import TEXT, bare
+from transforms.schemas.fields import TEXT, bare
 from transforms.schemas.inputs import DOCUMENT_ID, FIREBASE_EVENTS, INVITE, SOCIAL_EVENT, USER_INVITES
 from transforms.users.documents import DOCUMENT_KEY, latest_of_each, repeat_counts, with_document_id, with_document_key
 from transforms.users.users import ALIASES

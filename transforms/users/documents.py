@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 from transforms.machinery.counts import some_of
 from transforms.machinery.keys import first_of_each
-from transforms.schemas.columns import INTEGER, TEXT
+from transforms.schemas.fields import INTEGER, TEXT
 from transforms.schemas.inputs import DOCUMENT_ID, EXPORTED_AT
 
 #: Join key of a table of documents: the document's id, or what stands for it in a row without one.

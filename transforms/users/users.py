@@ -29,7 +29,7 @@ from transforms.machinery.counts import some_of
 from transforms.machinery.join import EachBatch, JoinByKey, JoinFunction, Outcome, Results, Side, all_counts
 from transforms.machinery.keys import first_of_each
 from transforms.machinery.steps import flat_map
-from transforms.schemas.columns import BOOLEAN, TEXT, bare, columns_of
+from transforms.schemas.fields import BOOLEAN, TEXT, bare, columns_of
 from transforms.schemas.inputs import PROFILE, USERS
 from transforms.users.documents import DOCUMENT_KEY, latest_of_each, repeat_counts, with_document_key
 

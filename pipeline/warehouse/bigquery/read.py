@@ -18,7 +18,7 @@ from google.cloud import bigquery_storage
 
 from pipeline.warehouse.batches import BATCH_BYTES, BATCH_ROWS, LONG, rebatch
 from pipeline.warehouse.bigquery.client import told
-from pipeline.warehouse.columns import Columns, Lost, count_lost
+from pipeline.warehouse.binding import Binding, Lost, count_lost
 from transforms.machinery.guard import guarded
 from transforms.machinery.steps import at_bundle_end
 
@@ -49,16 +49,16 @@ class Selection:
 
 
 class ReadTable(beam.PTransform):
-    """PBegin → PCollection[pa.RecordBatch] of a table's bare schema, as `columns` finds them in the source.
+    """PBegin → PCollection[pa.RecordBatch] of a table's bare schema, as its `binding` finds them in the source.
 
     `temp_dataset` exists; Beam is told to use it, as otherwise it cleans up by deleting datasets that it finds. Beam
     also opens read sessions in the project of the table, where the account need not have a permission and somebody else
     would pay: a table of another project is read by `ARROW` instead of `DIRECT_READ`.
     """
 
-    def __init__(self, source: Selection, columns: Columns, method: str, temp_dataset: str) -> None:
+    def __init__(self, source: Selection, binding: Binding, method: str, temp_dataset: str) -> None:
         super().__init__()
-        self._source, self._columns, self._method, self._temp_dataset = source, columns, method, temp_dataset
+        self._source, self._binding, self._method, self._temp_dataset = source, binding, method, temp_dataset
 
     def expand(self, begin: beam.pvalue.PBegin) -> beam.PCollection[pa.RecordBatch]:
         """Streams or files are spread over the workers."""
@@ -69,7 +69,7 @@ class ReadTable(beam.PTransform):
                 | "Selection" >> beam.Create([source])
                 | "Open streams" >> beam.ParDo(_OpenStreams())
                 | "Spread streams" >> beam.Reshuffle()
-                | "Read streams" >> beam.ParDo(_ReadStream(self._columns, source.limit))
+                | "Read streams" >> beam.ParDo(_ReadStream(self._binding, source.limit))
             )
         pruned: dict[str, Any] = {}
         if self._method == "DIRECT_READ":
@@ -83,16 +83,16 @@ class ReadTable(beam.PTransform):
                 temp_dataset=beam_bigquery.DatasetReference(projectId=source.payer, datasetId=self._temp_dataset),
                 **pruned,
             )
-            | "Batch rows" >> beam.ParDo(_BatchRows(self._columns))
+            | "Batch rows" >> beam.ParDo(_BatchRows(self._binding))
         )
 
 
-def batch_of(rows: Sequence[Mapping[str, Any]], columns: Columns, lost: Lost | None = None) -> pa.RecordBatch:
+def batch_of(rows: Sequence[Mapping[str, Any]], binding: Binding, lost: Lost | None = None) -> pa.RecordBatch:
     """Dict rows of a source → a record batch of the table's bare schema."""
-    exact = columns.exact
-    values = {source: pa.array([row.get(source) for row in rows], exact.get(source)) for source in columns.names}
+    exact = binding.exact
+    values = {source: pa.array([row.get(source) for row in rows], exact.get(source)) for source in binding.names}
     batch = pa.record_batch(values) if values else pa.record_batch({"": pa.nulls(len(rows))})
-    return columns.conform(batch, lost)
+    return binding.conform(batch, lost)
 
 
 @guarded("reading of rows")
@@ -101,9 +101,9 @@ def batch_of(rows: Sequence[Mapping[str, Any]], columns: Columns, lost: Lost | N
 class _BatchRows(beam.DoFn):
     """Dict rows → record batches of a table's bare schema."""
 
-    def __init__(self, columns: Columns) -> None:
-        self._columns = columns
-        self._long = [source for source in columns.names if source.lower() in LONG]
+    def __init__(self, binding: Binding) -> None:
+        self._binding = binding
+        self._long = [source for source in binding.names if source.lower() in LONG]
 
     def start_bundle(self) -> None:
         """Start with nothing held back."""
@@ -125,7 +125,7 @@ class _BatchRows(beam.DoFn):
 
     def _batch(self) -> pa.RecordBatch:
         rows, self._rows, self._bytes = self._rows, [], 0
-        return batch_of(rows, self._columns, count_lost(self._columns.table))
+        return batch_of(rows, self._binding, count_lost(self._binding.table))
 
 
 @guarded("reading of rows")
@@ -162,13 +162,13 @@ def open_session(source: Selection, streams: int) -> bigquery_storage.ReadSessio
 class _ReadStream(beam.DoFn):
     """Stream names → record batches; the client resumes a broken stream at the offset that it reached."""
 
-    def __init__(self, columns: Columns, limit: int | None) -> None:
-        self._columns, self._limit = columns, limit
+    def __init__(self, binding: Binding, limit: int | None) -> None:
+        self._binding, self._limit = binding, limit
 
     def process(self, stream: str) -> Iterator[pa.RecordBatch]:
         """Read one stream to its end, or to the limit."""
-        lost = count_lost(self._columns.table)
-        return rebatch(self._columns.conform(batch, lost) for batch in self._raw(stream))
+        lost = count_lost(self._binding.table)
+        return rebatch(self._binding.conform(batch, lost) for batch in self._raw(stream))
 
     def _raw(self, stream: str) -> Iterator[pa.RecordBatch]:
         left = self._limit

@@ -14,9 +14,9 @@ import pyarrow as pa
 from pipeline import tables
 from pipeline.errors import RunError
 from pipeline.tables import OutputTable, Table
-from pipeline.warehouse.columns import Columns, Found, bind
+from pipeline.warehouse.binding import Binding, Found, bind
 from transforms.published.changes import CHANGE
-from transforms.schemas.columns import description
+from transforms.schemas.fields import description
 
 Field = dict[str, Any]
 
@@ -120,8 +120,8 @@ def missing_fields(table: Table, existing: Sequence[Field], label: str) -> list[
     return [field | {"mode": "REPEATED" if field["mode"] == "REPEATED" else "NULLABLE"} for field in missing]
 
 
-def check_input(table: Table, existing: Sequence[Field], label: str) -> Columns:
-    """How the columns of an existing input table are read; RunError as `columns.bind` says."""
+def binding_of(table: Table, existing: Sequence[Field], label: str) -> Binding:
+    """How the columns of an existing input table are read; RunError as `binding.bind` says."""
     found = [Found(field["name"], _kind(field), _told(field)) for field in existing]
     return bind(table, found, label, _EXPECTED, "")
 

@@ -28,8 +28,8 @@ from pipeline.warehouse.bigquery.client import BigQueryClient, TableInfo
 from pipeline.warehouse.bigquery.inputs import Places, copy_problem, needs_copy
 from pipeline.warehouse.bigquery.preflight import check_bucket, check_streams
 from pipeline.warehouse.bigquery.read import ReadTable, Selection, batch_of
-from pipeline.warehouse.bigquery.schema import check_input
-from pipeline.warehouse.columns import Columns
+from pipeline.warehouse.bigquery.schema import binding_of
+from pipeline.warehouse.binding import Binding
 
 #: A killed run leaves copies and staging tables; they are gone after this.
 STAGING_LIVES = timedelta(days=1)
@@ -44,7 +44,7 @@ class BigQuerySource:
         self._at, self._method, self._temp_location = datasets, read_method, temp_location
         self._location: str | None = None
         self._infos: dict[str, TableInfo | None] = {}
-        self._columns: dict[str, Columns] = {}
+        self._bindings: dict[str, Binding] = {}
         self._copies: dict[str, str] = {}
         self._late = False
         self._hidden: tuple[Problem, ...] = ()
@@ -73,10 +73,10 @@ class BigQuerySource:
             elif info is None:
                 problems += self._hidden
             else:
-                columns = check_input(table, info.fields, self._label(table))
-                self._columns[self._label(table)] = columns
+                binding = binding_of(table, info.fields, self._label(table))
+                self._bindings[self._label(table)] = binding
                 is_query = table is tables.DELETION_REQUESTS  # which reads views as well
-                problems += [*([] if is_query else copy_problem(info, self._label(table))), *columns.problems]
+                problems += [*([] if is_query else copy_problem(info, self._label(table))), *binding.problems]
         return Inputs(tuple(absent), tuple(problems))
 
     def scan(self, plan: Plan) -> Scan:
@@ -84,31 +84,31 @@ class BigQuerySource:
         info = self._info(tables.EVENTS, tables.EVENTS.name)
         assert info is not None, "inputs() has seen it"
         name = self._name(tables.EVENTS, tables.EVENTS.name)
-        columns = self._columns[self._label(tables.EVENTS)]
-        late = sql.count_late(name, plan.window, columns.sources)
+        binding = self._bindings[self._label(tables.EVENTS)]
+        late = sql.count_late(name, plan.window, binding.sources)
         self._late = late is not None and self._client.number(late) > 0
         condition = self._window(plan)
         rows = self._client.number(sql.count_of(name)) if needs_copy(info) else info.rows
         return Scan(
             rows=rows if plan.limit is None else min(plan.limit, rows),
             rows_total=rows,
-            bytes=self._client.bytes_of(sql.select(name, columns.names, condition)),
-            bytes_total=self._client.bytes_of(sql.select(name, columns.names, None)),
+            bytes=self._client.bytes_of(sql.select(name, binding.names, condition)),
+            bytes_total=self._client.bytes_of(sql.select(name, binding.names, None)),
         )
 
     def read_events(self, plan: Plan) -> beam.PTransform:
         """See `base.Source`; a limit is read by `ARROW`, the only method that can stop."""
         method = self._method if plan.limit is None else "ARROW"
-        columns = self._columns[self._label(tables.EVENTS)]
-        return ReadTable(self._events(plan), columns, method, self._at.aggregated)
+        binding = self._bindings[self._label(tables.EVENTS)]
+        return ReadTable(self._events(plan), binding, method, self._at.aggregated)
 
     def read_input(self, table: Table) -> beam.PTransform:
         """See `base.Source`."""
-        columns = self._columns.get(self._label(table))
+        binding = self._bindings.get(self._label(table))
         copy = self._copies.get(self._label(table))
-        if copy and columns:
-            return ReadTable(self._copy(copy, columns), columns, self._method, self._at.aggregated)
-        return self._read(table, table.name, columns) if columns else Nothing()
+        if copy and binding:
+            return ReadTable(self._copy(copy, binding), binding, self._method, self._at.aggregated)
+        return self._read(table, table.name, binding) if binding else Nothing()
 
     def prepare(self, run: Run) -> None:
         """See `base.Source`: nothing is made before it is known that load files and streams are allowed."""
@@ -126,17 +126,17 @@ class BigQuerySource:
 
     def user_accounts(self, excluded: frozenset[str]) -> list[tuple[str | None, str | None]]:
         """See `base.Source`."""
-        columns = self._columns.get(self._label(tables.USERS))
-        if not excluded or columns is None:
+        binding = self._bindings.get(self._label(tables.USERS))
+        if not excluded or binding is None:
             return []
         name = self._client.name(self._at.firebase, tables.USERS.name)
-        phone = columns.sources.get("phoneNumber")
+        phone = binding.sources.get("phoneNumber")
         ids, found = sorted(excluded), set[tuple[str | None, str | None]]()
         for start in range(0, len(ids), IDS_A_QUERY):
             some = ids[start : start + IDS_A_QUERY]
             # never an empty list, which would have no type: no number has the digits "-"
             digits = sorted({re.sub(r"[^0-9]", "", one).lstrip("0") or "-" for one in some})
-            sources = f"`{columns.sources['user_id']}`", f"`{phone}`" if phone else "NULL"
+            sources = f"`{binding.sources['user_id']}`", f"`{phone}`" if phone else "NULL"
             rows = self._client.rows(sql.accounts(name, *sources, some, digits))
             found |= {(row["user_id"], row["phone"]) for row in rows}
         return sorted(found, key=str)
@@ -144,38 +144,38 @@ class BigQuerySource:
     def deletion_requests(self) -> pa.Table | None:
         """See `base.Source`; by a query, which reads views as well."""
         table = tables.DELETION_REQUESTS
-        columns = self._columns.get(self._label(table))
-        if columns is None:
+        binding = self._bindings.get(self._label(table))
+        if binding is None:
             return None
-        if not columns.names:
+        if not binding.names:
             return table.bare.empty_table()
-        rows = self._client.rows(sql.select(self._name(table, table.name), columns.names, None))
-        return pa.Table.from_batches([batch_of(rows, columns)], table.bare)
+        rows = self._client.rows(sql.select(self._name(table, table.name), binding.names, None))
+        return pa.Table.from_batches([batch_of(rows, binding)], table.bare)
 
     def _events(self, plan: Plan) -> Selection:
-        columns = self._columns[self._label(tables.EVENTS)]
+        binding = self._bindings[self._label(tables.EVENTS)]
         copy = self._copies.get(self._label(tables.EVENTS))
         if copy:
-            return self._copy(copy, columns, plan.limit)
-        return self._source(tables.EVENTS, tables.EVENTS.name, columns, self._window(plan), plan.limit)
+            return self._copy(copy, binding, plan.limit)
+        return self._source(tables.EVENTS, tables.EVENTS.name, binding, self._window(plan), plan.limit)
 
     def _window(self, plan: Plan) -> str | None:
         """The rows of the events table that a plan reads, as a condition; None for all of them."""
-        sources = self._columns[self._label(tables.EVENTS)].sources
+        sources = self._bindings[self._label(tables.EVENTS)].sources
         return sql.in_window(plan.window, sources, late=self._late)
 
-    def _copy(self, name: str, columns: Columns, limit: int | None = None) -> Selection:
-        return Selection(self._at.project, self._at.aggregated, name, columns.names, None, limit)
+    def _copy(self, name: str, binding: Binding, limit: int | None = None) -> Selection:
+        return Selection(self._at.project, self._at.aggregated, name, binding.names, None, limit)
 
     def _source(
-        self, table: Table, name: str, columns: Columns, condition: str | None = None, limit: int | None = None
+        self, table: Table, name: str, binding: Binding, condition: str | None = None, limit: int | None = None
     ) -> Selection:
         project, dataset = self._at.place(self._at.of(table))
         payer = self._at.project if project != self._at.project else None
-        return Selection(project, dataset, name, columns.names, condition, limit, payer)
+        return Selection(project, dataset, name, binding.names, condition, limit, payer)
 
-    def _read(self, table: Table, name: str, columns: Columns) -> beam.PTransform:
-        return ReadTable(self._source(table, name, columns), columns, self._method, self._at.aggregated)
+    def _read(self, table: Table, name: str, binding: Binding) -> beam.PTransform:
+        return ReadTable(self._source(table, name, binding), binding, self._method, self._at.aggregated)
 
     def _make_dataset(self) -> None:
         dataset, location = self._at.aggregated, self._location
@@ -193,9 +193,9 @@ class BigQuerySource:
             if not self._is_copied(table):
                 continue
             label, is_events = self._label(table), table is tables.EVENTS
-            columns = self._columns[label]
+            binding = self._bindings[label]
             condition = self._window(run.plan) if is_events else None
-            query = sql.select(self._name(table, table.name), columns.names, condition)
+            query = sql.select(self._name(table, table.name), binding.names, condition)
             copy = f"_staging_{table.source}_{table.name}_{plain(run.run_id)}"
             target = self._client.name(self._at.aggregated, copy)
             expires = datetime.now(UTC) + STAGING_LIVES

@@ -21,7 +21,7 @@ from pipeline.views import View
 from transforms.ids.pseudonyms import is_pseudonym
 from transforms.incremental.window import EVENT_TIME, Comparison, Window
 from transforms.published.changes import CHANGE
-from transforms.schemas.columns import TEXT, TEXTS, TIMESTAMP
+from transforms.schemas.fields import TEXT, TEXTS, TIMESTAMP
 from transforms.sessions.facts import MAX_DISTINCT_IDS
 
 #: Beginnings of the messages with which the transaction stops itself.

@@ -27,7 +27,7 @@ from pipeline.warehouse.base import (
 from pipeline.warehouse.bigquery import sql
 from pipeline.warehouse.bigquery.announce import announce
 from pipeline.warehouse.bigquery.publish import publish_once, wait_for_loads
-from pipeline.warehouse.bigquery.schema import about, check_input, described, fields_of, missing_fields, staging_fields
+from pipeline.warehouse.bigquery.schema import about, binding_of, described, fields_of, missing_fields, staging_fields
 from pipeline.warehouse.bigquery.source import IDS_A_QUERY, STAGING_LIVES, BigQuerySource, Nothing, plain
 from pipeline.warehouse.bigquery.stage import ROWS, StageChanges
 from pipeline.warehouse.bigquery.views import make_views
@@ -56,8 +56,8 @@ class BigQueryWarehouse(BigQuerySource):
         if self._info(table, name) is None:
             return Nothing()
         # begin() adds columns that are missing
-        columns = check_input(table, fields_of(table), f"{self._at.aggregated}.{name}")
-        return self._read(table, name, columns)
+        binding = binding_of(table, fields_of(table), f"{self._at.aggregated}.{name}")
+        return self._read(table, name, binding)
 
     def begin(self, run: Run) -> None:
         """See `base.Sink`: the dataset, target tables with all their columns, the fence, staging tables."""

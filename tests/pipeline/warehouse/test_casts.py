@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from pipeline.warehouse.cast_times import LIMIT
 from pipeline.warehouse.casts import CASTS, cast_for
-from transforms.schemas.columns import BOOLEAN, DATE, FLOAT, INTEGER, TEXT, TEXTS, TIMESTAMP
+from transforms.schemas.fields import BOOLEAN, DATE, FLOAT, INTEGER, TEXT, TEXTS, TIMESTAMP
 
 NUMERIC = pa.decimal128(38, 9)
 CUT = b"caf\xc3"  # a character of two bytes without its second

@@ -14,8 +14,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from pipeline import tables
-from pipeline.warehouse.columns import Columns
-from pipeline.warehouse.parquet import columns_of, open_file
+from pipeline.warehouse.binding import Binding
+from pipeline.warehouse.parquet import binding_of, open_file
 from pipeline.warehouse.row_groups import RowGroup, row_groups
 from tests.builders import START, at, event
 from transforms.incremental.window import NO_VALUES, Range, Window
@@ -78,15 +78,15 @@ def test_pruning_keeps_what_the_rule_of_rows_keeps(
         content["bq_ingested_timestamp"] = column(1)
     path = tmp_path_factory.mktemp("groups") / "part-0.parquet"
     pq.write_table(pa.table(content), path, write_statistics=statistics)
-    read = columns(path).conform(pa.table(content).to_batches()[0])
+    read = binding(path).conform(pa.table(content).to_batches()[0])
     times = [read.column(name).cast(pa.int64()).to_pylist() for name in ("timestamp", "bq_ingested_timestamp")]
     [found] = row_groups([path], "in.events")
     if concerned(window, list(zip(*times, strict=True))):
         assert found.needed(window)
 
 
-def columns(path: Path) -> Columns:
-    return columns_of(open_file(path, "in.events"), path, tables.EVENTS, "in.events")
+def binding(path: Path) -> Binding:
+    return binding_of(open_file(path, "in.events"), path, tables.EVENTS, "in.events")
 
 
 OLD = Range(NOW - 30 * DAY, NOW - 20 * DAY, has_nulls=False)
@@ -144,7 +144,7 @@ def test_times_of_96_bits_have_no_statistics_and_do_not_wrap(tmp_path: Path) -> 
     found = written(tmp_path, column, use_deprecated_int96_timestamps=True)
     assert found.times == Range()
     file = open_file(found.path, "in.events")
-    assert columns(Path(found.path)).conform(next(file.iter_batches())).column("timestamp").to_pylist()[0] == moment
+    assert binding(Path(found.path)).conform(next(file.iter_batches())).column("timestamp").to_pylist()[0] == moment
 
 
 def test_groups_without_rows_are_none_and_bytes_are_those_that_are_read(tmp_path: Path) -> None:

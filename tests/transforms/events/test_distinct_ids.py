@@ -6,7 +6,7 @@ import pyarrow as pa
 import pytest
 
 from transforms.events.distinct_ids import SESSION_IDS, distinct_ids, session_ids
-from transforms.schemas.columns import columns_of
+from transforms.schemas.fields import columns_of
 from transforms.schemas.outputs import SESSION
 
 

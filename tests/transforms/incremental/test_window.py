@@ -27,7 +27,7 @@ from transforms.incremental.window import (
     may_hold,
 )
 from transforms.machinery.times import from_micros
-from transforms.schemas.columns import TIMESTAMP
+from transforms.schemas.fields import TIMESTAMP
 
 HOUR = 3_600_000_000
 DAY = 24 * HOUR

@@ -16,7 +16,7 @@ from transforms.metrics.definitions import Metrics
 from transforms.metrics.file import parse_metrics
 from transforms.persons.days import day_rows, deeds_by_day, moved_schema, unaffected
 from transforms.published.changes import CHANGE
-from transforms.schemas.columns import columns_of
+from transforms.schemas.fields import columns_of
 from transforms.schemas.inputs import INVITE, SOCIAL_EVENT, USERS
 
 HOUR = 3_600

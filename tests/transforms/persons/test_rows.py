@@ -20,7 +20,7 @@ from transforms.machinery.blocks import pack_rows, unpack_rows
 from transforms.machinery.combine import Accumulator, Slice
 from transforms.persons import rows as persons
 from transforms.persons.rows import PersonCombineFn, by_person, deal, moved_schema
-from transforms.schemas.columns import bare
+from transforms.schemas.fields import bare
 from transforms.schemas.outputs import CREATED
 
 SESSIONS_SCHEMA = tables.SESSIONS.under(SMALL_METRICS).bare

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pyarrow as pa
 
 from tests.builders import SMALL_METRICS
-from transforms.schemas.columns import bare
+from transforms.schemas.fields import bare
 from transforms.schemas.inputs import ACQUISITION, PROFILE
 from transforms.schemas.outputs import (
     LOADED_AT,

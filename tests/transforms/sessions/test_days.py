@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from transforms.schemas.columns import BOOLEAN, DATE, INTEGER, TEXT
+from transforms.schemas.fields import BOOLEAN, DATE, INTEGER, TEXT
 from transforms.sessions.days import SumDays, day_numbers, schema
 
 ROWS = pa.schema([("start_date", DATE), ("user_id", TEXT), ("joined", BOOLEAN), ("taps", INTEGER), ("_change", TEXT)])

@@ -14,7 +14,7 @@ from tests.transforms.people import Collected, collect
 from transforms.metrics.definitions import Metrics
 from transforms.metrics.file import parse_metrics
 from transforms.published.changes import CHANGE, LoadedBy
-from transforms.schemas.columns import columns_of
+from transforms.schemas.fields import columns_of
 from transforms.schemas.inputs import INVITE, SOCIAL_EVENT, USERS
 from transforms.sessions.links import INVOLVED
 from transforms.social.events import hosted, social_events

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.builders import at
-from transforms.schemas.columns import bare
+from transforms.schemas.fields import bare
 from transforms.schemas.inputs import FIREBASE_EVENTS
 from transforms.users.documents import (
     DOCUMENT_KEY,

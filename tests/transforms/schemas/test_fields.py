@@ -12,7 +12,7 @@ import pytest
 
 from pipeline import tables
 from tests.builders import METRICS
-from transforms.schemas.columns import TEXT, bare, column, columns_of, description
+from transforms.schemas.fields import TEXT, bare, column, columns_of, description
 
 ROOT = Path(__file__).parents[3]
 SCHEMAS, KINDS = ROOT / "transforms" / "schemas", ROOT / "transforms" / "metrics" / "kinds"
@@ -27,7 +27,7 @@ _TYPES = {"TEXT", "INTEGER", "FLOAT", "BOOLEAN", "TIMESTAMP", "DATE", "TEXTS"}
 
 
 def is_type(node: ast.expr) -> bool:
-    """Whether an expression is an Arrow type: a constant of `schemas.columns`, or a call of pyarrow."""
+    """Whether an expression is an Arrow type: a constant of `schemas.fields`, or a call of pyarrow."""
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
         makes = getattr(pa, node.func.attr, None)
         return isinstance(node.func.value, ast.Name) and node.func.value.id == "pa" and _makes_type(makes)

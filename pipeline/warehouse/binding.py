@@ -19,7 +19,7 @@ from pipeline.warehouse.base import Problem
 from pipeline.warehouse.batches import LONG
 from pipeline.warehouse.casts import cast_for
 from transforms.machinery.counts import NAMESPACE
-from transforms.schemas.columns import TEXT, TIMESTAMP
+from transforms.schemas.fields import TEXT, TIMESTAMP
 
 #: Beginning of the names of counts: columns that are null because of their type, and single values.
 UNREADABLE, LOST = "unreadable.", "unreadable_values."
@@ -38,7 +38,7 @@ class Found(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Columns:
+class Binding:
     """How the columns of a table are read from one source."""
 
     table: Table
@@ -101,7 +101,7 @@ def is_optional(table: Table) -> bool:
     return table in OPTIONAL_INPUTS
 
 
-def bind(table: Table, found: Iterable[Found], label: str, expected: Mapping[pa.DataType, str], where: str) -> Columns:
+def bind(table: Table, found: Iterable[Found], label: str, expected: Mapping[pa.DataType, str], where: str) -> Binding:
     """Find a table's columns in a source.
 
     Args:
@@ -131,7 +131,7 @@ def bind(table: Table, found: Iterable[Found], label: str, expected: Mapping[pa.
             unreadable[field.name] = f"{label}: {problem}"
         else:
             raise RunError(f"{label}: {problem}; {_ADVICE.get(field.type, 'cast it')}")
-    return Columns(table, label, sources, unreadable, exact)
+    return Binding(table, label, sources, unreadable, exact)
 
 
 _ADVICE = {

@@ -7,12 +7,12 @@ import pytest
 
 from pipeline import tables
 from pipeline.errors import RunError
-from pipeline.warehouse.columns import Columns, Found, bind
+from pipeline.warehouse.binding import Binding, Found, bind
 
 EVENTS, USERS, SESSIONS = tables.EVENTS, tables.USERS, tables.POSTHOG_SESSIONS
 
 
-def bound(table: tables.Table, content: pa.Schema | list[pa.Field], where: str = " in part-0.parquet") -> Columns:
+def bound(table: tables.Table, content: pa.Schema | list[pa.Field], where: str = " in part-0.parquet") -> Binding:
     found = [Found(field.name, field.type, str(field.type)) for field in content]
     return bind(table, found, f"in.{table.name}", {}, where)
 
@@ -26,11 +26,11 @@ def fields(table: tables.Table, **types: pa.DataType | None) -> list[pa.Field]:
 def test_names_are_compared_without_regard_to_case(change: object) -> None:
     assert callable(change)
     other = [pa.field(change(field.name), field.type) for field in USERS.bare]
-    columns = bound(USERS, other)
+    binding = bound(USERS, other)
     batch = pa.RecordBatch.from_pylist([{change("user_id"): "u", change("phoneNumber"): "+1"}], pa.schema(other))
-    [row] = columns.conform(batch).to_pylist()
+    [row] = binding.conform(batch).to_pylist()
     assert (row["user_id"], row["phoneNumber"], row["email"]) == ("u", "+1", None)
-    assert columns.names == tuple(change(name) for name in USERS.schema.names)
+    assert binding.names == tuple(change(name) for name in USERS.schema.names)
 
 
 def test_the_name_as_it_is_declared_wins_over_others() -> None:
@@ -48,9 +48,9 @@ def test_a_needed_column_twice_is_named(again: str) -> None:
 
 def test_an_optional_column_twice_is_null_and_told() -> None:
     both = [*fields(USERS), pa.field("email", pa.string())]
-    columns = bound(USERS, both)
-    assert "email" not in columns.sources
-    [problem] = columns.problems
+    binding = bound(USERS, both)
+    assert "email" not in binding.sources
+    [problem] = binding.problems
     assert problem.line.startswith("in.users: column 'email' is there 2 times in part-0.parquet")
     assert problem.counts_as == "unreadable.users.email"
 
@@ -74,22 +74,22 @@ def test_of_the_events_one_line_says_what_to_do(name: str, kind: pa.DataType | N
 
 
 def test_of_an_optional_table_the_column_is_null_with_a_note() -> None:
-    columns = bound(SESSIONS, fields(SESSIONS, is_bounce=pa.struct([("a", pa.int64())]), screen_count=pa.uint64()))
-    assert columns.problems[0].line == (
+    binding = bound(SESSIONS, fields(SESSIONS, is_bounce=pa.struct([("a", pa.int64())]), screen_count=pa.uint64()))
+    assert binding.problems[0].line == (
         "in.sessions: column 'is_bounce' is struct<a: int64> in part-0.parquet, expected bool; it is null"
     )
-    assert columns.problems[0].counts_as == "unreadable.posthog_sessions.is_bounce"
+    assert binding.problems[0].counts_as == "unreadable.posthog_sessions.is_bounce"
     rows = [{"session_id": "s", "screen_count": 2**64 - 1, "is_bounce": {"a": 1}}]
     content = fields(SESSIONS, is_bounce=pa.struct([("a", pa.int64())]), screen_count=pa.uint64())
     lost = list[tuple[str, int]]()
     batch = pa.RecordBatch.from_pylist(rows, pa.schema(content))
-    [row] = columns.conform(batch, lambda column, values: lost.append((column, values))).to_pylist()
+    [row] = binding.conform(batch, lambda column, values: lost.append((column, values))).to_pylist()
     assert (row["session_id"], row["screen_count"], row["is_bounce"]) == ("s", None, None)
     assert lost == [("screen_count", 1)]
 
 
 def test_a_source_that_gives_another_type_than_it_said_is_named() -> None:
-    columns = bound(EVENTS, fields(EVENTS))
+    binding = bound(EVENTS, fields(EVENTS))
     batch = pa.record_batch({name: pa.array([["x"]]) for name in EVENTS.schema.names})
     with pytest.raises(RunError, match=r"^in\.events: column 'uuid' was read as list"):
-        columns.conform(batch)
+        binding.conform(batch)
