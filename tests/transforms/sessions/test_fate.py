@@ -143,12 +143,29 @@ def test_a_person_channel_or_bounce_that_changed_is_noticed(
     assert state(WINDOW, fresh, [published(**before)], **options) == "different"
 
 
+def other_value(kind: pa.DataType) -> Any:
+    """A value that no row here has."""
+    other = {pa.string(): "x", pa.float64(): 0.5, pa.bool_(): True, pa.int64(): 7, pa.list_(pa.string()): ["a", "b"]}
+    return other.get(kind, at(11.5 * DAY))
+
+
 @pytest.mark.parametrize("name", [name for name in FACTS.names if name not in ("session_id", ROWS, ARRIVAL, "_links")])
 def test_every_fact_is_compared(name: str) -> None:
-    field = FACTS.field(name)
-    other = {pa.string(): "x", pa.float64(): 0.5, pa.bool_(): True, pa.int64(): 7, pa.list_(pa.string()): ["a", "b"]}
-    value = other.get(field.type, at(11.5 * DAY))
+    value = other_value(FACTS.field(name).type)
     assert state(WINDOW, [facts()], [published(**{name: value})]) == "different"
+
+
+#: The profile, what the user has created, the session's place among those of its person: no event tells of them.
+DERIVED = [name for name in TABLE.content.names if name not in FACTS.names]
+
+
+@WAYS
+@pytest.mark.parametrize("name", DERIVED)
+def test_every_other_column_is_compared(name: str, fresh: list[dict[str, Any]]) -> None:
+    row = published()
+    kind = SESSIONS.field(name).type
+    row[name] = not row[name] if pa.types.is_boolean(kind) else other_value(kind)
+    assert state(WINDOW, fresh, [row]) == "different"
 
 
 def test_new_gone_and_left_alone() -> None:
