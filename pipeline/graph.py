@@ -11,11 +11,12 @@
                         │            firebase events, invites, users, persons with links ─► Make ─► social ────┤
                         └─► rejected                           firebase events     Compare ─► rejected events ─┘
 
-Events are shuffled once, as slim rows in blocks of sessions (`transforms.machinery.blocks`), and their facts stay in these blocks.
-Everything after that moves packed record batches of sessions, joined by block (`transforms.machinery.join`), and is recomputed in
-every run, but persons whose sessions (and for days, whose social events and invites) are all as they were keep their rows. Rows are compared with what is published on the way, so that only
-what changed gets a new `_loaded_at`. `Publish` is a step of the graph: under a Flex Template nobody waits for
-the job.
+Events are shuffled once, as slim rows in blocks of sessions (`transforms.machinery.blocks`), and their facts stay in
+these blocks. Everything after that moves packed record batches of sessions, joined by block
+(`transforms.machinery.join`), and is recomputed in every run, but persons whose sessions (and for days, whose social
+events and invites) are all as they were keep their rows. Rows are compared with what is published on the way, so that
+only what changed gets a new `_loaded_at`. `Publish` is a step of the graph: under a Flex Template nobody waits for the
+job.
 """  # noqa: E501 (a diagram)
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ from transforms.events.decode import DecodeEvents
 from transforms.events.rejected_events import CompareRejected
 from transforms.events.session_blocks import Blocks
 from transforms.ids.excluded import CountExcluded, LeftOut
-from transforms.ids.pseudonyms import PLAIN, Pseudonyms
+from transforms.ids.pseudonyms import Pseudonyms
 from transforms.machinery.join import Outcome
 from transforms.metrics.definitions import Metrics
 from transforms.persons.days import MakePersonDays
@@ -61,18 +62,16 @@ def build(
     run: Run,
     metrics: Metrics,
     left_out: LeftOut,
-    shuffles: int = 1,
-    pseudonyms: Pseudonyms = PLAIN,
+    shuffles: int,
+    pseudonyms: Pseudonyms,
 ) -> None:
     """Add the graph of a run to a pipeline: read, aggregate twice, compare, stage, publish.
 
     Ids are hashed in the steps that have `pseudonyms`, where they enter; those of `left_out` are hashes already.
     The session shuffle is made in so many `shuffles`, which bounds the memory of a runner that holds them in memory.
     """
-    sessions, persons, links, rejected = (
-        table.under(metrics)
-        for table in (tables.SESSIONS, tables.PERSONS, tables.SESSION_LINKS, tables.REJECTED_EVENTS)
-    )
+    named = tables.SESSIONS, tables.PERSONS, tables.SESSION_LINKS, tables.REJECTED_EVENTS
+    sessions, persons, links, rejected = (output.under(metrics) for output in named)
     facts, window, n = fact_schema(metrics, sessions.bare), run.plan.window, run.partitions
     blocks = Blocks(run.session_blocks, shuffles, run.scan.rows // run.session_blocks)
 
@@ -81,24 +80,19 @@ def build(
     fresh = decoded.slices | "Aggregate sessions" >> AggregateSessions(metrics, facts, blocks)
     fresh = fresh | "Tell blocks" >> sink.tell_blocks()
 
-    before = {
-        table: p | f"Read published {table.name}" >> sink.read_published(run, table)
-        for table in tables.outputs(metrics)
-    }
+    before = read_published(p, sink, run, metrics)
     who = read_who(p, source, left_out, n, pseudonyms)
     matches = (fresh, decoded.left_out, before[sessions], who.identities) | "Match users" >> MatchUsers(n)
     acquisition = p | "Read PostHog sessions" >> source.read_input(tables.POSTHOG_SESSIONS)
     unsettled = p | "Unsettled" >> beam.Create([run.plan.unsettled.rows()]).with_output_types(pa.RecordBatch)
     unsettled = (decoded.late, unsettled) | "All unsettled" >> beam.Flatten()
-    concluded = (
-        (fresh, before[sessions], before[links], matches.rows, acquisition, unsettled)
-    ) | "Conclude sessions" >> ConcludeSessions(
+    known = fresh, before[sessions], before[links], matches.rows, acquisition, unsettled
+    concluded = known | "Conclude sessions" >> ConcludeSessions(
         window, left_out.every, facts, sessions.bare, links.target, run.loaded_by, blocks.number, pseudonyms
     )
     decided, staying = (concluded.rows, concluded.also["staying"]) | "Tell concluded" >> sink.tell_concluded()
-    made = (
-        (decided, staying, who.users.rows, who.created.rows, before[persons])
-    ) | "Make session rows" >> MakeSessionRows(
+    parts = decided, staying, who.users.rows, who.created.rows, before[persons]
+    made = parts | "Make session rows" >> MakeSessionRows(
         metrics, facts, sessions.target, persons.target, run.loaded_by, n, keep_persons=run.keeps_persons
     )
     dead = (decoded.rejected, before[rejected], who.identities) | "Compare rejected events" >> CompareRejected(
@@ -111,14 +105,22 @@ def build(
         **make_days_and_social_events(run, metrics, before, who, concluded, made),
         rejected: dead,
     }
-    excluded = {
-        "distinct_id": decoded.left_out,
-        "distinct_ids": before[sessions],
-        "key": who.users.also["identities"],
-    } | "Count excluded ids" >> CountExcluded(left_out)
+    matched = {"distinct_id": decoded.left_out, "distinct_ids": before[sessions], "key": who.users.also["identities"]}
+    excluded = matched | "Count excluded ids" >> CountExcluded(left_out)
     counts = [decoded.counts, who.users.counts, who.created.counts, who.received.counts, excluded]
     by_day = made.rows | "Count days" >> CountDays(run.checks.metrics, run.checks.since(run.plan.watermark))
     add_publishing(p, run, source, sink, written, counts, decoded.arrivals, concluded.also["waiting"], by_day)
+
+
+_Published = Mapping[OutputTable, PCollection[pa.RecordBatch]]
+
+
+def read_published(p: beam.Pipeline, sink: Sink, run: Run, metrics: Metrics) -> _Published:
+    """What runs before have left of every output: the memory of this one."""
+    return {
+        table: p | f"Read published {table.name}" >> sink.read_published(run, table)
+        for table in tables.outputs(metrics)
+    }
 
 
 class Who(NamedTuple):
@@ -158,19 +160,16 @@ def aggregate_persons(run: Run, metrics: Metrics, made: Outcome) -> Outcome:
     return people._replace(rows=(people.rows, made.also["kept_persons"]) | "All persons" >> beam.Flatten())
 
 
-_Published = Mapping[OutputTable, PCollection[pa.RecordBatch]]
-
-
 def make_days_and_social_events(
     run: Run, metrics: Metrics, before: _Published, who: Who, concluded: Outcome, made: Outcome
 ) -> dict[OutputTable, Outcome]:
     """Rows of `person_days` and `social_events` with their change."""
     days, social_events = tables.PERSON_DAYS.under(metrics), tables.SOCIAL_EVENTS.under(metrics)
     sessions, n = tables.SESSIONS.under(metrics).bare, run.partitions
-    active = (
-        (made.rows, who.created.rows, who.received.rows, who.users.rows, before[days])
-    ) | "Make person days" >> MakePersonDays(metrics, sessions, days.target, run.loaded_by, n, keep=run.keeps_persons)
-    attended = (
-        (who.created.rows, who.users.rows, who.received.rows, concluded.also["who"], before[social_events])
-    ) | "Make social events" >> MakeSocialEvents(metrics, social_events.target, run.loaded_by, n)
+    deeds = made.rows, who.created.rows, who.received.rows, who.users.rows, before[days]
+    active = deeds | "Make person days" >> MakePersonDays(
+        metrics, sessions, days.target, run.loaded_by, n, keep=run.keeps_persons
+    )
+    about = who.created.rows, who.users.rows, who.received.rows, concluded.also["who"], before[social_events]
+    attended = about | "Make social events" >> MakeSocialEvents(metrics, social_events.target, run.loaded_by, n)
     return {days: active, social_events: attended}

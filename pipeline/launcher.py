@@ -12,6 +12,7 @@ import os
 import secrets
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import apache_beam as beam
@@ -28,7 +29,7 @@ from pipeline.graph import build
 from pipeline.marks import marks
 from pipeline.next_steps import next_text, this_python
 from pipeline.options import Settings, settings_of
-from pipeline.plan import make_plan
+from pipeline.plan import Plan, make_plan
 from pipeline.privacy_key import hand_over, load_key
 from pipeline.progress import Progress, Sizes
 from pipeline.runners.dataflow import is_dataflow, submission_told, submitted_text
@@ -119,6 +120,25 @@ def _told(error: BaseException) -> str:
     return cause
 
 
+@dataclass(frozen=True)
+class _Given:
+    """What the options of a run stand for."""
+
+    settings: Settings
+    options: PipelineOptions
+    metrics: Metrics
+    listed: frozenset[str]
+    """The ids of `--excluded_users`."""
+    pseudonyms: Pseudonyms
+    source: Source
+    sink: Sink
+
+    @property
+    def is_elsewhere(self) -> bool:
+        """Whether the steps run on other machines than this."""
+        return is_dataflow(self.options) or is_engine(self.options)
+
+
 def _run(settings: Settings, options: PipelineOptions) -> None:
     metrics = load_metrics(settings.metrics_file)
     tables.outputs(metrics)  # a metric with the name of another column is told before anything starts
@@ -129,89 +149,75 @@ def _run(settings: Settings, options: PipelineOptions) -> None:
         # one place is both so far; nothing below asks for that
         source = sink = kind_of(settings.values["warehouse"]).open_warehouse(settings.values, options)
         stack.enter_context(contextlib.closing(sink))
+        given = _Given(settings, options, metrics, listed, pseudonyms, source, sink)
         if not settings.plan_only:
             sink.acquire()
-        run, left_out = _plan(settings, source, sink, metrics, listed, pseudonyms)
+        run, left_out = _plan(given)
         if not settings.plan_only:
             stack.enter_context(collecting_less())  # the local runner's shuffles are objects of this process
-            stack.enter_context(signatures_once() if _is_elsewhere(options) else quick_steps())
+            stack.enter_context(signatures_once() if given.is_elsewhere else quick_steps())
             stack.enter_context(handing_over())
-            _execute(run, source, sink, metrics, left_out, pseudonyms, options, settings)
+            _execute(given, run, left_out)
             if not is_dataflow(options):
                 print(next_text(settings, options.view_as(GoogleCloudOptions).temp_location, this_python()))
 
 
-def _is_elsewhere(options: PipelineOptions) -> bool:
-    """Whether the steps run on other machines than this."""
-    return is_dataflow(options) or is_engine(options)
-
-
-def _plan(
-    settings: Settings,
-    source: Source,
-    sink: Sink,
-    metrics: Metrics,
-    listed: frozenset[str],
-    pseudonyms: Pseudonyms,
-) -> tuple[Run, LeftOut]:
+def _plan(given: _Given) -> tuple[Run, LeftOut]:
     """Look at what is there, decide what to read and whom to leave out, and say so."""
-    started_at = datetime.now(UTC)
-    inputs, published = source.inputs(), sink.published()
-    anew = settings.request.full_load or settings.request.limit is not None
+    started_at, request = datetime.now(UTC), given.settings.request
+    inputs, published = given.source.inputs(), given.sink.published()
+    anew = request.full_load or request.limit is not None
     if published.damage and not anew:
         raise RunError(f"{published.damage}; {REMEDY}")
-    days = settings.request.days
-    left_out, terms, known = _left_out(settings, source, metrics, listed, pseudonyms, started_at)
+    left_out, terms, requests = _left_out(given, started_at)
     plan = make_plan(
-        settings.request,
+        request,
         published.last_run,
         now=started_at,
         terms=terms,
-        reach_back_to=None if anew else _reach_back(sink, published, terms, left_out),
-        latest_end=None if days is None else sink.latest_end(*days),
+        reach_back_to=None if anew else _reach_back(given.sink, published, terms, left_out),
+        latest_end=None if request.days is None else given.sink.latest_end(*request.days),
     )
-    run = Run(
-        run_id=f"{started_at:%Y%m%dT%H%M%S.%fZ}-{secrets.token_hex(4)}",
-        started_at=started_at,
-        plan=plan,
-        scan=source.scan(plan),
-        terms=terms,
-        max_rejected_ratio=settings.max_rejected_ratio,
-        max_filtered_ratio=settings.max_filtered_ratio,
-        code_version=code_version(),
-        options=settings.given,
-        input_counts=(*inputs.counts, *known),
-        tables=tables.outputs(metrics, sample=plan.mode == "sample"),
-        keeps_persons=plan.keeps_persons(code_version()),
-        checks=_checks(metrics, published, settings),
-        views=() if plan.mode == "sample" else views(metrics),
-    )
-    print(plan_text(run, inputs, published, sink.where_to_look(plan)))
+    run = _run_of(given, plan, terms, started_at, published, (*inputs.counts, *requests))
+    print(plan_text(run, inputs, published, given.sink.where_to_look(plan)))
     return run, left_out
 
 
-def _checks(metrics: Metrics, published: Published, settings: Settings) -> Checks:
+def _run_of(
+    given: _Given, plan: Plan, terms: Terms, started_at: datetime, published: Published, counts: tuple[Count, ...]
+) -> Run:
+    """A run of a plan; `counts` are of what its inputs lack."""
+    settings, metrics, version = given.settings, given.metrics, code_version()
     zone = metrics.reporting_timezone
     before = numbers_before(published.runs, zone)
-    return Checks(metrics.day_checks, zone, before, are_ignored=settings.ignore_checks)
+    return Run(
+        run_id=f"{started_at:%Y%m%dT%H%M%S.%fZ}-{secrets.token_hex(4)}",
+        started_at=started_at,
+        plan=plan,
+        scan=given.source.scan(plan),
+        terms=terms,
+        max_rejected_ratio=settings.max_rejected_ratio,
+        max_filtered_ratio=settings.max_filtered_ratio,
+        code_version=version,
+        options=settings.given,
+        input_counts=counts,
+        tables=tables.outputs(metrics, sample=plan.mode == "sample"),
+        keeps_persons=plan.keeps_persons(version),
+        checks=Checks(metrics.day_checks, zone, before, are_ignored=settings.ignore_checks),
+        views=() if plan.mode == "sample" else views(metrics),
+    )
 
 
-def _left_out(
-    settings: Settings,
-    source: Source,
-    metrics: Metrics,
-    listed: frozenset[str],
-    pseudonyms: Pseudonyms,
-    now: datetime,
-) -> tuple[LeftOut, Terms, Sequence[Count]]:
+def _left_out(given: _Given, now: datetime) -> tuple[LeftOut, Terms, Sequence[Count]]:
     """Whom the list and the deletion requests leave out, what the run is made under, and numbers of the requests."""
+    source, pseudonyms = given.source, given.pseudonyms
     rows = source.deletion_requests()
     requests = DeletionRequests() if rows is None else requested(rows, now)
-    accounts = pseudonyms.pairs(source.user_accounts(listed | requests.ids))  # the source knows no hash
-    left_out = LeftOut.of(pseudonyms.set_of(listed), pseudonyms.set_of(requests.ids))
+    accounts = pseudonyms.pairs(source.user_accounts(given.listed | requests.ids))  # the source knows no hash
+    left_out = LeftOut.of(pseudonyms.set_of(given.listed), pseudonyms.set_of(requests.ids))
     terms = Terms(
-        metrics_digest=metrics.digest,
-        excluded_digest=None if settings.excluded_users is None else digest(left_out.listed),
+        metrics_digest=given.metrics.digest,
+        excluded_digest=None if given.settings.excluded_users is None else digest(left_out.listed),
         excluded_marks=marks(left_out.listed, accounts),
         deletion_digest=None if rows is None else digest(left_out.requested),
         deletion_marks=marks(left_out.requested, accounts, requested=True),
@@ -221,22 +227,20 @@ def _left_out(
 
 
 def _reach_back(sink: Sink, published: Published, terms: Terms, left_out: LeftOut) -> datetime | None:
+    """Start of the earliest session that other lists than the last run's may concern; None where they are the same."""
     last = published.last_run
     if last is None or last.terms.digests == terms.digests:
         return None
     return sink.earliest_session_with(left_out.every)
 
 
-def _execute(
-    run: Run,
-    source: Source,
-    sink: Sink,
-    metrics: Metrics,
-    left_out: LeftOut,
-    pseudonyms: Pseudonyms,
-    options: PipelineOptions,
-    settings: Settings,
-) -> None:
+def _execute(given: _Given, run: Run, left_out: LeftOut) -> None:
+    """Let the graph of a run work, here or elsewhere; what fails before the switch leaves nothing behind.
+
+    Raises:
+      _PublishedAnywayError: it failed after the switch, which nothing takes back.
+    """
+    source, sink, options = given.source, given.sink, given.options
     options.view_as(SetupOptions).save_main_session = False
     workers = choose_workers(options, run.scan.rows)
     if workers > 1:
@@ -245,28 +249,37 @@ def _execute(
     try:
         source.prepare(run)
         sink.begin(run)
-        if _is_elsewhere(options):
-            scratch = sink.scratch(run)
-            left_out = left_out.staged(lambda ids, name: stage_ids(ids, scratch, f"{run.run_id}-{name}"))
-            key = hand_over(pseudonyms.key, settings.privacy_key, settings.project, scratch, run.run_id)
-            pseudonyms = Pseudonyms(pseudonyms.privacy, key)
-        with engine(options) as runner:
-            pipeline = beam.Pipeline(runner or local_runner(options), options)
-            with contextlib.suppress(OSError):  # only for other languages' transforms, and a killed run would leave it
-                os.rmdir(pipeline.local_tempdir)
-            shuffles = choose_shuffles(options, run.scan.rows)
-            build(pipeline, source, sink, run, metrics, left_out, shuffles, pseudonyms)
-            progress = Progress(sink.told, Sizes.of(run), enabled=not settings.quiet)
-            with progress, submission_told(options), local_workers():
-                result = pipeline.run()
-                if is_dataflow(options):
-                    print(submitted_text(result, options))
-                    return
-                finish(result, options)
-            print(summary_text(run, result, sink.where_to_look(run.plan), sink.counted(run)))
+        _work(given, run, *(_handed_over(given, run, left_out) if given.is_elsewhere else (left_out, given.pseudonyms)))
     except BaseException as error:
-        if not is_dataflow(options) and sink.is_published(run):  # what came after the switch takes nothing back
+        if not is_dataflow(options) and sink.is_published(run):
             raise _PublishedAnywayError from error
         source.release(run)
         sink.abandon(run)
         raise
+
+
+def _handed_over(given: _Given, run: Run, left_out: LeftOut) -> tuple[LeftOut, Pseudonyms]:
+    """The same ids and key for workers elsewhere, which read them from files: a graph is no place for them."""
+    folder, settings = given.sink.scratch(run), given.settings
+    ids = left_out.staged(lambda ids, name: stage_ids(ids, folder, f"{run.run_id}-{name}"))
+    key = hand_over(given.pseudonyms.key, settings.privacy_key, settings.project, folder, run.run_id)
+    return ids, Pseudonyms(given.pseudonyms.privacy, key)
+
+
+def _work(given: _Given, run: Run, left_out: LeftOut, pseudonyms: Pseudonyms) -> None:
+    """Build the graph, run it, and tell how it went; of a job on Dataflow only where to follow it."""
+    source, sink, options = given.source, given.sink, given.options
+    with engine(options) as runner:
+        pipeline = beam.Pipeline(runner or local_runner(options), options)
+        with contextlib.suppress(OSError):  # only for other languages' transforms, and a killed run would leave it
+            os.rmdir(pipeline.local_tempdir)
+        shuffles = choose_shuffles(options, run.scan.rows)
+        build(pipeline, source, sink, run, given.metrics, left_out, shuffles, pseudonyms)
+        progress = Progress(sink.told, Sizes.of(run), enabled=not given.settings.quiet)
+        with progress, submission_told(options), local_workers():
+            result = pipeline.run()
+            if is_dataflow(options):
+                print(submitted_text(result, options))
+                return
+            finish(result, options)
+        print(summary_text(run, result, sink.where_to_look(run.plan), sink.counted(run)))

@@ -54,7 +54,8 @@ def execute(argv: list[str], run: Any, monkeypatch: pytest.MonkeyPatch) -> Mock:
     plan = SimpleNamespace(previous=None)
     of_run: Any = SimpleNamespace(run_id="r", scan=SimpleNamespace(rows=0), plan=plan, session_blocks=1)
     try:
-        launcher._execute(of_run, warehouse, warehouse, Mock(), LeftOut(), PLAIN, parse(argv), settings_of(parse([])))
+        given = launcher._Given(settings_of(parse([])), parse(argv), Mock(), frozenset(), PLAIN, warehouse, warehouse)
+        launcher._execute(given, of_run, LeftOut())
     except RunError:
         warehouse.refused()
     return warehouse
