@@ -57,7 +57,7 @@ class Datasets:
     posthog: str
     firebase: str
     aggregated: str
-    privacy: str = "privacy"
+    privacy: str
 
     @classmethod
     def of(cls, values: Values) -> Datasets:

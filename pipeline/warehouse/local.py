@@ -44,7 +44,7 @@ _COUNTS = "_counts.json"
 class LocalWarehouse:
     """Implements `base.Warehouse` on a folder."""
 
-    def __init__(self, root: Path, posthog: str, firebase: str, aggregated: str, privacy: str = "privacy") -> None:
+    def __init__(self, root: Path, posthog: str, firebase: str, aggregated: str, privacy: str) -> None:
         self.root = root
         self._datasets = {"posthog": posthog, "firebase": firebase, "aggregated": aggregated, "privacy": privacy}
         self.snapshots = Snapshots(root / aggregated)

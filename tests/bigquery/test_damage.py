@@ -27,7 +27,7 @@ WHOLE = {"sessions": 7, "persons": 3, "rejected_events": 5}
 
 def damage(found: dict[str, int], last: dict[str, Any] | None) -> str | None:
     """What is told of tables with so many rows; one that is not named does not exist."""
-    warehouse = BigQueryWarehouse(Places("p", "in", "in", "out"), "DIRECT_READ")
+    warehouse = BigQueryWarehouse(Places("p", "in", "in", "out", "privacy"), "DIRECT_READ")
 
     client = SimpleNamespace(
         rows=lambda query: [found], table=lambda _, name: found.get(name), name=lambda *parts: ".".join(parts)

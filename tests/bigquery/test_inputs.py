@@ -141,7 +141,7 @@ def test_what_has_no_streams_is_told(kind: str, word: str) -> None:
 
 
 def test_a_dataset_may_have_its_project_before_it() -> None:
-    datasets = Places("mine", "other-project.posthog", "firebase", "out")
+    datasets = Places("mine", "other-project.posthog", "firebase", "out", "privacy")
     assert datasets.place(datasets.posthog) == ("other-project", "posthog")
     assert datasets.place(datasets.firebase) == ("mine", "firebase")
     assert datasets.place("example.com:old-project.data") == ("example.com:old-project", "data")

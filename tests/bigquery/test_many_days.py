@@ -79,7 +79,7 @@ class Sample(Service):
         self.staged = [piece for piece in self.staged if piece[1] == ROWS]
 
     def publish(self, temp_location: str | None = None) -> None:
-        warehouse = BigQueryWarehouse(Places("test-project", "in", "in", "out"), "DIRECT_READ")
+        warehouse = BigQueryWarehouse(Places("test-project", "in", "in", "out", "privacy"), "DIRECT_READ")
         vars(warehouse).update(_client=self.fake, _sample_before="sample-1")
         warehouse.publish(self.run, self.staged, COUNTS, ledger_row(self.run, COUNTS, (), Unsettled(), NOW))
 

@@ -138,7 +138,7 @@ def test_a_check_that_fails_comes_before_anything_is_made(failing: str, monkeypa
 
     for name in ("check_bucket", "check_streams"):
         monkeypatch.setattr(module, name, check(name))
-    warehouse = module.BigQuerySource(Places("p", "in", "in", "out"), "DIRECT_READ", "gs://files/temp")
+    warehouse = module.BigQuerySource(Places("p", "in", "in", "out", "privacy"), "DIRECT_READ", "gs://files/temp")
     binding = Binding(tables.EVENTS, "in.events", {"uuid": "uuid"}, {}, {})
     warehouse._location, warehouse._bindings = "EU", {"in.events": binding}
     vars(warehouse)["_client"] = client = Mock()

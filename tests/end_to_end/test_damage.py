@@ -87,7 +87,7 @@ def test_a_plan_tells_damage_that_footers_show(
     harm: Callable[[Path, str], None], table: str, base: Path, tmp_path: Path
 ) -> None:
     shutil.copytree(base, tmp_path, symlinks=True, dirs_exist_ok=True)
-    warehouse = LocalWarehouse(tmp_path, "posthog_etl", "firebase_etl_prod", "posthog_aggregated")
+    warehouse = LocalWarehouse(tmp_path, "posthog_etl", "firebase_etl_prod", "posthog_aggregated", "privacy")
     assert warehouse.published().damage is None
     snapshot = (tmp_path / "posthog_aggregated").resolve()
     harm(snapshot, table)

@@ -35,7 +35,7 @@ def run_of(run_id: str, previous: str | None = None) -> Run:
 
 @pytest.fixture
 def warehouse(tmp_path: Path) -> Iterator[LocalWarehouse]:
-    found = LocalWarehouse(tmp_path, "posthog", "firebase", "out")
+    found = LocalWarehouse(tmp_path, "posthog", "firebase", "out", "privacy")
     found.acquire()
     yield found
     found.close()

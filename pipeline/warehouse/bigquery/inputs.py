@@ -26,7 +26,7 @@ class Places:
     posthog: str
     firebase: str
     aggregated: str
-    privacy: str = "privacy"
+    privacy: str
 
     def of(self, table: Table) -> str:
         """The dataset of a table, as it is given."""
