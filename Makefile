@@ -46,7 +46,7 @@ notebook: $(VENV)/run $(NOTEBOOK)/ready  ## the twelve questions on the sample w
 	$(NOTEBOOK)/bin/marimo edit examples/twelve_questions.py
 
 test-report: $(VENV)/dev $(VENV)/report  ## the report in a headless Chromium (of the system, or CHROMIUM=…)
-	$(BIN)/python -m pytest tests/report/check_page.py
+	$(BIN)/python -m pytest tests/pipeline/report/check_page.py
 
 test-dbt: $(VENV)/dev $(DBT)/ready  ## dbt parses the sources that are made for it, and its tests pass on the sample
 	DBT=$(DBT) $(BIN)/python -m pytest tests/dbt/check_sources.py

@@ -21,9 +21,9 @@ from pipeline.views import View, views
 from pipeline.warehouse.bigquery import sql
 from pipeline.warehouse.bigquery.schema import Field, fields_of, staging_fields
 from tests import new_table
-from tests.bigquery.test_sql import TABLES, statements
 from tests.builders import METRICS, SMALL_METRICS, WAVES_METRICS
 from tests.deploy.dockerfile import ROOT
+from tests.pipeline.warehouse.bigquery.test_sql import TABLES, statements
 from transforms.metrics.file import load_metrics
 
 pytestmark = pytest.mark.slow

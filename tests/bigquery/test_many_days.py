@@ -15,8 +15,8 @@ from pipeline.warehouse.bigquery.inputs import Places
 from pipeline.warehouse.bigquery.stage import ROWS
 from pipeline.warehouse.bigquery.warehouse import BigQueryWarehouse, staging_name
 from tests import new_table
-from tests.bigquery.test_publish import COUNTS, NEW, NOW, TABLES, Service, _name, no_waiting
 from tests.builders import METRICS
+from tests.pipeline.warehouse.bigquery.test_publish import COUNTS, NEW, NOW, TABLES, Service, _name, no_waiting
 from transforms.incremental.unsettled import Unsettled
 
 __all__ = ["no_waiting"]

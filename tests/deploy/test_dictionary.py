@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from deploy import dictionary
-from deploy.dbt_sources import text
 from pipeline import tables
 from pipeline.views import views
 from tests.builders import METRICS
@@ -71,13 +70,3 @@ def test_no_example_is_personal() -> None:
     assert not shown & tables.PERSONAL
     personal = {column["name"] for table in known.values() for column in table["columns"] if column["personal"]}
     assert {"person_id", "user_id", "fullName", "phoneNumber", "email", "username", "row"} <= personal
-
-
-def test_a_key_of_several_columns_is_unique_together_for_dbt() -> None:
-    column = {"type": "STRING", "description": 'Of "{{ them }}".', "required": True}
-    table = {"description": "Days.", "key": ["a", "b"], "columns": [{**column, "name": name} for name in "ab"]}
-    made = text({"days": table}, {})
-    assert '- unique_together: {arguments: {columns: ["a", "b"]}}' in made
-    assert "[unique" not in made
-    assert made.count("data_tests: [not_null]") == 2
-    assert r'"Of \"{ { them }}\"."' in made  # dbt would render it

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pipeline.marks import accounts_changed, marks, taken_off, together
+from pipeline.marks import accounts_changed, coming_back, marks, not_named, taken_off, together
 
 PHONE, OTHER = "+12015550100", "+12015550101"
 ACCOUNTS = [("u-ann", PHONE), ("u-alias", "001 201 555 0100"), ("u-bob", OTHER), ("u-cid", None), (None, None)]
@@ -58,3 +58,32 @@ def test_of_an_id_on_two_lists_the_later_accounts_count() -> None:
     assert taken_off(both, now) == 1
     assert not accounts_changed(both, now)
     assert accounts_changed(together(now, before), now)
+
+
+def request_marks(*ids: str, accounts: list[tuple[str | None, str | None]] = ACCOUNTS) -> str:
+    return marks(frozenset(ids), accounts, requested=True)
+
+
+def test_an_account_that_requests_name_wholly_may_change() -> None:
+    whole = request_marks("u-ann", "12015550100", "u-alias")
+    assert not_named(whole) == 0
+    for accounts in ([], ACCOUNTS[:1], [("u-ann", None)], [("u-alias", PHONE)]):
+        now = request_marks("u-ann", "12015550100", "u-alias", accounts=accounts)
+        assert not accounts_changed(whole, now)
+        assert not accounts_changed(now, whole)
+        assert not_named(now) == 0
+    part = request_marks("u-ann", "12015550100")
+    assert not_named(part) == 2  # the alias
+    assert coming_back(part, request_marks("u-ann", "12015550100", accounts=[])) == 2
+    assert coming_back(part, whole) == 0
+    assert accounts_changed(part, whole)
+    assert not accounts_changed(whole, request_marks("u-ann", "12015550100", "u-alias", accounts=[]))
+    assert coming_back(part, part) == coming_back(whole, whole) == 0
+    assert coming_back(whole, request_marks("u-ann", "u-alias")) == 1
+
+
+def test_a_list_and_a_request_are_not_the_same() -> None:
+    listed = marks(frozenset({"staff"}), [])
+    assert listed != request_marks("staff", accounts=[])
+    assert taken_off(listed, request_marks("staff")) == 0
+    assert coming_back(request_marks("staff"), listed) == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -70,3 +71,15 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sql]:
     write_sample(folder, events=1_000)
     with connect(folder) as connection:
         yield connection
+
+
+PHONE = re.compile(r"\+1[2-9]\d\d55501\d\d")
+
+
+UUID = r"[0-9a-f]{8}-[0-9a-f]{4}-%s[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Every file below a folder."""
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}

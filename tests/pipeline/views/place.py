@@ -21,18 +21,18 @@ from pipeline.warehouse.bigquery.schema import fields_of
 from pipeline.warehouse.bigquery.views import make_views
 from tests.bigquery.emulators import Emulators
 from transforms.metrics.definitions import Metrics
-from transforms.schemas import columns
+from transforms.schemas import fields
 
 Row = dict[str, Any]
 Rows = Mapping[str, Sequence[Row]]
 #: What a required column holds where a test does not care.
 _ANY = {
-    columns.TEXT: "x",
-    columns.INTEGER: 0,
-    columns.FLOAT: 0.0,
-    columns.BOOLEAN: False,
-    columns.TIMESTAMP: datetime(2026, 1, 1, tzinfo=UTC),
-    columns.DATE: date(2026, 1, 1),
+    fields.TEXT: "x",
+    fields.INTEGER: 0,
+    fields.FLOAT: 0.0,
+    fields.BOOLEAN: False,
+    fields.TIMESTAMP: datetime(2026, 1, 1, tzinfo=UTC),
+    fields.DATE: date(2026, 1, 1),
 }
 
 

@@ -13,7 +13,6 @@ import pytest
 from pipeline import tables
 from pipeline.errors import RunError
 from pipeline.warehouse import batches, parquet
-from pipeline.warehouse.batches import rebatch
 from pipeline.warehouse.parquet import problems_in, read_shard, table_shards
 from tests.builders import event
 
@@ -108,20 +107,6 @@ def test_long_texts_that_repeat_are_never_resolved_at_once(tmp_path: Path, monke
         most = max(most, pa.total_allocated_bytes() - before)
     assert rows == 2_500
     assert most < 5 * batches.BATCH_BYTES  # 2.5 GB in all
-
-
-def test_a_single_row_may_have_more_bytes_than_a_batch(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(batches, "BATCH_BYTES", 10)
-    rows = pa.record_batch({"text": ["x" * 100, "y", "z" * 50]})
-    assert [batch.to_pylist() for batch in rebatch([rows])] == [[row] for row in rows.to_pylist()]
-
-
-def test_small_batches_are_joined() -> None:
-    parts = [pa.record_batch({"number": [number]}) for number in range(batches.BATCH_ROWS)]
-    found = list(rebatch(parts))
-    assert [batch.num_rows for batch in found] == [batches.BATCH_ROWS // 2] * 2
-    assert pa.Table.from_batches(found)["number"].to_pylist() == list(range(batches.BATCH_ROWS))
-    assert list(rebatch([])) == []
 
 
 def test_text_that_is_no_utf8_is_mended_but_for_json_which_its_decoder_checks(tmp_path: Path) -> None:

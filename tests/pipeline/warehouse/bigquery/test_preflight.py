@@ -4,23 +4,15 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 from typing import Any
-from unittest.mock import Mock
 
 import google.cloud.bigquery_storage
 import pytest
 from google.api_core import exceptions
 
-from pipeline import tables
 from pipeline.errors import RunError
-from pipeline.plan import Plan
 from pipeline.warehouse.bigquery import preflight
-from pipeline.warehouse.bigquery import source as module
-from pipeline.warehouse.bigquery.client import told
-from pipeline.warehouse.bigquery.inputs import Places
 from pipeline.warehouse.bigquery.preflight import check_bucket, check_streams
 from pipeline.warehouse.bigquery.read import Selection
-from pipeline.warehouse.binding import Binding
-from transforms.incremental.window import EVERYTHING
 
 
 class Bucket:
@@ -122,50 +114,3 @@ def test_streams_are_asked_for_once_with_the_real_condition(monkeypatch: pytest.
     assert request["read_session"].read_options.row_restriction == "timestamp IS NULL"
     with pytest.raises(RunError, match=r"streams of table posthog_etl\.events: grant roles/bigquery\.readSessionUser"):
         check_streams(source)
-
-
-@pytest.mark.parametrize("failing", ["check_bucket", "check_streams"])
-def test_a_check_that_fails_comes_before_anything_is_made(failing: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    checked = []
-
-    def check(name: str) -> Any:
-        def run(*arguments: object) -> None:
-            checked.append((name, arguments))
-            if name == failing:
-                raise RunError(name)
-
-        return run
-
-    for name in ("check_bucket", "check_streams"):
-        monkeypatch.setattr(module, name, check(name))
-    warehouse = module.BigQuerySource(Places("p", "in", "in", "out", "privacy"), "DIRECT_READ", "gs://files/temp")
-    binding = Binding(tables.EVENTS, "in.events", {"uuid": "uuid"}, {}, {})
-    warehouse._location, warehouse._bindings = "EU", {"in.events": binding}
-    vars(warehouse)["_client"] = client = Mock()
-    run: Any = SimpleNamespace(plan=Plan("full", EVERYTHING, "", None))
-    with pytest.raises(RunError, match=failing):
-        warehouse.prepare(run)
-    assert client.method_calls == []
-    expected = [
-        ("check_bucket", ("gs://files/temp", "EU")),
-        ("check_streams", (Selection("p", "in", "events", ("uuid",)),)),
-    ]
-    assert checked == expected[: 1 if failing == "check_bucket" else 2]
-
-
-@pytest.mark.parametrize(
-    ("message", "line"),
-    [
-        ("User does not have bigquery.jobs.create permission in project p.", "grant roles/bigquery.jobUser "),
-        ("User does not have permission to query table p:d.t, or perhaps", "grant roles/bigquery.dataViewer "),
-        ("Permission bigquery.tables.create denied on dataset p:d", "grant roles/bigquery.dataEditor "),
-        ("User does not have bigquery.datasets.create permission", "grant roles/bigquery.user "),
-        ("something else", "grant roles/given "),
-        ("BigQuery API has not been used in project 1 before", "gcloud services enable bigquery.googleapis.com"),
-    ],
-)
-def test_the_role_is_the_one_that_googles_message_points_at(message: str, line: str) -> None:
-    with pytest.raises(RunError) as caught, told("a query", "roles/given"):
-        raise exceptions.Forbidden(message)
-    assert line in str(caught.value)
-    assert message not in str(caught.value)

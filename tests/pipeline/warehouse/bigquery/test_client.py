@@ -127,3 +127,21 @@ def test_tables_say_what_they_are_and_what_is_unique_in_them() -> None:
     client.describe("out", "sessions", fields_of(table), about(table))
     assert service.sent["labels"] == {"team": "growth", **about(table).labels}
     assert service.parts == ["schema", "description", "labels", "table_constraints"]
+
+
+@pytest.mark.parametrize(
+    ("message", "line"),
+    [
+        ("User does not have bigquery.jobs.create permission in project p.", "grant roles/bigquery.jobUser "),
+        ("User does not have permission to query table p:d.t, or perhaps", "grant roles/bigquery.dataViewer "),
+        ("Permission bigquery.tables.create denied on dataset p:d", "grant roles/bigquery.dataEditor "),
+        ("User does not have bigquery.datasets.create permission", "grant roles/bigquery.user "),
+        ("something else", "grant roles/given "),
+        ("BigQuery API has not been used in project 1 before", "gcloud services enable bigquery.googleapis.com"),
+    ],
+)
+def test_the_role_is_the_one_that_googles_message_points_at(message: str, line: str) -> None:
+    with pytest.raises(RunError) as caught, told("a query", "roles/given"):
+        raise exceptions.Forbidden(message)
+    assert line in str(caught.value)
+    assert message not in str(caught.value)

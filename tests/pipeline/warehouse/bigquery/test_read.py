@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from decimal import Decimal
+from typing import Any
 
+import google.cloud.bigquery_storage
 import pyarrow as pa
 import pytest
 
 from pipeline import tables
 from pipeline.warehouse.bigquery import read
-from pipeline.warehouse.bigquery.read import _BatchRows
+from pipeline.warehouse.bigquery.read import Selection, _BatchRows, open_session
 from pipeline.warehouse.bigquery.schema import binding_of, fields_of
 from tests.builders import event
 
@@ -38,3 +40,17 @@ def test_rows_are_cast_as_the_table_says() -> None:
     noon = datetime(2026, 1, 5, 12, tzinfo=UTC)
     assert (found["is_bounce"], found["screen_count"], found["channel_type"]) == (True, 2, None)
     assert found["start_timestamp"] == found["end_timestamp"] == noon
+
+
+def test_reading_is_paid_by_the_project_of_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = list[dict[str, Any]]()
+
+    class Storage:
+        def create_read_session(self, **request: Any) -> None:
+            asked.append(request)
+
+    monkeypatch.setattr(google.cloud.bigquery_storage, "BigQueryReadClient", Storage)
+    open_session(Selection("other-project", "posthog", "events", ("uuid",), billing="mine"), 1)
+    [request] = asked
+    assert request["parent"] == "projects/mine"
+    assert request["read_session"].table == "projects/other-project/datasets/posthog/tables/events"

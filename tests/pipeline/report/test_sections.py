@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-import json
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 from typing import Any
 
-from pipeline.report.run_sections import checks, posthog, quality, reasons
-from pipeline.report.section import HIDDEN, Section
+from pipeline.report.section import HIDDEN
 from pipeline.report.sections import days, funnels, hours, retention, sections, weeks
+from tests.pipeline.report.answers import column, ran
 
 MONDAY = date(2026, 1, 5)
 
 
 def day(number: int, dau: int, sessions: int, new: int = 0) -> dict[str, Any]:
     return {"date": MONDAY + timedelta(days=number), "dau": dau, "sessions": sessions, "new_persons": new}
-
-
-def column(section: Section, name: str) -> list[Any]:
-    position = [known for known, _ in section.columns].index(name)
-    return [row[position] for row in section.rows]
 
 
 def test_days_stand_beside_the_same_weekday_a_week_before() -> None:
@@ -90,36 +84,6 @@ def test_hours_have_the_names_of_days() -> None:
     assert "on Sunday between 20 and 21" in found.told
 
 
-def ran(day: int, **values: Any) -> dict[str, Any]:
-    notes = {"nulled.$city": 3, "nulled.$x": 4, "posthog_sessions.matched": 90, "posthog_sessions.start_differs": 8}
-    return {
-        "published_at": datetime(2026, 1, day, 2, 4, 34, tzinfo=UTC),
-        "mode": "incremental",
-        "seconds": 12.34,
-        "rows_read": 1_000,
-        "rows_rejected": 20,
-        "rows_duplicate": 10,
-        "sessions_too_old": 2,
-        "filtered": json.dumps({"late": 5}),
-        "rejected": json.dumps({"uuid_missing": 15, "event_missing": 5}),
-        "notes": json.dumps(notes),
-        **values,
-    }
-
-
-def test_runs_stand_from_the_oldest_to_the_newest_with_what_the_ledger_says() -> None:
-    found = quality([ran(3), ran(2)])
-    assert column(found, "published_at") == ["2026-01-02 02:04:34", "2026-01-03 02:04:34"]
-    assert found.rows[0][1:] == ("incremental", 12.3, 1_000, 20, 10, 5, 7, 2, 8, 90)
-    assert "20 of 1,000 rows (2.00%)" in found.told
-
-
-def test_reasons_are_of_all_runs_together() -> None:
-    found = reasons([ran(3), ran(2, rejected='{"event_missing": 40}')])
-    assert found.rows == (("event_missing", 45), ("uuid_missing", 15))
-    assert reasons([ran(3, rejected="{}")]).told == "No row was rejected in the last run."
-
-
 def test_what_is_not_asked_is_no_section_and_what_has_no_rows_says_so() -> None:
     found = {one.name: one for one in sections({"runs": [ran(3)], "days": [], "checks": []})}
     assert list(found) == ["days", "quality", "reasons", "posthog", "checks"]
@@ -140,21 +104,3 @@ def test_what_is_long_past_is_left_to_the_views() -> None:
     cohorts = retention([cohort(week, n, 9, 9) for week in range(30) for n in range(30 - week)])
     assert [len(cohorts.rows), cohorts.rows[0][0]] == [13, MONDAY + timedelta(weeks=17)]
     assert cohorts.columns[-1][0] == "week_12"
-
-
-def test_posthog_says_what_differs_and_how_often() -> None:
-    found = posthog([ran(3, notes=json.dumps({"posthog_sessions.matched": 90, "posthog_sessions.end_differs": 9}))])
-    assert found.rows == (("end", 9, 0.1),)
-    assert found.told.endswith("most often end differs, in 10.0% of them.")
-    assert posthog([ran(3, notes='{"posthog_sessions.matched": 9}')]).told.endswith("too, and say the same.")
-    assert posthog([ran(3, notes="{}")]).told == "PostHog's own table has none of the sessions."
-
-
-def test_checks_that_need_a_look_come_first() -> None:
-    numbers = {"value": 1.0, "expected": None, "lower": 0.0, "upper": 2.0}
-    statuses = {"a": "ok", "b": "unjudged", "c": "warn", "d": "fail"}
-    found = checks([{"check": name, "status": status, **numbers} for name, status in statuses.items()])
-    assert column(found, "check") == ["d", "c", "b", "a"]
-    assert found.told == "Not as expected: c, d. Of 1 the weeks before say too little."
-    assert checks([{"check": "a", "status": "ok", **numbers}]).told == "1 of 1 checks are as expected."
-    assert checks([{"check": "b", "status": "unjudged", **numbers}]).told.startswith("No check can be judged yet.")

@@ -21,7 +21,7 @@ from pipeline.report.section import TITLES, Section
 from pipeline.report.sections import sections
 from pipeline.report.sources import LocalSource
 from pipeline.views import views
-from tests.report.conftest import metrics_of
+from tests.pipeline.report.conftest import metrics_of
 from transforms.metrics.file import load_metrics
 
 CHROMIUM = os.environ.get("CHROMIUM") or next(

@@ -86,7 +86,9 @@ class Service:
         self._fill("run_fence", [("run-1", None, None)])
 
     def publish(self, temp_location: str | None = None) -> None:
-        warehouse = BigQueryWarehouse(Places("test-project", "in", "in", "out", "privacy"), "DIRECT_READ", temp_location)
+        warehouse = BigQueryWarehouse(
+            Places("test-project", "in", "in", "out", "privacy"), "DIRECT_READ", temp_location
+        )
         vars(warehouse)["_client"] = self.fake
         row = ledger_row(self.run, COUNTS, (), Unsettled(), NOW)
         warehouse.publish(self.run, self.staged, COUNTS, row)

@@ -19,8 +19,8 @@ from pipeline.publish import publish_run
 from pipeline.warehouse.bigquery import announce
 from tests import builders
 from tests.bigquery.emulators import BUCKET, Emulators
-from tests.bigquery.test_publish import Service, no_waiting
 from tests.builders import event, run, write_events
+from tests.pipeline.warehouse.bigquery.test_publish import Service, no_waiting
 from transforms.incremental.unsettled import Unsettled
 from transforms.sessions.days import SumDays, schema
 

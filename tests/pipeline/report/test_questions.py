@@ -19,7 +19,7 @@ from pipeline.report.sources import LocalSource, Rows
 from pipeline.report.verdict import verdict
 from pipeline.views import views
 from tests.builders import METRICS, OUTPUTS, event, run, write_events
-from tests.report.conftest import metrics_of
+from tests.pipeline.report.conftest import metrics_of
 from transforms.metrics.file import load_metrics
 
 pytestmark = pytest.mark.slow

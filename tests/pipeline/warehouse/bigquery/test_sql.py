@@ -1,6 +1,7 @@
 """The SQL that is sent: BigQuery's dialect, and noticed when it changes.
 
-The golden files are written anew by `python -m tests.bigquery.test_sql`; read the difference before you commit it.
+The golden files are written anew by `python -m tests.pipeline.warehouse.bigquery.test_sql`; read the difference before
+you commit it.
 """
 
 from __future__ import annotations

@@ -14,7 +14,6 @@ from pipeline import tables
 from pipeline.launcher import main
 from pipeline.warehouse.bigquery.client import TableInfo
 from pipeline.warehouse.bigquery.inputs import Places, copy_problem, needs_copy
-from pipeline.warehouse.bigquery.read import Selection, open_session
 from pipeline.warehouse.bigquery.sql import name_of
 from tests.bigquery.emulators import PROJECT, Emulators
 from tests.builders import OUTPUTS, at, event, ledger, published, run, write_events, write_table
@@ -146,17 +145,3 @@ def test_a_dataset_may_have_its_project_before_it() -> None:
     assert datasets.place(datasets.firebase) == ("mine", "firebase")
     assert datasets.place("example.com:old-project.data") == ("example.com:old-project", "data")
     assert name_of("mine", "other-project.posthog", "events") == "`other-project.posthog.events`"
-
-
-def test_reading_is_paid_by_the_project_of_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = list[dict[str, Any]]()
-
-    class Storage:
-        def create_read_session(self, **request: Any) -> None:
-            asked.append(request)
-
-    monkeypatch.setattr(google.cloud.bigquery_storage, "BigQueryReadClient", Storage)
-    open_session(Selection("other-project", "posthog", "events", ("uuid",), billing="mine"), 1)
-    [request] = asked
-    assert request["parent"] == "projects/mine"
-    assert request["read_session"].table == "projects/other-project/datasets/posthog/tables/events"

@@ -1,23 +1,19 @@
-"""What a run reads, and how its rows must add up: pure."""
+"""What a run reads and why, what its watermark is then, and when it must not go on: pure."""
 
 from __future__ import annotations
 
-import json
-from contextlib import nullcontext
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
-from typing import Any
 
 import pytest
 
 from pipeline.errors import RunError
 from pipeline.excluded import digest
-from pipeline.ledger import check_filtered, check_rejected, filtered_ratio, latest_run, ledger_row
+from pipeline.marks import marks, together
 from pipeline.plan import LastRun, Plan, Request, make_plan, next_watermark, partitions_for
 from pipeline.terms import NOBODY, SEVERAL_LISTS, Terms
-from pipeline.warehouse.base import Run, Scan
-from tests.builders import assert_adds_up
-from transforms.incremental.unsettled import Unsettled, unsettled_of
+from tests.pipeline.test_marks import ACCOUNTS, request_marks
+from transforms.incremental.unsettled import Unsettled
 from transforms.incremental.window import Window
 from transforms.machinery.times import from_micros, micros
 
@@ -99,38 +95,6 @@ def test_partitions_grow_with_the_data() -> None:
     assert [partitions_for(n) for n in (0, 10_000_000, 10**12)] == [4, 50, 4_096]
 
 
-def run_of(found: Plan) -> Run:
-    return Run("run-2", MARK, found, Scan(100, 100, 1, 2), Terms("digest"), 0.05, "1", {"limit": "1"}, ())
-
-
-COUNTS = {"read": 100, "kept": 80, "duplicates": 5, "filtered.library": 5, "rejected.uuid_missing": 10}
-
-
-def test_a_ledger_row_adds_up_and_keeps_reasons() -> None:
-    counts = COUNTS | {"sessions.inserted": 3, "users.duplicates": 2, "sessions.too_old": 2}
-    unsettled = unsettled_of([("2026-01-02", "s2"), ("2026-01-01", "s1")], {"2026-01-02": 1, "2026-01-01": 1})
-    row = ledger_row(run_of(plan(Request())), counts.items(), (), unsettled, MARK + timedelta(seconds=2))
-    assert_adds_up(row)
-    assert json.loads(row["rejected"]) == {"uuid_missing": 10}
-    assert json.loads(row["notes"]) == {"users.duplicates": 2}
-    assert (row["sessions_inserted"], row["sessions_too_old"], row["seconds"]) == (3, 2, 2)
-    assert (row["too_old_sessions"], row["too_old_session_days"]) == (["s1", "s2"], ["2026-01-01", "2026-01-02"])
-    assert row["too_old_days"] == '{"2026-01-01": 1, "2026-01-02": 1}'
-    assert (row["watermark"], row["previous_run_id"]) == (MARK, "run-1")
-
-
-def test_a_row_unaccounted_for_is_an_error() -> None:
-    with pytest.raises(RunError, match="does not add up"):
-        ledger_row(run_of(plan(Request())), (COUNTS | {"kept": 79}).items(), (), Unsettled(), MARK)
-
-
-def test_too_many_rejected_rows_are_an_error_with_reasons() -> None:
-    row = ledger_row(run_of(plan(Request())), COUNTS.items(), (), Unsettled(), MARK)
-    check_rejected(row, 0.1)
-    with pytest.raises(RunError, match=r"10 of 100 rows were rejected .*uuid_missing 10"):
-        check_rejected(row, 0.09)
-
-
 DAY = timedelta(days=1)
 FIRST = datetime(2026, 1, 5, tzinfo=UTC)
 WAITING = replace(
@@ -202,11 +166,6 @@ def test_what_waits_is_carried_on_but_not_by_a_full_load() -> None:
     assert plan(Request(), WAITING).unsettled == WAITING.unsettled
     assert plan(BACKFILL, WAITING).unsettled == WAITING.unsettled
     assert plan(Request(full_load=True), WAITING).unsettled == plan(Request()).unsettled == Unsettled()
-    row = ledger_row(run_of(plan(Request(), WAITING)), COUNTS.items(), (), Unsettled(), NOW)
-    assert (row["sessions_too_old"], row["too_old_days"]) == (0, "{}")  # the window begins on the 5th
-    later = replace(WAITING, watermark=MARK + 9 * DAY)
-    row = ledger_row(run_of(plan(Request(), later)), COUNTS.items(), (), Unsettled(), NOW)
-    assert (row["sessions_too_old"], row["too_old_days"]) == (2, '{"2026-01-06": 2}')
 
 
 def test_a_session_without_a_row_is_known_whole_unless_it_may_be_left_out_or_wait_unlisted() -> None:
@@ -220,39 +179,65 @@ def test_a_session_without_a_row_is_known_whole_unless_it_may_be_left_out_or_wai
     assert found(replace(LAST, too_old_days='{"2026-01-01": 1}')) == later
 
 
-def test_the_last_run_is_the_end_of_the_chain() -> None:
-    def last(*chain: tuple[str, str | None]) -> str | None:
-        found = latest_run([{"run_id": one, "previous_run_id": before} for one, before in chain])
-        return found and found["run_id"]
-
-    assert last() is None
-    assert last(("2026", None)) == "2026"
-    assert last(("2045", None), ("2026-1", "2045"), ("2026-2", "2026-1")) == "2026-2"
-    assert last(("2045", None), ("2026-1", "2045"), ("2026-2", "2045")) == "2026-2"  # as an earlier version wrote it
-
-
 def test_a_ledger_of_an_earlier_version_lacks_columns() -> None:
     row = {"run_id": "run-1", "watermark": None, "metrics_digest": "d", "excluded_digest": "", "too_old_days": None}
     assert LastRun.of(row | {"mode": "full"}) == LastRun("run-1", None, "d", "")
 
 
-@pytest.mark.parametrize(
-    ("library", "before", "stops"),
-    [(96, 0, True), (95, 0, False), (96, 96, False), (96, 95, True), (10, 0, False)],
-)
-def test_nearly_all_rows_of_other_libraries_are_an_error_when_they_were_not_before(
-    library: int, before: int, stops: bool
-) -> None:
-    def row(number: int) -> dict[str, Any]:
-        filtered = json.dumps({"library": number, "outside_scan": 900})
-        return {"mode": "incremental", "rows_read": 1_000, "filtered": filtered}
-
-    last = replace(LAST, rows_read=1_000, filtered=row(before)["filtered"])
-    with pytest.raises(RunError, match="--max_filtered_ratio") if stops else nullcontext():
-        check_filtered(row(library), last, 0.95)
-    check_filtered(row(library), None, 0.95)
-    check_filtered(row(library) | {"mode": "sample"}, last, 0.95)
+TODAY = datetime(2026, 1, 5, tzinfo=UTC)
 
 
-def test_no_rows_are_no_share() -> None:
-    assert filtered_ratio(0, "{}") == filtered_ratio(10, '{"outside_scan": 10}') == 0
+BEFORE = LastRun("run-1", TODAY, "digest", NOBODY)
+
+
+def planned(previous: LastRun, request: Request | None = None, *, known: str | None = NOBODY, now: str = "{}") -> Plan:
+    return make_plan(
+        request or Request(),
+        previous,
+        now=TODAY,
+        terms=Terms("digest", deletion_digest=known, deletion_marks=now),
+    )
+
+
+@pytest.mark.parametrize("request_", [Request(), Request(full_load=True)])
+def test_a_run_does_not_forget_the_table(request_: Request) -> None:
+    for before in (digest(frozenset({"a"})), SEVERAL_LISTS):
+        with pytest.raises(RunError, match="no table deletion_requests in --privacy_dataset"):
+            planned(replace(BEFORE, deletion_digest=before), request_, known=None)
+        assert planned(replace(BEFORE, deletion_digest=before), request_)
+    assert planned(BEFORE, request_, known=None)
+
+
+def test_only_a_full_load_that_is_asked_for_brings_somebody_back() -> None:
+    before = replace(BEFORE, deletion_marks=request_marks("u-ann", "u-bob"))
+    gone = request_marks("u-ann", "u-bob", accounts=ACCOUNTS[:2])
+    with pytest.raises(RunError, match="1 ids of deletion requests would come back"):
+        planned(before, now=gone)
+    assert planned(before, Request(full_load=True), now=gone).mode == "full"
+    removed = planned(before, now=request_marks("u-ann"))
+    assert removed.mode == "incremental"
+    kept = removed.terms_after(Terms("digest", deletion_marks=request_marks("u-ann"))).deletion_marks
+    assert kept == together(before.deletion_marks, request_marks("u-ann")) == before.deletion_marks
+
+
+def test_a_listed_id_that_is_requested_takes_a_full_load() -> None:
+    listed = replace(BEFORE, excluded_marks=marks(frozenset({"u-ann"}), []), excluded_digest="x")
+    plan = make_plan(
+        Request(),
+        listed,
+        now=TODAY,
+        terms=Terms(
+            "digest",
+            excluded_digest=NOBODY,
+            deletion_digest="x",
+            deletion_marks=request_marks("u-ann", accounts=[]),
+        ),
+    )
+    assert plan.mode == "full"
+
+
+def test_a_backfill_does_not_end_the_work_of_requests() -> None:
+    days = Request(start_date=TODAY.date(), end_date=TODAY.date() + timedelta(days=1))
+    plan = planned(BEFORE, days, known="other")
+    assert plan.terms_after(Terms("digest", deletion_digest="other")).deletion_digest == SEVERAL_LISTS
+    assert planned(BEFORE, days).terms_after(Terms("digest", deletion_digest=NOBODY)).deletion_digest == NOBODY

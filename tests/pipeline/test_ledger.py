@@ -1,0 +1,93 @@
+"""How the rows of a run must add up, and what the ledger says of it: pure."""
+
+from __future__ import annotations
+
+import json
+from contextlib import nullcontext
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from pipeline.errors import RunError
+from pipeline.ledger import check_filtered, check_rejected, filtered_ratio, latest_run, ledger_row
+from pipeline.plan import Plan, Request
+from pipeline.terms import Terms
+from pipeline.warehouse.base import Run, Scan
+from tests.builders import assert_adds_up
+from tests.pipeline.test_plan import DAY, LAST, MARK, NOW, WAITING, plan
+from transforms.incremental.unsettled import Unsettled, unsettled_of
+
+
+def run_of(found: Plan) -> Run:
+    return Run("run-2", MARK, found, Scan(100, 100, 1, 2), Terms("digest"), 0.05, "1", {"limit": "1"}, ())
+
+
+COUNTS = {"read": 100, "kept": 80, "duplicates": 5, "filtered.library": 5, "rejected.uuid_missing": 10}
+
+
+def test_a_ledger_row_adds_up_and_keeps_reasons() -> None:
+    counts = COUNTS | {"sessions.inserted": 3, "users.duplicates": 2, "sessions.too_old": 2}
+    unsettled = unsettled_of([("2026-01-02", "s2"), ("2026-01-01", "s1")], {"2026-01-02": 1, "2026-01-01": 1})
+    row = ledger_row(run_of(plan(Request())), counts.items(), (), unsettled, MARK + timedelta(seconds=2))
+    assert_adds_up(row)
+    assert json.loads(row["rejected"]) == {"uuid_missing": 10}
+    assert json.loads(row["notes"]) == {"users.duplicates": 2}
+    assert (row["sessions_inserted"], row["sessions_too_old"], row["seconds"]) == (3, 2, 2)
+    assert (row["too_old_sessions"], row["too_old_session_days"]) == (["s1", "s2"], ["2026-01-01", "2026-01-02"])
+    assert row["too_old_days"] == '{"2026-01-01": 1, "2026-01-02": 1}'
+    assert (row["watermark"], row["previous_run_id"]) == (MARK, "run-1")
+
+
+def test_a_row_unaccounted_for_is_an_error() -> None:
+    with pytest.raises(RunError, match="does not add up"):
+        ledger_row(run_of(plan(Request())), (COUNTS | {"kept": 79}).items(), (), Unsettled(), MARK)
+
+
+def test_too_many_rejected_rows_are_an_error_with_reasons() -> None:
+    row = ledger_row(run_of(plan(Request())), COUNTS.items(), (), Unsettled(), MARK)
+    check_rejected(row, 0.1)
+    with pytest.raises(RunError, match=r"10 of 100 rows were rejected .*uuid_missing 10"):
+        check_rejected(row, 0.09)
+
+
+def test_the_last_run_is_the_end_of_the_chain() -> None:
+    def last(*chain: tuple[str, str | None]) -> str | None:
+        found = latest_run([{"run_id": one, "previous_run_id": before} for one, before in chain])
+        return found and found["run_id"]
+
+    assert last() is None
+    assert last(("2026", None)) == "2026"
+    assert last(("2045", None), ("2026-1", "2045"), ("2026-2", "2026-1")) == "2026-2"
+    assert last(("2045", None), ("2026-1", "2045"), ("2026-2", "2045")) == "2026-2"  # as an earlier version wrote it
+
+
+@pytest.mark.parametrize(
+    ("library", "before", "stops"),
+    [(96, 0, True), (95, 0, False), (96, 96, False), (96, 95, True), (10, 0, False)],
+)
+def test_nearly_all_rows_of_other_libraries_are_an_error_when_they_were_not_before(
+    library: int, before: int, stops: bool
+) -> None:
+    def row(number: int) -> dict[str, Any]:
+        filtered = json.dumps({"library": number, "outside_scan": 900})
+        return {"mode": "incremental", "rows_read": 1_000, "filtered": filtered}
+
+    last = replace(LAST, rows_read=1_000, filtered=row(before)["filtered"])
+    with pytest.raises(RunError, match="--max_filtered_ratio") if stops else nullcontext():
+        check_filtered(row(library), last, 0.95)
+    check_filtered(row(library), None, 0.95)
+    check_filtered(row(library) | {"mode": "sample"}, last, 0.95)
+
+
+def test_no_rows_are_no_share() -> None:
+    assert filtered_ratio(0, "{}") == filtered_ratio(10, '{"outside_scan": 10}') == 0
+
+
+def test_of_what_waits_unlisted_nobody_knows_whether_it_is_settled() -> None:
+    row = ledger_row(run_of(plan(Request(), WAITING)), COUNTS.items(), (), Unsettled(), NOW)
+    assert (row["sessions_too_old"], row["too_old_days"]) == (0, "{}")  # the window begins on the 5th
+    later = replace(WAITING, watermark=MARK + 9 * DAY)
+    row = ledger_row(run_of(plan(Request(), later)), COUNTS.items(), (), Unsettled(), NOW)
+    assert (row["sessions_too_old"], row["too_old_days"]) == (2, '{"2026-01-06": 2}')

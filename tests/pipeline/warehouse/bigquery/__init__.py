@@ -1,0 +1,1 @@
+"""The I/O seam: what is read from files, and how."""
