@@ -56,8 +56,6 @@ def test_what_is_no_text_is_told_without_its_content(tmp_path: Path) -> None:
 
 
 NOW = datetime(2026, 1, 5, tzinfo=UTC)
-
-
 LATER = NOW + timedelta(microseconds=1)
 
 

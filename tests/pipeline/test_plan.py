@@ -185,8 +185,6 @@ def test_a_ledger_of_an_earlier_version_lacks_columns() -> None:
 
 
 TODAY = datetime(2026, 1, 5, tzinfo=UTC)
-
-
 BEFORE = LastRun("run-1", TODAY, "digest", NOBODY)
 
 

@@ -74,8 +74,6 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sql]:
 
 
 PHONE = re.compile(r"\+1[2-9]\d\d55501\d\d")
-
-
 UUID = r"[0-9a-f]{8}-[0-9a-f]{4}-%s[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
 
 

@@ -13,29 +13,13 @@ DEVICE = [
     *("$lib", "$lib_version", "$device_type", "$app_build", "$app_name", "$app_namespace"),
     *("$app_version", "$device_manufacturer", "$device_name", "$os_name", "$os_version"),
 ]
-
-
 DEVICE_4 = [*DEVICE, "$is_emulator", "$locale", "$timezone", "$screen_height", "$screen_width"]
-
-
 DEVICE_3 = [*DEVICE, "$screen_height", "$screen_width"]
-
-
 TOUCH = ["$touch_x", "$touch_y"]
-
-
 ELEMENTS = ["$session_id", "$event_type", "$elements"]
-
-
 PROFILE = ["$session_id", "$process_person_profile", "$is_identified"]
-
-
 FLAGS = "$active_feature_flags"
-
-
 IDENTITY = ["$anon_distinct_id", "$set"]
-
-
 KEYS = {
     ("$screen", 3): ["$screen_name", FLAGS, *DEVICE_3, "$session_id"],
     ("$screen", 4): [FLAGS, *DEVICE_4, "$screen_name", *PROFILE],

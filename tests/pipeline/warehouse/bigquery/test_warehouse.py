@@ -11,8 +11,6 @@ from pipeline.warehouse.bigquery.inputs import Places
 from pipeline.warehouse.bigquery.warehouse import BigQueryWarehouse
 
 NAMES = ("sessions", "persons", "rejected_events")
-
-
 LEDGER = {
     **{f"sessions_{change}": number for change, number in (("inserted", 1), ("updated", 2), ("unchanged", 4))},
     **{f"persons_{change}": number for change, number in (("inserted", 0), ("updated", 0), ("unchanged", 3))},
@@ -20,8 +18,6 @@ LEDGER = {
     "persons_deleted": 9,
     "notes": '{"rejected_events.inserted": 5}',
 }
-
-
 WHOLE = {"sessions": 7, "persons": 3, "rejected_events": 5}
 
 

@@ -1,0 +1,66 @@
+"""Text of every physical type: valid UTF-8 afterwards, whatever it was."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.pipeline.warehouse.reading import NUMERIC, not_utf8, read
+from transforms.schemas.fields import TEXT
+
+CUT = b"caf\xc3"  # a character of two bytes without its second
+ID = UUID("018f0000-0000-7000-8000-00000000abcd")
+
+
+@pytest.mark.parametrize("needed", [True, False])
+@pytest.mark.parametrize(
+    ("column", "values"),
+    [
+        (pa.array(["a", None, "é"]), ["a", None, "é"]),
+        (pa.array(["a", None, "é"], pa.large_string()), ["a", None, "é"]),
+        (pa.array(["a", None, "é"], pa.string_view()), ["a", None, "é"]),
+        (pa.array(["a", None, "a"]).dictionary_encode(), ["a", None, "a"]),
+        (pa.array(['{"a": 1}', None], pa.json_()), ['{"a": 1}', None]),
+        (not_utf8(CUT, None, b"ok", b"\xed\xa0\x80"), ["caf�", None, "ok", "���"]),
+        (pa.array([b"caf\xc3\xa9", None, CUT], pa.binary()), ["café", None, "caf�"]),
+        (pa.array([b"a", None], pa.large_binary()), ["a", None]),
+        (pa.array([b"abc", None], pa.binary(3)), ["abc", None]),
+        (pa.array([ID.bytes, None, b"text of 16 bytes"], pa.binary()), [str(ID), None, "text of 16 bytes"]),
+        (pa.array([ID.bytes, None, bytes(16)], pa.binary(16)), [str(ID), None, str(UUID(int=0))]),
+        (pa.array([ID.bytes, None], pa.uuid()), [str(ID), None]),
+        (pa.array([None, None], pa.binary(16)), [None, None]),
+        (pa.nulls(2), [None, None]),
+    ],
+)
+def test_text(column: pa.Array, values: list[Any], needed: bool) -> None:
+    assert read(column, TEXT, needed=needed) == values
+
+
+@pytest.mark.parametrize(
+    ("column", "values"),
+    [
+        (pa.array([15550100001, None]), ["15550100001", None]),
+        (pa.array([7], pa.uint8()), ["7"]),
+        (pa.array([15550100001.0, 1.5, None, float("nan"), 1e300]), ["15550100001", "1.5", None, None, "1e+300"]),
+        (pa.array([Decimal("15550100001"), Decimal("1.50"), None], NUMERIC), ["15550100001", "1.5", None]),
+    ],
+)
+def test_ids_that_a_loader_took_for_numbers(column: pa.Array, values: list[Any]) -> None:
+    assert read(column, TEXT) == values
+
+
+@settings(deadline=None)
+@given(st.lists(st.one_of(st.none(), st.binary(max_size=20))))
+def test_any_bytes_become_text(values: list[bytes | None]) -> None:
+    for column in (pa.array(values, pa.binary()), not_utf8(*values)):
+        found = read(column, TEXT, needed=True)
+        assert [value is None for value in found] == [value is None for value in values]
+        for text, raw in zip(found, values, strict=True):
+            if raw is not None and text.encode() != raw:
+                assert "�" in text or UUID(text).bytes == raw

@@ -1,0 +1,43 @@
+"""Booleans and numbers of every physical type; a value that is none is null."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from tests.pipeline.warehouse.reading import NUMERIC, not_utf8, read
+from transforms.schemas.fields import BOOLEAN, FLOAT, INTEGER, TEXTS
+
+
+@pytest.mark.parametrize("kind", [pa.uint8(), pa.int8(), pa.int64(), pa.float32(), pa.float64(), NUMERIC])
+def test_booleans_are_0_and_1_in_posthogs_export(kind: pa.DataType) -> None:
+    assert read(pa.array([0, 1, 2, None]).cast(kind), BOOLEAN) == [False, True, None, None]
+
+
+def test_booleans_as_words() -> None:
+    words = ["true", "FALSE", " t ", "f", "Yes", "no", "1", "0", "1.0", "", "maybe", None]
+    assert read(pa.array(words), BOOLEAN) == [True, False, True, False, True, False, True, False, True, *[None] * 3]
+    assert read(not_utf8(b"caf\xc3", b"true"), BOOLEAN) == [None, True]
+    assert read(pa.array([True, None]), BOOLEAN) == [True, None]
+
+
+@pytest.mark.parametrize(
+    ("column", "values"),
+    [
+        (pa.array([2**64 - 1, 5, None], pa.uint64()), [None, 5, None]),
+        (pa.array([200, None], pa.uint8()), [200, None]),
+        (pa.array([1.0, 1.5, None, float("nan"), float("inf"), 2.0**63]), [1, None, None, None, None, None]),
+        (pa.array([Decimal(3), Decimal("3.5"), None], NUMERIC), [3, None, None]),
+        (pa.array(["12", " 12.0 ", "1.5", "x", "1e999999", "nan", str(2**63), None]), [12, 12, *[None] * 6]),
+    ],
+)
+def test_counts(column: pa.Array, values: list[Any]) -> None:
+    assert read(column, INTEGER) == values
+
+
+def test_floats_and_lists() -> None:
+    assert read(pa.array([1, None]), FLOAT) == [1.0, None]
+    assert read(pa.array([["a"], None], pa.list_(pa.large_string())), TEXTS) == [["a"], None]
