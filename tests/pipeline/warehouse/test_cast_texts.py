@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipeline.warehouse.cast_texts import text, text_of_bytes, text_of_numbers, uuid_text
 from tests.pipeline.warehouse.reading import NUMERIC, not_utf8, read
 from transforms.schemas.fields import TEXT
 
@@ -61,6 +62,36 @@ def test_any_bytes_become_text(values: list[bytes | None]) -> None:
     for column in (pa.array(values, pa.binary()), not_utf8(*values)):
         found = read(column, TEXT, needed=True)
         assert [value is None for value in found] == [value is None for value in values]
-        for text, raw in zip(found, values, strict=True):
-            if raw is not None and text.encode() != raw:
-                assert "�" in text or UUID(text).bytes == raw
+        for one, raw in zip(found, values, strict=True):
+            if raw is not None and one.encode() != raw:
+                assert "�" in one or UUID(one).bytes == raw
+
+
+def test_text_that_is_valid_already_is_not_copied() -> None:
+    column = pa.array(["a", None, "é"])
+    assert text(column) is column
+
+
+def test_a_part_of_a_column_of_uuids_is_read_from_where_it_begins() -> None:
+    ids = [UUID(int=number) for number in range(5)]
+    column = pa.array([None if number == 3 else one.bytes for number, one in enumerate(ids)], pa.binary(16))
+    assert uuid_text(column.slice(2, 3)).to_pylist() == [str(ids[2]), None, str(ids[4])]
+    assert uuid_text(column.slice(0, 0)).to_pylist() == []
+
+
+def test_only_16_bytes_that_are_no_text_are_a_uuid() -> None:
+    column = pa.array([ID.bytes, ID.bytes[:15], ID.bytes + b"\xff", b"", None], pa.binary())
+    found = text_of_bytes(column).to_pylist()
+    assert found[0] == str(ID)
+    assert all("�" in one for one in found[1:3])
+    assert found[3:] == ["", None]
+
+
+def test_whole_numbers_are_digits_as_far_as_floats_are_exact() -> None:
+    numbers = [2.0**53, -(2.0**53), 2.0**54, float("inf"), -0.0]
+    assert text_of_numbers(pa.array(numbers)).to_pylist() == [
+        *("9007199254740992", "-9007199254740992", "1.8014398509481984e+16"),
+        *(None, "0"),
+    ]
+    assert text_of_numbers(pa.array([2**64 - 1], pa.uint64())).to_pylist() == [str(2**64 - 1)]
+    assert text_of_numbers(pa.array([Decimal("1E+3"), Decimal("0.10")], NUMERIC)).to_pylist() == ["1000", "0.1"]

@@ -8,7 +8,15 @@ from decimal import Decimal
 import pyarrow as pa
 import pytest
 
-from pipeline.warehouse.cast_times import LIMIT
+from pipeline.warehouse.cast_times import (
+    LIMIT,
+    in_calendar,
+    is_seconds_and_nanos,
+    midnights,
+    moments,
+    moments_of_numbers,
+    moments_of_structs,
+)
 from tests.pipeline.warehouse.reading import NUMERIC, read
 from transforms.schemas.fields import TIMESTAMP
 
@@ -89,3 +97,66 @@ def test_dates_and_structs() -> None:
     rows = [{"_seconds": 1_762_000_000, "_nanoseconds": 1_999}, None, {"_seconds": None, "_nanoseconds": 1}]
     huge = {"_seconds": 2**62, "_nanoseconds": 2**62}
     assert read(pa.array([*rows, huge], SECONDS_AND_NANOS), TIMESTAMP) == [MOMENT + 1, None, None, None]
+
+
+def stamps(*values: int | None) -> pa.Array:
+    return pa.array(values, pa.int64()).view(TIMESTAMP)
+
+
+def test_moments_that_are_µs_of_utc_already_are_not_copied() -> None:
+    column = stamps(MOMENT, None)
+    assert moments(column) is column
+    assert in_calendar(column) is column
+
+
+def test_the_calendar_has_the_years_1_to_9999() -> None:
+    first = int((datetime(1, 1, 1) - datetime(1970, 1, 1)).total_seconds()) * 1_000_000
+    beyond = (int((datetime(9999, 12, 31) - datetime(1970, 1, 1)).total_seconds()) + 86_400) * 1_000_000
+    column = stamps(first - 1, first, beyond - 1, beyond, None)
+    assert in_calendar(column).view(pa.int64()).to_pylist() == [None, first, beyond - 1, None, None]
+
+
+@pytest.mark.parametrize(
+    ("kind", "is_one"),
+    [
+        (SECONDS_AND_NANOS, True),
+        (pa.struct([("nanos", pa.int32()), ("seconds", pa.int64())]), True),
+        (pa.struct([("seconds", pa.int64()), ("nanoseconds", pa.int64())]), True),
+        (pa.struct([("_seconds", pa.int64()), ("nanoseconds", pa.int64())]), False),
+        (pa.struct([("_seconds", pa.float64()), ("_nanoseconds", pa.int64())]), False),
+        (pa.struct([("_seconds", pa.int64())]), False),
+        (pa.int64(), False),
+    ],
+)
+def test_structs_as_firestores_clients_write_them(kind: pa.DataType, is_one: bool) -> None:
+    assert is_seconds_and_nanos(kind) == is_one
+
+
+def test_the_fields_of_a_struct_may_stand_in_any_order() -> None:
+    kind = pa.struct([("nanos", pa.int32()), ("seconds", pa.int64())])
+    column = pa.array([{"nanos": 1_999, "seconds": MOMENT // 1_000_000}, {"nanos": None, "seconds": 1}], kind)
+    assert moments_of_structs(column).view(pa.int64()).to_pylist() == [MOMENT + 1, 1_000_000]
+
+
+def test_days_are_clipped_before_they_overflow() -> None:
+    far = pa.array([2**31 - 1, -(2**31)], pa.int32()).cast(pa.date32())
+    found = midnights(far).view(pa.int64()).to_pylist()
+    assert [abs(one) <= LIMIT + 86_400_000_000 for one in found] == [True, True]
+    assert found[0] > 0 > found[1]
+
+
+@pytest.mark.parametrize(
+    ("number", "micros"),
+    [
+        (10**11 - 1, (10**11 - 1) * 1_000_000),
+        (10**11, 10**11 * 1_000),
+        (10**14 - 1, (10**14 - 1) * 1_000),
+        (10**14, 10**14),
+        (10**17 - 1, 10**17 - 1),
+        (10**17, 10**14),
+        (0, 0),
+    ],
+)
+def test_where_one_unit_ends_and_the_next_begins(number: int, micros: int) -> None:
+    for sign in (1, -1):
+        assert moments_of_numbers(pa.array([sign * number])).view(pa.int64()).to_pylist() == [sign * micros]
