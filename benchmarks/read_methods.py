@@ -17,6 +17,7 @@ import apache_beam as beam
 from pipeline import tables
 from pipeline.warehouse.bigquery.read import ReadTable, Selection
 from pipeline.warehouse.binding import Binding
+from pipeline.warehouse.reading import OnlyRows
 from tests.bigquery.emulators import running
 
 METHODS = ("DIRECT_READ", "ARROW")
@@ -44,7 +45,7 @@ def cpu_per_event(warehouse: Path) -> dict[str, float]:
                 with beam.Pipeline(runner="FnApiRunner", options=options) as pipeline:
                     _ = (
                         pipeline
-                        | ReadTable(source, binding, method, dataset)
+                        | OnlyRows(ReadTable(source, binding, method, dataset))
                         | beam.Map(lambda batch: batch.num_rows)
                         | beam.CombineGlobally(sum)
                     )

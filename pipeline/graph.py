@@ -30,14 +30,14 @@ from apache_beam.pvalue import PCollection
 
 from pipeline import tables
 from pipeline.publish import add_publishing
-from pipeline.tables import OutputTable
+from pipeline.tables import OutputTable, Table
 from pipeline.warehouse.base import Run, Sink, Source
 from transforms.events.decode import DecodeEvents
 from transforms.events.rejected_events import CompareRejected
 from transforms.events.session_blocks import Blocks
 from transforms.ids.excluded import CountExcluded, LeftOut
 from transforms.ids.pseudonyms import Pseudonyms
-from transforms.machinery.join import Outcome
+from transforms.machinery.join import Outcome, all_counts
 from transforms.metrics.definitions import Metrics
 from transforms.persons.days import MakePersonDays
 from transforms.persons.rows import AggregatePersons
@@ -51,8 +51,13 @@ from transforms.social.events import MakeSocialEvents
 from transforms.users.deeds import INVITES, SOCIAL_EVENTS, UniqueDeeds
 from transforms.users.users import RequestedIdentities, UniqueUsers
 
-#: Firebase's tables, as steps call them.
-_FIREBASE = {tables.USERS: "users", tables.FIREBASE_EVENTS: "Firebase events", tables.USER_INVITES: "invites"}
+#: The inputs beside events, as steps call them.
+_INPUTS = {
+    tables.POSTHOG_SESSIONS: "PostHog sessions",
+    tables.USERS: "users",
+    tables.FIREBASE_EVENTS: "Firebase events",
+    tables.USER_INVITES: "invites",
+}
 
 
 def build(
@@ -81,12 +86,12 @@ def build(
     fresh = fresh | "Tell blocks" >> sink.tell_blocks()
 
     before = read_published(p, sink, run, metrics)
-    who = read_who(p, source, left_out, n, pseudonyms)
+    read = {table: p | f"Read {name}" >> source.read_input(table) for table, name in _INPUTS.items()}
+    who = know_who(p, read, left_out, n, pseudonyms)
     matches = (fresh, decoded.left_out, before[sessions], who.identities) | "Match users" >> MatchUsers(n)
-    acquisition = p | "Read PostHog sessions" >> source.read_input(tables.POSTHOG_SESSIONS)
     unsettled = p | "Unsettled" >> beam.Create([run.plan.unsettled.rows()]).with_output_types(pa.RecordBatch)
     unsettled = (decoded.late, unsettled) | "All unsettled" >> beam.Flatten()
-    known = fresh, before[sessions], before[links], matches.rows, acquisition, unsettled
+    known = fresh, before[sessions], before[links], matches.rows, read[tables.POSTHOG_SESSIONS].rows, unsettled
     concluded = known | "Conclude sessions" >> ConcludeSessions(
         window, left_out.every, facts, sessions.bare, links.target, run.loaded_by, blocks.number, pseudonyms
     )
@@ -107,7 +112,7 @@ def build(
     }
     matched = {"distinct_id": decoded.left_out, "distinct_ids": before[sessions], "key": who.users.also["identities"]}
     excluded = matched | "Count excluded ids" >> CountExcluded(left_out)
-    counts = [decoded.counts, who.users.counts, who.created.counts, who.received.counts, excluded]
+    counts = [decoded.counts, *all_counts(*read.values(), who.users, who.created, who.received), excluded]
     by_day = made.rows | "Count days" >> CountDays(run.checks.metrics, run.checks.since(run.plan.watermark))
     add_publishing(p, run, source, sink, written, counts, decoded.arrivals, concluded.also["waiting"], by_day)
 
@@ -136,13 +141,12 @@ class Who(NamedTuple):
     """The ids of users, and those that ask to be deleted."""
 
 
-def read_who(p: beam.Pipeline, source: Source, left_out: LeftOut, n: int, pseudonyms: Pseudonyms) -> Who:
+def know_who(p: beam.Pipeline, read: Mapping[Table, Outcome], left_out: LeftOut, n: int, pseudonyms: Pseudonyms) -> Who:
     """Users, social events and invites, each once."""
-    rows = {table: p | f"Read {name}" >> source.read_input(table) for table, name in _FIREBASE.items()}
-    users = rows[tables.USERS] | "Deduplicate users" >> UniqueUsers(n, left_out.every, pseudonyms)
+    users = read[tables.USERS].rows | "Deduplicate users" >> UniqueUsers(n, left_out.every, pseudonyms)
     created, received = (
-        (rows[table], users.also["aliases"])
-        | f"Deduplicate {_FIREBASE[table]}" >> UniqueDeeds(deeds, left_out.every, n, pseudonyms)
+        (read[table].rows, users.also["aliases"])
+        | f"Deduplicate {_INPUTS[table]}" >> UniqueDeeds(deeds, left_out.every, n, pseudonyms)
         for table, deeds in ((tables.FIREBASE_EVENTS, SOCIAL_EVENTS), (tables.USER_INVITES, INVITES))
     )
     requested = p | "Deletion requests" >> RequestedIdentities(left_out.requested)

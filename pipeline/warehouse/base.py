@@ -174,7 +174,8 @@ class Source(Protocol):
         """PBegin → PCollection[pa.RecordBatch] of `tables.EVENTS`; the plan's window only prunes it."""
 
     def read_input(self, table: Table) -> beam.PTransform:
-        """PBegin → PCollection[pa.RecordBatch] with the table's schema; nothing when it does not exist."""
+        """PBegin → `Outcome` of rows with the table's schema, none when it does not exist; its counts are of single
+        values that could not be read, so that they are null."""
 
     def user_accounts(self, excluded: frozenset[str]) -> Iterable[tuple[str | None, str | None]]:
         """(user_id, phone number) of users, at least of those that an excluded id stands for, in all their versions."""

@@ -11,14 +11,12 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import pyarrow as pa
-from apache_beam.metrics import Metrics as BeamMetrics
 
 from pipeline.errors import RunError
 from pipeline.tables import OPTIONAL_INPUTS, Table
 from pipeline.warehouse.base import Problem
 from pipeline.warehouse.batches import LONG
 from pipeline.warehouse.casts import cast_for
-from transforms.machinery.counts import NAMESPACE
 from transforms.schemas.fields import TEXT, TIMESTAMP
 
 #: Beginning of the names of counts: columns that are null because of their type, and single values.
@@ -80,15 +78,6 @@ class Binding:
                 column = read
             columns.append(column)
         return pa.RecordBatch.from_arrays(columns, schema=schema)
-
-
-def count_lost(table: Table) -> Lost:
-    """Counts values that could not be read as Beam counters, which the summary shows."""
-
-    def count(column: str, values: int) -> None:
-        BeamMetrics.counter(NAMESPACE, f"{LOST}{noun(table)}.{column}").inc(values)
-
-    return count
 
 
 def noun(table: Table) -> str:

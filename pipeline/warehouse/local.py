@@ -27,6 +27,7 @@ from pipeline.warehouse.folders import files_of, unread_text
 from pipeline.warehouse.ledger_files import all_rows, read_ledger, write_ledger
 from pipeline.warehouse.parquet import ReadParquet, problems_in, read_shard, shards, table_shards
 from pipeline.warehouse.published import ReadPublished, damage, read_columns
+from pipeline.warehouse.reading import OnlyRows
 from pipeline.warehouse.row_groups import RowGroup, row_groups
 from pipeline.warehouse.snapshots import Snapshots
 from transforms.ids.excluded import Excluded
@@ -104,7 +105,7 @@ class LocalWarehouse:
     def read_events(self, plan: Plan) -> beam.PTransform:
         """See `base.Source`."""
         needed = shards(self._needed(plan), plan.limit)
-        return ReadParquet(needed, tables.EVENTS, self._label(tables.EVENTS), self._meter)
+        return OnlyRows(ReadParquet(needed, tables.EVENTS, self._label(tables.EVENTS), self._meter))
 
     def read_input(self, table: Table) -> beam.PTransform:
         """See `base.Source`."""

@@ -10,14 +10,17 @@ from typing import Any, Protocol
 import apache_beam as beam
 import pyarrow as pa
 import pyarrow.parquet as pq
+from apache_beam.pvalue import TaggedOutput
 
 from pipeline.errors import RunError
 from pipeline.meter import READ, Meter
 from pipeline.tables import Table
 from pipeline.warehouse.base import Problem
 from pipeline.warehouse.batches import BATCH_BYTES, BATCH_ROWS, LONG, ahead, cut, rebatch
-from pipeline.warehouse.binding import Binding, Found, Lost, bind, count_lost
-from transforms.machinery.steps import flat_map
+from pipeline.warehouse.binding import Binding, Found, Lost, bind
+from pipeline.warehouse.reading import Losses, rows_and_counts
+from transforms.machinery.guard import guarded
+from transforms.machinery.join import Outcome
 
 #: Rows that one element of the read step stands for.
 SHARD_ROWS = 262_144
@@ -213,15 +216,27 @@ def _damage(file: pq.ParquetFile, piece: Piece, names: Sequence[str], label: str
     return f"{label}: {path} cannot be read; write it again"
 
 
-def _read_and_tell(shard: Shard, table: Table, label: str, meter: Meter | None) -> Iterator[pa.RecordBatch]:
-    for batch in read_shard(shard, table, label, count_lost(table)):
-        yield batch
-        if meter is not None:
-            meter.tell(READ, batch.num_rows)
+@guarded("reading of rows")
+@beam.typehints.with_input_types(Shard)
+@beam.typehints.with_output_types(pa.RecordBatch)
+class _ReadShard(beam.DoFn):
+    """Shards → record batches of a table's bare schema, and what of them is lost."""
+
+    def __init__(self, table: Table, label: str, meter: Meter | None) -> None:
+        self._table, self._label, self._meter = table, label, meter
+
+    def process(self, shard: Shard) -> Iterator[pa.RecordBatch | TaggedOutput]:
+        """Read one shard."""
+        lost = Losses(self._table)
+        for batch in read_shard(shard, self._table, self._label, lost):
+            yield batch
+            if self._meter is not None:
+                self._meter.tell(READ, batch.num_rows)
+        yield from lost.tagged()
 
 
 class ReadParquet(beam.PTransform):
-    """PBegin → PCollection[pa.RecordBatch] of a table's bare schema: the rows of some shards, read in parallel.
+    """PBegin → `Outcome` of rows with a table's bare schema: those of some shards, read in parallel.
 
     With a meter, workers tell it the rows of each batch.
     """
@@ -230,13 +245,10 @@ class ReadParquet(beam.PTransform):
         super().__init__()
         self._shards, self._table, self._label, self._meter = list(shards), table, label, meter
 
-    def expand(self, begin: beam.pvalue.PBegin) -> beam.PCollection[pa.RecordBatch]:
+    def expand(self, begin: beam.pvalue.PBegin) -> Outcome:
         """Shards are spread over the workers before they are read."""
-        return (
-            begin
-            | "Shards" >> beam.Create(self._shards, reshuffle=True).with_output_types(Shard)
-            | "Read shards" >> flat_map(_read_and_tell, self._table, self._label, self._meter, takes=Shard)
-        )
+        spread = begin | "Shards" >> beam.Create(self._shards, reshuffle=True).with_output_types(Shard)
+        return rows_and_counts(spread, _ReadShard(self._table, self._label, self._meter))
 
 
 def _first_line(error: BaseException) -> str:

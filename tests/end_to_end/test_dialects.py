@@ -112,6 +112,7 @@ def test_a_column_that_cannot_be_read_is_null_and_named(warehouse: Path, capfd: 
         assert notes(warehouse)[f"unreadable.{name}"] == 1
     assert "sessions: column 'is_bounce' is " in out
     assert "note       1 values of users.createdAt cannot be read: they are null" in out
+    assert notes(warehouse)["unreadable_values.users.createdAt"] == 1
     row = session(warehouse)
     assert (row["user_id"], row["fullName"]) == ("u1", "Ann")
     assert {row[name] for name in ("is_bounce", "channel_type", "email", "createdAt")} == {None}

@@ -13,13 +13,16 @@ from typing import Any
 import apache_beam as beam
 import pyarrow as pa
 from apache_beam.io.gcp.internal.clients import bigquery as beam_bigquery
+from apache_beam.pvalue import TaggedOutput
 from apache_beam.utils.windowed_value import WindowedValue
 from google.cloud import bigquery_storage
 
 from pipeline.warehouse.batches import BATCH_BYTES, BATCH_ROWS, LONG, rebatch
 from pipeline.warehouse.bigquery.client import told
-from pipeline.warehouse.binding import Binding, Lost, count_lost
+from pipeline.warehouse.binding import Binding, Lost
+from pipeline.warehouse.reading import Losses, rows_and_counts
 from transforms.machinery.guard import guarded
+from transforms.machinery.join import Outcome
 from transforms.machinery.steps import at_bundle_end
 
 #: Streams of an `ARROW` read; the service gives fewer for a small table.
@@ -49,7 +52,7 @@ class Selection:
 
 
 class ReadTable(beam.PTransform):
-    """PBegin → PCollection[pa.RecordBatch] of a table's bare schema, as its `binding` finds them in the source.
+    """PBegin → `Outcome` of rows with a table's bare schema, as its `binding` finds them in the source.
 
     `temp_dataset` exists; Beam is told to use it, as otherwise it cleans up by deleting datasets that it finds. Beam
     also opens read sessions in the project of the table, where the account need not have a permission and somebody else
@@ -60,31 +63,27 @@ class ReadTable(beam.PTransform):
         super().__init__()
         self._source, self._binding, self._method, self._temp_dataset = source, binding, method, temp_dataset
 
-    def expand(self, begin: beam.pvalue.PBegin) -> beam.PCollection[pa.RecordBatch]:
+    def expand(self, begin: beam.pvalue.PBegin) -> Outcome:
         """Streams or files are spread over the workers."""
         source = self._source
         if self._method == "ARROW" or (self._method == "DIRECT_READ" and source.payer != source.project):
-            return (
+            streams = (
                 begin
                 | "Selection" >> beam.Create([source])
                 | "Open streams" >> beam.ParDo(_OpenStreams())
                 | "Spread streams" >> beam.Reshuffle()
-                | "Read streams" >> beam.ParDo(_ReadStream(self._binding, source.limit))
             )
+            return rows_and_counts(streams, _ReadStream(self._binding, source.limit))
         pruned: dict[str, Any] = {}
         if self._method == "DIRECT_READ":
             pruned = {"selected_fields": list(source.columns), "row_restriction": source.condition}
-        return (
-            begin
-            | "Read rows"
-            >> beam.io.ReadFromBigQuery(
-                method=self._method,
-                table=f"{source.project}:{source.dataset}.{source.table}",
-                temp_dataset=beam_bigquery.DatasetReference(projectId=source.payer, datasetId=self._temp_dataset),
-                **pruned,
-            )
-            | "Batch rows" >> beam.ParDo(_BatchRows(self._binding))
+        rows = begin | "Read rows" >> beam.io.ReadFromBigQuery(
+            method=self._method,
+            table=f"{source.project}:{source.dataset}.{source.table}",
+            temp_dataset=beam_bigquery.DatasetReference(projectId=source.payer, datasetId=self._temp_dataset),
+            **pruned,
         )
+        return rows_and_counts(rows, _BatchRows(self._binding))
 
 
 def batch_of(rows: Sequence[Mapping[str, Any]], binding: Binding, lost: Lost | None = None) -> pa.RecordBatch:
@@ -99,7 +98,7 @@ def batch_of(rows: Sequence[Mapping[str, Any]], binding: Binding, lost: Lost | N
 @beam.typehints.with_input_types(Any)
 @beam.typehints.with_output_types(pa.RecordBatch)
 class _BatchRows(beam.DoFn):
-    """Dict rows → record batches of a table's bare schema."""
+    """Dict rows → record batches of a table's bare schema, and what of them is lost."""
 
     def __init__(self, binding: Binding) -> None:
         self._binding = binding
@@ -109,6 +108,7 @@ class _BatchRows(beam.DoFn):
         """Start with nothing held back."""
         self._rows: list[dict[str, Any]] = []
         self._bytes = 0
+        self._lost = Losses(self._binding.table)
 
     def process(self, row: dict[str, Any]) -> Iterator[pa.RecordBatch]:
         """Hold the row back until a batch is full, by rows or by bytes."""
@@ -118,14 +118,16 @@ class _BatchRows(beam.DoFn):
         if len(self._rows) >= BATCH_ROWS // 2 or self._bytes >= BATCH_BYTES:
             yield self._batch()
 
-    def finish_bundle(self) -> Iterator[WindowedValue]:
+    def finish_bundle(self) -> Iterator[WindowedValue | TaggedOutput]:
         """Give what is left."""
         if self._rows:
             yield at_bundle_end(self._batch())
+        for count in self._lost.tagged():
+            yield TaggedOutput(count.tag, at_bundle_end(count.value))
 
     def _batch(self) -> pa.RecordBatch:
         rows, self._rows, self._bytes = self._rows, [], 0
-        return batch_of(rows, self._binding, count_lost(self._binding.table))
+        return batch_of(rows, self._binding, self._lost)
 
 
 @guarded("reading of rows")
@@ -160,15 +162,16 @@ def open_session(source: Selection, streams: int) -> bigquery_storage.ReadSessio
 @beam.typehints.with_input_types(str)
 @beam.typehints.with_output_types(pa.RecordBatch)
 class _ReadStream(beam.DoFn):
-    """Stream names → record batches; the client resumes a broken stream at the offset that it reached."""
+    """Stream names → record batches, and what of them is lost; the client resumes a broken stream where it was."""
 
     def __init__(self, binding: Binding, limit: int | None) -> None:
         self._binding, self._limit = binding, limit
 
-    def process(self, stream: str) -> Iterator[pa.RecordBatch]:
+    def process(self, stream: str) -> Iterator[pa.RecordBatch | TaggedOutput]:
         """Read one stream to its end, or to the limit."""
-        lost = count_lost(self._binding.table)
-        return rebatch(self._binding.conform(batch, lost) for batch in self._raw(stream))
+        lost = Losses(self._binding.table)
+        yield from rebatch(self._binding.conform(batch, lost) for batch in self._raw(stream))
+        yield from lost.tagged()
 
     def _raw(self, stream: str) -> Iterator[pa.RecordBatch]:
         left = self._limit

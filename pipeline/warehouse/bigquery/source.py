@@ -30,6 +30,7 @@ from pipeline.warehouse.bigquery.preflight import check_bucket, check_streams
 from pipeline.warehouse.bigquery.read import ReadTable, Selection, batch_of
 from pipeline.warehouse.bigquery.schema import binding_of
 from pipeline.warehouse.binding import Binding
+from pipeline.warehouse.reading import Nothing, OnlyRows
 
 #: A killed run leaves copies and staging tables; they are gone after this.
 STAGING_LIVES = timedelta(days=1)
@@ -100,7 +101,7 @@ class BigQuerySource:
         """See `base.Source`; a limit is read by `ARROW`, the only method that can stop."""
         method = self._method if plan.limit is None else "ARROW"
         binding = self._bindings[self._label(tables.EVENTS)]
-        return ReadTable(self._events(plan), binding, method, self._at.aggregated)
+        return OnlyRows(ReadTable(self._events(plan), binding, method, self._at.aggregated))
 
     def read_input(self, table: Table) -> beam.PTransform:
         """See `base.Source`."""
@@ -250,14 +251,6 @@ class BigQuerySource:
 
     def _name(self, table: Table, name: str) -> str:
         return self._client.name(self._at.of(table), name)
-
-
-class Nothing(beam.PTransform):
-    """PBegin → an empty PCollection[pa.RecordBatch]."""
-
-    def expand(self, begin: beam.pvalue.PBegin) -> beam.PCollection[pa.RecordBatch]:
-        """No row."""
-        return begin | "Nothing" >> beam.Create([]).with_output_types(pa.RecordBatch)
 
 
 def plain(run_id: str) -> str:

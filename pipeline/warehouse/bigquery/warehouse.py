@@ -28,9 +28,10 @@ from pipeline.warehouse.bigquery import sql
 from pipeline.warehouse.bigquery.announce import announce
 from pipeline.warehouse.bigquery.publish import publish_once, wait_for_loads
 from pipeline.warehouse.bigquery.schema import about, binding_of, described, fields_of, missing_fields, staging_fields
-from pipeline.warehouse.bigquery.source import IDS_A_QUERY, STAGING_LIVES, BigQuerySource, Nothing, plain
+from pipeline.warehouse.bigquery.source import IDS_A_QUERY, STAGING_LIVES, BigQuerySource, plain
 from pipeline.warehouse.bigquery.stage import ROWS, StageChanges
 from pipeline.warehouse.bigquery.views import make_views
+from pipeline.warehouse.reading import Nothing, OnlyRows
 from transforms.machinery.counts import Count
 from transforms.published.changes import TOUCHED
 
@@ -54,10 +55,10 @@ class BigQueryWarehouse(BigQuerySource):
         """See `base.Sink`; read even when its metadata says that it is empty, which may be old."""
         name = run.published_name(table)
         if self._info(table, name) is None:
-            return Nothing()
+            return OnlyRows(Nothing())
         # begin() adds columns that are missing
         binding = binding_of(table, fields_of(table), f"{self._at.aggregated}.{name}")
-        return self._read(table, name, binding)
+        return OnlyRows(self._read(table, name, binding))
 
     def begin(self, run: Run) -> None:
         """See `base.Sink`: the dataset, target tables with all their columns, the fence, staging tables."""

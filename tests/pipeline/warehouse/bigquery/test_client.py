@@ -95,6 +95,12 @@ def test_a_stream_gives_its_rows_in_the_schema_up_to_the_limit(limit: int | None
     assert found.column("missing").null_count == found.num_rows
 
 
+def test_a_stream_tells_of_values_that_could_not_be_read() -> None:
+    binding = Binding(tables.USERS, "d.users", {"createdAt": "uuid"}, {}, {})
+    *_, last = _ReadStream(binding, None).process("stream-1")
+    assert (last.tag, last.value) == ("counts", ("unreadable_values.users.createdAt", 30))
+
+
 class Service:
     """What is sent to BigQuery about tables; it keeps the last one."""
 

@@ -35,8 +35,14 @@ def test_rows_are_cast_as_the_table_says() -> None:
     step.start_bundle()
     row = {"session_id": "s", "is_bounce": 1, "start_timestamp": "2026-01-05T12:00:00", "screen_count": 2.0}
     assert list(step.process(row | {"end_timestamp": Decimal(1_767_614_400)})) == []
-    [last] = step.finish_bundle()
-    [found] = last.value.to_pylist()
+    assert list(step.process(row | {"is_bounce": 2, "screen_count": 0.5})) == []
+    last, *counts = step.finish_bundle()
+    found, _ = last.value.to_pylist()
+    assert sorted(count.value.value for count in counts) == [
+        ("unreadable_values.posthog_sessions.is_bounce", 1),
+        ("unreadable_values.posthog_sessions.screen_count", 1),
+    ]
+    assert {count.tag for count in counts} == {"counts"}
     noon = datetime(2026, 1, 5, 12, tzinfo=UTC)
     assert (found["is_bounce"], found["screen_count"], found["channel_type"]) == (True, 2, None)
     assert found["start_timestamp"] == found["end_timestamp"] == noon
