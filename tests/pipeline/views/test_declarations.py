@@ -10,10 +10,9 @@ import pytest
 
 from pipeline import tables, views
 from pipeline.views import NAMES, View, missing
-from pipeline.views.local import translated
 from tests.builders import METRICS, SMALL_METRICS, WAVES_METRICS
 from tests.deploy.dockerfile import ROOT
-from tests.pipeline.views.place import contents
+from tests.pipeline.views.place import contents, in_duckdbs_words
 from transforms.metrics.definitions import Metrics
 from transforms.metrics.file import load_metrics, parse_metrics
 
@@ -66,7 +65,7 @@ def test_duckdb_gives_the_declared_columns(metrics: Metrics) -> None:
         for name, (_, content) in contents(metrics, {}).items():
             connection.register(name, content)
         for view in views.views(metrics):
-            connection.execute(f"CREATE VIEW {view.name} AS {translated(view)}")
+            connection.execute(f"CREATE VIEW {view.name} AS {in_duckdbs_words(view)}")
             found = connection.sql(f"FROM {view.name}")
             wanted = [(column.name, types.get(column.type, column.type)) for column in view.columns]
             assert list(zip(found.columns, map(str, found.types), strict=True)) == wanted
