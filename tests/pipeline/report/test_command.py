@@ -1,0 +1,92 @@
+"""`python -m pipeline.report`: what it says when it cannot make a page, and that it never leaves half of one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.errors import RunError
+from pipeline.report import __main__ as command
+from pipeline.report import questions
+from pipeline.report.questions import Question
+
+
+@pytest.fixture(autouse=True)
+def with_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Charts are not drawn here, so it need not be there."""
+    monkeypatch.setattr(command.importlib.util, "find_spec", lambda _: object())
+
+
+class Source:
+    """Answers every question about the tables that it has with one row."""
+
+    def __init__(self, *tables: str) -> None:
+        self._tables = tables
+
+    def columns(self, name: str) -> set[str]:
+        known = {column for one in questions.ALL.values() for column in one.columns}
+        return {name, *known} if name in self._tables else set()
+
+    def rows(self, question: Question) -> list[dict[str, Any]]:
+        return [{"of": question.reads[0]}]
+
+
+def test_only_what_can_be_asked_is_asked() -> None:
+    found = command.ask(Source("runs", "sessions", "daily_active"))
+    assert set(found) == {"runs", "days", "entry", "exit", "versions", "hours"}
+    assert found["days"] == [{"of": "daily_active"}]
+
+
+def test_without_a_run_there_is_nothing_to_tell() -> None:
+    with pytest.raises(RunError, match="no run is published here"):
+        command.ask(Source("sessions"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "told"),
+    [
+        (["--warehouse", "none"], 1, "none/posthog_aggregated does not exist: run the pipeline first"),
+        (["--warehouse", "none", "--aggregated_dataset", "out"], 1, "none/out does not exist"),
+        (["--warehouse", "bigquery"], 1, "--warehouse bigquery needs --project"),
+        (["--warehouse", ".", "--aggregated_dataset", ".", "--metrics_file", "none.toml"], 2, "none.toml"),
+    ],
+)
+def test_what_is_wrong_is_one_line_and_no_file(
+    arguments: list[str],
+    code: int,
+    told: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(command._DEFAULTS, "project", None)
+    assert command.main(arguments) == code
+    out, err = capsys.readouterr()
+    assert (out, err.count("\n")) == ("", 1)
+    assert err.startswith("pipeline.report: ")
+    assert told in err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_without_the_extra_it_says_how_to_get_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(command.importlib.util, "find_spec", lambda name: None if name == "altair" else object())
+    assert command.main([]) == 1
+    assert "`make report` installs it" in capsys.readouterr().err
+
+
+def test_a_page_is_replaced_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = tmp_path / "report.html"
+    page.write_text("yesterday's")
+    monkeypatch.setattr(command, "_open", lambda _: Source("runs"))
+    monkeypatch.setattr(command, "html", lambda _: f"{page.read_text()}, today's")
+    assert command.main(["--output", str(page)]) == 0
+    assert page.read_text() == "yesterday's, today's"
+    assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
+    assert capsys.readouterr().out == f"{page}: open it in a browser\n"
