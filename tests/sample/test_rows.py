@@ -7,7 +7,8 @@ from itertools import islice
 
 import pytest
 
-from sample import EVENTS_SCHEMA, Plan, event_batches
+from sample.rows import EVENTS_SCHEMA, event_batches
+from sample.timeline import Plan
 
 
 @pytest.mark.parametrize("events", [1, 2, 43, 1_000, 32_768, 65_537])

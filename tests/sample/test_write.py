@@ -10,7 +10,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from sample import EVENTS_SCHEMA, Plan, event_batches, write_sample
+from sample import EVENTS_SCHEMA, Plan, event_batches
+from sample.write import write_sample
 from tests.sample.conftest import PHONE, UUID, Sql, contents, rows
 
 TIME = "timestamp[us, tz=UTC]"
