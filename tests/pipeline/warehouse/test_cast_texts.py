@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.warehouse.cast_texts import text, text_of_bytes, text_of_numbers, uuid_text
-from tests.pipeline.warehouse.reading import NUMERIC, not_utf8, read
+from tests.pipeline.warehouse.exported import NUMERIC, not_utf8, read
 from transforms.schemas.fields import TEXT
 
 CUT = b"caf\xc3"  # a character of two bytes without its second

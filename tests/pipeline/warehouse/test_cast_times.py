@@ -17,7 +17,7 @@ from pipeline.warehouse.cast_times import (
     moments_of_numbers,
     moments_of_structs,
 )
-from tests.pipeline.warehouse.reading import NUMERIC, read
+from tests.pipeline.warehouse.exported import NUMERIC, read
 from transforms.schemas.fields import TIMESTAMP
 
 MOMENT = 1_762_000_000_000_000

@@ -18,7 +18,7 @@ from pipeline.warehouse.cast_values import (
     whole_of_floats,
     whole_of_texts,
 )
-from tests.pipeline.warehouse.reading import NUMERIC, not_utf8, read
+from tests.pipeline.warehouse.exported import NUMERIC, not_utf8, read
 from transforms.schemas.fields import BOOLEAN, FLOAT, INTEGER, TEXTS
 
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.warehouse.casts import CASTS, cast_for
-from tests.pipeline.warehouse.reading import read
+from tests.pipeline.warehouse.exported import read
 from transforms.schemas.fields import BOOLEAN, DATE, FLOAT, INTEGER, TEXT, TEXTS, TIMESTAMP
 
 

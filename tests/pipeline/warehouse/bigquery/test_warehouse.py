@@ -19,8 +19,8 @@ from pipeline.warehouse.bigquery.client import TableInfo
 from pipeline.warehouse.bigquery.inputs import Places
 from pipeline.warehouse.bigquery.read import ReadTable
 from pipeline.warehouse.bigquery.schema import Field, about, fields_of
-from pipeline.warehouse.bigquery.source import Nothing
 from pipeline.warehouse.bigquery.warehouse import BigQueryWarehouse
+from pipeline.warehouse.reading import Nothing, OnlyRows
 from tests.builders import METRICS
 from transforms.incremental.window import EVERYTHING
 
@@ -194,5 +194,8 @@ def test_only_merges_of_more_days_than_a_statement_may_touch_are_cut() -> None:
 
 
 def test_a_table_that_is_not_there_is_read_as_no_row() -> None:
-    assert isinstance(opened(Service()).read_published(RUN, TABLES[0]), Nothing)
-    assert isinstance(opened(Service(sessions=TableInfo((), 0, 0))).read_published(RUN, TABLES[0]), ReadTable)
+    there = Service(sessions=TableInfo((), 0, 0))
+    for service, kind in ((Service(), Nothing), (there, ReadTable)):
+        read = opened(service).read_published(RUN, TABLES[0])
+        assert isinstance(read, OnlyRows)
+        assert isinstance(read._read, kind)
