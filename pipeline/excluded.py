@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import codecs
 import hashlib
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -16,7 +18,10 @@ from transforms.ids.posthog_rules import is_meaningless
 from transforms.machinery.counts import Count, some_of
 
 #: What can stand around an id in a line.
-_AROUND = " \t\v\f\u00a0\ufeff\"',;"
+_AROUND = " \t\v\f\u00a0\ufeff\"',;“”„‘’"
+#: No id has a control character in it; a table's line has tabs.
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_CELLS = re.compile("[,;]")
 #: Counts of requests, see `requested`.
 WAITING, INCOMPLETE = "deletion.waiting", "deletion.incomplete"
 
@@ -24,16 +29,17 @@ WAITING, INCOMPLETE = "deletion.waiting", "deletion.incomplete"
 def load_excluded(reference: str | None, project: str | None = None) -> frozenset[str]:
     """The ids behind `--excluded_users`: one a line.
 
-    Lists come out of spreadsheets and editors, so the text may be UTF-8 or UTF-16, with a byte order mark or without,
-    its lines may end in any way, ids may stand between quotes and before a comma or semicolon. Blank lines and words
-    that identify nobody, such as the heading `distinct_id`, are ignored.
+    Lists come out of spreadsheets and editors, so the text may be UTF-8, UTF-16 or UTF-32, with a byte order mark or
+    without, its lines may end in any way, ids may stand between quotes and before a comma or semicolon. Blank lines and
+    words that identify nobody, such as the heading `distinct_id`, are ignored. What is no such list (JSON, a table) is
+    refused: read as ids it would match nobody, and nobody would be left out.
 
     Args:
       reference: a file, `gs://BUCKET/OBJECT`, `secret://NAME` (see `pipeline.secrets`), or None for nobody.
       project: of short secret names.
 
     Raises:
-      RunError: the reference cannot be read; the message names it and nothing of its content.
+      RunError: the reference cannot be read, or is no list; the message names it and nothing of its content.
     """
     if reference is None:
         return frozenset()
@@ -42,8 +48,24 @@ def load_excluded(reference: str | None, project: str | None = None) -> frozense
         text = _decoded(content_of(reference, project, "--excluded_users"))
     except UnicodeDecodeError as error:
         raise RunError(f"{label}: the file is not UTF-8 text (nor UTF-16)") from error
-    ids = (line.strip(_AROUND) for line in text.splitlines())
-    return frozenset(one for one in ids if not is_meaningless(one))
+    lines = [line.strip(_AROUND) for line in text.splitlines()]
+    what = _no_list(lines)
+    if what:
+        raise RunError(f"{label}: it {what}: give one id a line")
+    return frozenset(one for one in lines if not is_meaningless(one))
+
+
+def _no_list(lines: Sequence[str]) -> str | None:
+    """What a text is that is no list of ids; None of a list."""
+    content = [line for line in lines if line]
+    if content and content[0][0] in "[{" and content[-1][-1] in "]}" and not is_meaningless(content[0]):
+        return "is JSON"
+    if any(_CONTROL.search(line) for line in content):
+        return "has control characters or tabs between words"
+    heading = _CELLS.split(content[0]) if content else []
+    if len(heading) > 1 and any(cell.strip(_AROUND) and is_meaningless(cell.strip(_AROUND)) for cell in heading):
+        return "is a table of several columns"
+    return None
 
 
 @dataclass(frozen=True)
@@ -85,9 +107,12 @@ def digest(excluded: frozenset[str]) -> str:
 
 
 def _decoded(content: bytes) -> str:
-    """UTF-8 or UTF-16; without a byte order mark, UTF-16 shows by the zeros between letters and digits."""
+    """UTF-8, UTF-16 or UTF-32; without a byte order mark, UTF-16 shows by the zeros between letters and digits."""
+    if content.startswith((codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)):  # which begins as the mark of UTF-16 does
+        return content.decode("utf-32")
     if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return content.decode("utf-16")
     if b"\0" in content:
-        return content.decode("utf-16-be" if content.startswith(b"\0") else "utf-16-le")
+        is_big = content[::2].count(0) > content[1::2].count(0)
+        return content.decode("utf-16-be" if is_big else "utf-16-le")
     return content.decode("utf-8-sig")

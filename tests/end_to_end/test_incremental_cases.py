@@ -191,3 +191,15 @@ def test_a_first_run_may_filter_everything(tmp_path: Path) -> None:
     write_events(tmp_path, [event(n, lib="web") for n in range(20)])
     assert run(tmp_path) == 0
     assert has_published(tmp_path)
+
+
+@ON_BOTH
+@pytest.mark.parametrize("odd", [datetime(1970, 1, 1, tzinfo=UTC), datetime(2019, 1, 1, tzinfo=UTC)])
+def test_an_arrival_that_cannot_be_makes_a_dead_letter_in_any_run(tmp_path: Path, odd: datetime) -> None:
+    write_events(tmp_path, [event(n) for n in range(30)])
+    assert run(tmp_path) == 0
+    write_events(tmp_path, [event(40) | {"bq_ingested_timestamp": odd}], "later")
+    assert run(tmp_path) == 0
+    assert published(tmp_path, "rejected_events").column("reason").to_pylist() == ["timestamp_implausible"]
+    write_events(tmp_path, [event(n) | {"bq_ingested_timestamp": odd} for n in range(50, 60)], "a-loader-with-zeros")
+    assert run(tmp_path) == 1  # most of what is new cannot be read, and that must not pass in silence

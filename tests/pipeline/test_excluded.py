@@ -25,7 +25,7 @@ def load(tmp_path: Path, content: bytes) -> frozenset[str]:
 
 
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r", "\n\n", " \t\r\n", ",\r\n", ";\n"])
-@pytest.mark.parametrize("quote", ["", '"', "'"])
+@pytest.mark.parametrize("quote", ["", '"', "'", "“"])
 @pytest.mark.parametrize(
     "encode",
     [
@@ -35,6 +35,7 @@ def load(tmp_path: Path, content: bytes) -> frozenset[str]:
         lambda text: codecs.BOM_UTF16_BE + text.encode("utf-16-be"),
         lambda text: text.encode("utf-16-le"),
         lambda text: text.encode("utf-16-be"),
+        lambda text: text.encode("utf-32"),
     ],
 )
 def test_ids_are_read_from_every_kind_of_list(tmp_path: Path, end: str, quote: str, encode: object) -> None:
@@ -53,6 +54,28 @@ def test_what_is_no_text_is_told_without_its_content(tmp_path: Path) -> None:
         with pytest.raises(RunError, match="not UTF-8") as caught:
             load(tmp_path, content)
         assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "what"),
+    [
+        (b'["u-1", "u-2"]', "is JSON"),
+        (b'{"ids":\n["u-1"]\n}\n', "is JSON"),
+        (b"u-1\tasked on Monday\n", "tabs"),
+        ("u-1\nu-2\n".encode("utf-32-le"), "control characters"),
+        (b'"distinct_id","note"\r\n"u-1","asked on Monday"\r\n', "is a table of several columns"),
+        (b"name;email\nu-1;a@example.com\n", "is a table of several columns"),
+    ],
+)
+def test_what_is_no_list_of_ids_leaves_nobody_in_by_mistake(tmp_path: Path, content: bytes, what: str) -> None:
+    with pytest.raises(RunError, match=f"it .*{what}.*: give one id a line") as caught:
+        load(tmp_path, content)
+    assert "u-1" not in str(caught.value)
+
+
+def test_ids_may_have_commas_and_brackets(tmp_path: Path) -> None:
+    assert load(tmp_path, b"[team] a\nb, c\n{d}e\n") == frozenset({"[team] a", "b, c", "{d}e"})
+    assert load(tmp_path, b"[object Object]\nu-1\n[object Object]") == frozenset({"u-1"})
 
 
 NOW = datetime(2026, 1, 5, tzinfo=UTC)

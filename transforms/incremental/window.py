@@ -91,8 +91,9 @@ class Window:
         """Rows that a run looks at: those for which any of these holds. Empty for a full load: all rows.
 
         They are the rows of the window, and whatever else is news (late, or broken). A row that happened more than
-        `MAX_AHEAD` after its arrival is rejected. Its time lies in every window from then on, so an arrival long
-        before the window leaves it out: rejected once is enough.
+        `MAX_AHEAD` after its arrival is rejected. If its time is still to come (`clock`), it lies in every window from
+        then on, so an arrival long before the window leaves it out: rejected once is enough. If not, its arrival may be
+        what is wrong, a zero of some loader, and no run before has seen it.
         """
         if self.is_full:
             return ()
@@ -105,6 +106,8 @@ class Window:
         if self.scan_end is not None:
             inside += (Comparison(EVENT_TIME, "<", self.scan_end),)
         found = [(*inside, *dated), (*inside, undated)]
+        if inside and self.clock is not None:
+            found.append((*inside, Comparison(EVENT_TIME, "<", self.clock + MAX_AHEAD)))
         if self.new_from is not None:
             timeless = Comparison(EVENT_TIME, "is null")
             found += [(timeless, Comparison(ARRIVAL_TIME, ">=", self.new_from)), (timeless, undated)]

@@ -24,7 +24,7 @@ from transforms.machinery.times import micros
 DAY = 86_400_000_000
 NOW = micros(START)
 TEXTS = {"uuid": "u", "event": "e", "properties": "{}", "distinct_id": "d"}
-WINDOW = Window(scan_start=NOW - 5 * DAY, new_from=NOW, undated_from=NOW - 3 * DAY)
+WINDOW = Window(scan_start=NOW - 5 * DAY, new_from=NOW, undated_from=NOW - 3 * DAY, clock=NOW + DAY)
 
 
 def group(times: Range, arrivals: Range) -> RowGroup:
@@ -91,6 +91,7 @@ def binding(path: Path) -> Binding:
 
 OLD = Range(NOW - 30 * DAY, NOW - 20 * DAY, has_nulls=False)
 NEW = Range(NOW - DAY, NOW + DAY, has_nulls=False)
+TO_COME = Range(NOW + 90 * DAY, NOW + 99 * DAY, has_nulls=False)
 
 
 @pytest.mark.parametrize(
@@ -98,16 +99,17 @@ NEW = Range(NOW - DAY, NOW + DAY, has_nulls=False)
     [
         (OLD, OLD, False),
         (OLD, NEW, True),  # late rows are told apart and listed
-        (NEW, OLD, False),  # arrived before they happened: rejected when they were new
+        (TO_COME, OLD, False),  # arrived before they happened: rejected when they were new
+        (NEW, OLD, True),  # the arrival may be wrong, and no run has seen them
         (NEW, NEW, True),
         (OLD, Range(OLD.least, OLD.greatest, has_nulls=True), False),
-        (NEW, Range(OLD.least, OLD.greatest, has_nulls=True), True),  # a null arrival is no old arrival
+        (TO_COME, Range(OLD.least, OLD.greatest, has_nulls=True), True),  # a null arrival is no old arrival
         (OLD, NO_VALUES, False),
         (NEW, NO_VALUES, True),
         (Range(OLD.least, OLD.greatest, has_nulls=True), NO_VALUES, True),
         (NO_VALUES, NO_VALUES, True),
         (NO_VALUES, OLD, False),
-        (Range(), OLD, False),
+        (Range(), OLD, True),  # they may be of these days
         (Range(), Range(), True),
     ],
 )
