@@ -12,7 +12,7 @@ from transforms.machinery.blocks import Ints, block_of, without_nulls
 from transforms.machinery.uuids import hash_texts, mix, parse_uuids
 
 #: Rows of a block that wait for nothing: beyond, and beyond what was planned for it, repetitions are dropped first.
-LEAST_BOUND = 1_000_000
+LEAST_BOUND = 500_000
 
 
 class Blocks(NamedTuple):

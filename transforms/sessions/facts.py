@@ -33,7 +33,7 @@ ROWS, ARRIVAL, LINKS = "_rows", "_arrival", "_links"
 #: The ids of a session that its row keeps: the smallest.
 MAX_DISTINCT_IDS = 1_000
 #: Rows of a block that are looked at together; a larger block goes hash range by hash range.
-_RANGE_ROWS = 1_000_000
+_RANGE_ROWS = 500_000
 
 
 def fact_names(metrics: Metrics) -> list[str]:
