@@ -13,20 +13,16 @@ from zoneinfo import ZoneInfo
 import pyarrow as pa
 
 from pipeline.errors import RunError
+from pipeline.notable import nulled
+from pipeline.tables import LedgerRow
+from transforms.events.outcomes import OUTSIDE
 from transforms.metrics.checks import WEEKS, Check, Finding, Numbers, judge
 from transforms.metrics.kinds.every_session import START_DATE
 
-#: The reason of rows that are read with a partition, but not of the window.
-OUTSIDE = "outside_scan"
 #: Counters of the findings that are not as expected, by check.
 OFF = "checks.off."
 #: What is compared reaches back so far from a run's last finished day.
 REACH = timedelta(weeks=WEEKS)
-_NULLED = "nulled."
-
-
-#: A row of the ledger, by column.
-Row = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -51,7 +47,7 @@ class Checks:
         day = finished_day(watermark, self.zone)
         return None if day is None else day - REACH
 
-    def findings(self, days: pa.RecordBatch, row: Row) -> tuple[Finding, ...]:
+    def findings(self, days: pa.RecordBatch, row: LedgerRow) -> tuple[Finding, ...]:
         """What they find of the last finished day.
 
         Args:
@@ -79,7 +75,7 @@ def finished_day(watermark: datetime | None, zone: str) -> date | None:
     return None if watermark is None else watermark.astimezone(ZoneInfo(zone)).date() - timedelta(days=1)
 
 
-def numbers_before(rows: Sequence[Row], zone: str) -> Numbers:
+def numbers_before(rows: Sequence[LedgerRow], zone: str) -> Numbers:
     """Of the runs that read all that had arrived, by their last finished day; of several the latest run."""
     found: dict[date, Mapping[str, int]] = {}
     for row in sorted(rows, key=lambda row: str(row["run_id"])):
@@ -89,11 +85,10 @@ def numbers_before(rows: Sequence[Row], zone: str) -> Numbers:
     return found
 
 
-def numbers_of(row: Row) -> dict[str, int]:
+def numbers_of(row: LedgerRow) -> dict[str, int]:
     """The numbers of a run, from its row of the ledger: rows of its window, and of them the rejected; nulled values."""
-    nulled = sum(number for name, number in json.loads(row["notes"]).items() if name.startswith(_NULLED))
     looked_at = row["rows_read"] - json.loads(row["filtered"]).get(OUTSIDE, 0)
-    return {"rows": looked_at, "rejected": row["rows_rejected"], "nulled": nulled}
+    return {"rows": looked_at, "rejected": row["rows_rejected"], "nulled": nulled(json.loads(row["notes"]))}
 
 
 def as_json(findings: Iterable[Finding]) -> str:

@@ -9,18 +9,17 @@ from datetime import datetime
 from typing import Any
 
 from pipeline import tables
-from pipeline.checks import OUTSIDE
 from pipeline.errors import RunError
 from pipeline.plan import LastRun, next_watermark
+from pipeline.tables import LedgerRow
 from pipeline.warehouse.base import Run
+from transforms.events.outcomes import OUTSIDE
 from transforms.incremental.unsettled import Unsettled
 from transforms.incremental.watermark import Latest
 from transforms.machinery.counts import Count
 from transforms.machinery.times import from_micros
 from transforms.published.changes import CHANGES, STAYS, count_name
 
-#: A row of the ledger, by column.
-Row = Mapping[str, Any]
 _OWN_COLUMNS = ("read", "kept", "duplicates", "sessions.too_old")
 
 
@@ -159,7 +158,7 @@ def latest_run(rows: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
     return max(ends, key=lambda row: str(row["run_id"]), default=None)
 
 
-def rows_after(row: Row) -> dict[str, int]:
+def rows_after(row: LedgerRow) -> dict[str, int]:
     """The rows of each output after a run, from its row of the ledger: none of a table that it did not know yet."""
     notes = json.loads(row["notes"])
     rows = {}

@@ -11,13 +11,16 @@ from apache_beam.runners.runner import PipelineResult
 from pipeline.checks import OFF
 from pipeline.excluded import INCOMPLETE, WAITING
 from pipeline.marks import coming_back, not_named, taken_off
+from pipeline.notable import differing, silent
 from pipeline.tables import Output
 from pipeline.warehouse.base import Inputs, Published, Run
 from pipeline.warehouse.binding import LOST, UNREADABLE
+from transforms.events.outcomes import NULLED
 from transforms.ids.excluded import LISTED, MATCHED, REQUESTED, REQUESTED_MATCHED
 from transforms.machinery.counts import NAMESPACE
 from transforms.machinery.times import from_micros
 from transforms.published.changes import STAYS
+from transforms.sessions.owners import IN_BOTH
 
 #: Days that a line names.
 _DAYS_TOLD = 7
@@ -107,14 +110,14 @@ def summary_lines(counts: Mapping[str, int], outputs: Sequence[Output], seconds:
         _group("rejected", counts),
         _line("= read", read),
     ]
-    if any(name.startswith("nulled.") for name in counts):
+    if any(name.startswith(NULLED) for name in counts):
         lines.append(_group("nulled", counts, " values"))
     for output in outputs:
         changes = output.changes(counts)
         parts = [f"{number:,} {change}" for change, number in changes.items() if number]
         total = sum(changes[change] for change in STAYS)
         lines.append(f"{_line(output.name, total)} ({', '.join(parts) or 'nothing to change'})")
-    if counts.get(_MATCHED_SESSIONS):
+    if counts.get(IN_BOTH):
         lines.append(_posthog_line(counts))
     for name, listed, matched in (("excluded", LISTED, MATCHED), ("deletion", REQUESTED, REQUESTED_MATCHED)):
         if listed in counts:
@@ -125,21 +128,17 @@ def summary_lines(counts: Mapping[str, int], outputs: Sequence[Output], seconds:
 
 def _posthog_line(counts: Mapping[str, int]) -> str:
     """How stale PostHog's own sessions are, which a run never lets override the events."""
-    differ = {
-        name.removeprefix(_OF_POSTHOG).removesuffix(_DIFFERS): number
-        for name, number in counts.items()
-        if name.startswith(_OF_POSTHOG) and name.endswith(_DIFFERS) and number
-    }
-    line = f"{_line('PostHog', counts[_MATCHED_SESSIONS])} in both"
+    differ = differing(counts)
+    line = f"{_line('PostHog', counts[IN_BOTH])} in both"
     return f"{line}; differ: {_most(differ, _room(line) - 10)}" if differ else f"{line}, all alike"
 
 
 def _told_notes(counts: Mapping[str, int]) -> list[str]:
     """What deserves a look, so many lines at most: the ledger has all of it."""
     notes = []
-    silent = [name.removeprefix(MATCHES) for name, number in counts.items() if name.startswith(MATCHES) and not number]
-    if silent and counts.get("kept", 0) >= _ENOUGH:
-        notes.append(f"no event matches {_some(sorted(silent))}: are they renamed?")
+    unmatched = silent(counts, counts.get("kept", 0))
+    if unmatched:
+        notes.append(f"no event matches {_some(unmatched)}: are they renamed?")
     off = [name.removeprefix(OFF) for name in sorted(counts) if name.startswith(OFF)]
     if off:
         notes.append(f"not as expected: {_some(off)} (view checks)")
@@ -154,14 +153,8 @@ def _told_notes(counts: Mapping[str, int]) -> list[str]:
     return [f"  note       {note}" for note in notes]
 
 
-#: Counts of the rows that match a flag or count metric.
-MATCHES = "matches."
-_OF_POSTHOG, _DIFFERS = "posthog_sessions.", "_differs"
-_MATCHED_SESSIONS = f"{_OF_POSTHOG}matched"
 #: How wide a screen is, how much of that names may take, and how many notes are told: all is in the ledger.
 _COLUMNS, _NAMES, _NOTES_TOLD = 80, 24, 5
-#: Of so many kept rows some match every metric that is declared for a living event.
-_ENOUGH = 1_000
 _NOTES = {
     "views.not_made": "views could not be made; a warning above says which and why",
     WAITING: "deletion requests hold from a later time on",

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import pyarrow as pa
 
@@ -209,6 +209,8 @@ REJECTED_EVENTS = Output(
 )
 #: In the order in which they are told.
 OUTPUTS = (SESSIONS, PERSONS, SESSION_LINKS, PERSON_DAYS, SOCIAL_EVENTS, REJECTED_EVENTS)
+#: A row of the ledger by column; later versions have columns that the row of an earlier one lacks.
+LedgerRow = Mapping[str, Any]
 RUNS_KEY = "run_id"
 RUNS_DESCRIPTION = "The ledger: one row a published run, every row that it read accounted for."
 RUNS = Table(

@@ -7,10 +7,11 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
+from pipeline.notable import differing, nulled
 from pipeline.report.section import Cell, Section, picked
 from pipeline.report.sources import Rows
+from transforms.sessions.owners import IN_BOTH
 
-_OF_POSTHOG, _DIFFERS = "posthog_sessions.", "_differs"
 #: What needs a look comes first.
 _STATUSES = ("fail", "warn", "unjudged", "ok")
 
@@ -47,17 +48,11 @@ def _run_row(row: Mapping[str, Any]) -> tuple[Cell, ...]:
         row["rows_rejected"],
         row["rows_duplicate"],
         filtered.get("late", 0),
-        sum(number for name, number in notes.items() if name.startswith("nulled.")),
+        nulled(notes),
         row["sessions_too_old"],
-        max(_differing(notes).values(), default=0),
-        notes.get(f"{_OF_POSTHOG}matched", 0),
+        max(differing(notes).values(), default=0),
+        notes.get(IN_BOTH, 0),
     )
-
-
-def _differing(notes: Mapping[str, int]) -> dict[str, int]:
-    """Column → the sessions of which PostHog's own table says something else."""
-    ends = {name.removeprefix(_OF_POSTHOG): n for name, n in notes.items() if name.startswith(_OF_POSTHOG)}
-    return {name.removesuffix(_DIFFERS): n for name, n in ends.items() if n and name.endswith(_DIFFERS)}
 
 
 def reasons(rows: Rows) -> Section:
@@ -74,7 +69,7 @@ def reasons(rows: Rows) -> Section:
 def posthog(rows: Rows) -> Section:
     """In what the last run's sessions differ from PostHog's own, which miss late events."""
     notes = json.loads(rows[0]["notes"])
-    matched, found = notes.get(f"{_OF_POSTHOG}matched", 0), _differing(notes)
+    matched, found = notes.get(IN_BOTH, 0), differing(notes)
     table = tuple(
         (name, n, n / max(1, matched)) for name, n in sorted(found.items(), key=lambda one: (-one[1], one[0]))
     )

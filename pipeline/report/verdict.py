@@ -9,6 +9,7 @@ from datetime import timedelta
 from statistics import median
 from typing import Any
 
+from pipeline.notable import silent
 from pipeline.report.sources import Rows
 
 #: A watermark that is older when a run is published means that the export stands still.
@@ -18,8 +19,6 @@ _TIMES, _LEAST = 2.0, 0.01
 _WEEK = 7
 #: So many checks have a line each.
 _CHECKS_TOLD = 3
-#: Of so many kept rows some match every metric that is declared for a living event.
-_ENOUGH = 1_000
 
 
 @dataclass(frozen=True)
@@ -85,11 +84,8 @@ def _waiting(run: Mapping[str, Any]) -> list[str]:
 
 
 def _silent(run: Mapping[str, Any]) -> list[str]:
-    if run["rows_kept"] < _ENOUGH:
-        return []
-    notes = json.loads(run["notes"])
-    silent = sorted(name.removeprefix("matches.") for name, n in notes.items() if name.startswith("matches.") and not n)
-    return [f"No event matches {', '.join(silent)}: has the app renamed it?"] if silent else []
+    found = silent(json.loads(run["notes"]), run["rows_kept"])
+    return [f"No event matches {', '.join(found)}: has the app renamed it?"] if found else []
 
 
 def _checks(checks: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline import tables
-from pipeline.ledger import Row
+from pipeline.tables import LedgerRow
 from pipeline.warehouse.snapshots import link_or_copy
 
 #: Rows of a file that is full.
@@ -28,7 +28,7 @@ class LedgerFile:
     """One file of the ledger; None: it cannot be read."""
 
     path: Path
-    rows: Sequence[Row] | None
+    rows: Sequence[LedgerRow] | None
 
 
 def read_ledger(files: Iterable[Path]) -> list[LedgerFile]:
@@ -36,14 +36,14 @@ def read_ledger(files: Iterable[Path]) -> list[LedgerFile]:
     return [LedgerFile(path, _rows_of(path)) for path in files]
 
 
-def all_rows(files: Iterable[LedgerFile]) -> list[Row]:
+def all_rows(files: Iterable[LedgerFile]) -> list[LedgerRow]:
     """The rows that can be read, oldest first."""
     return sorted((row for file in files for row in file.rows or ()), key=lambda row: str(row["run_id"]))
 
 
-def write_ledger(before: Iterable[LedgerFile], row: Row, folder: Path) -> None:
+def write_ledger(before: Iterable[LedgerFile], row: LedgerRow, folder: Path) -> None:
     """Write the ledger before, as far as it can be read, and one more row into an empty folder."""
-    last: list[Row] = [row]
+    last: list[LedgerRow] = [row]
     for file in before:
         if file.rows is None:
             continue
@@ -58,9 +58,9 @@ def write_ledger(before: Iterable[LedgerFile], row: Row, folder: Path) -> None:
         pq.write_table(content, folder / f"{part[-1]['run_id']}.parquet", write_page_checksum=True)
 
 
-def _rows_of(path: Path) -> list[Row] | None:
+def _rows_of(path: Path) -> list[LedgerRow] | None:
     try:
-        rows: list[Row] = pq.ParquetFile(path, page_checksum_verification=True).read().to_pylist()
+        rows: list[LedgerRow] = pq.ParquetFile(path, page_checksum_verification=True).read().to_pylist()
     except (pa.ArrowException, OSError, ValueError):
         return None
     return rows

@@ -17,8 +17,8 @@ import pyarrow.parquet as pq
 
 from pipeline import tables
 from pipeline.errors import RunError
-from pipeline.ledger import Row, rows_after
-from pipeline.tables import Table
+from pipeline.ledger import rows_after
+from pipeline.tables import LedgerRow, Table
 from pipeline.warehouse.base import DAMAGED, REMEDY
 from pipeline.warehouse.folders import files_of
 from pipeline.warehouse.ledger_files import LedgerFile
@@ -27,7 +27,7 @@ from pipeline.warehouse.snapshots import Snapshots
 from transforms.machinery.steps import flat_map
 
 
-def damage(snapshots: Snapshots, ledger: Sequence[LedgerFile], last: Row | None) -> str | None:
+def damage(snapshots: Snapshots, ledger: Sequence[LedgerFile], last: LedgerRow | None) -> str | None:
     """One line about published tables that are not as their run left them, from footers only; None when they are.
 
     Args:
@@ -39,7 +39,7 @@ def damage(snapshots: Snapshots, ledger: Sequence[LedgerFile], last: Row | None)
     return f"{DAMAGED}: {what}" if what else None
 
 
-def _damage(snapshots: Snapshots, ledger: Sequence[LedgerFile], last: Row | None) -> str | None:
+def _damage(snapshots: Snapshots, ledger: Sequence[LedgerFile], last: LedgerRow | None) -> str | None:
     current = snapshots.current()
     if current is None:
         return f"{snapshots.link} leads to nothing" if snapshots.link.is_symlink() else None

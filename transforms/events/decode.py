@@ -13,6 +13,7 @@ from apache_beam.pvalue import PCollection, TaggedOutput
 
 from transforms.events.decoder import EventDecoder
 from transforms.events.distinct_ids import session_ids
+from transforms.events.outcomes import MATCHING
 from transforms.events.session_blocks import Blocks
 from transforms.events.slim_rows import layout
 from transforms.ids.pseudonyms import PLAIN, Pseudonyms
@@ -71,7 +72,7 @@ class DecodeBatch(Gather[Columns]):
         for count in events.counts.items():
             yield TaggedOutput(self.COUNTS, count)
         for name, number in events.matches.items():
-            yield TaggedOutput(self.COUNTS, (f"matches.{name}", number))
+            yield TaggedOutput(self.COUNTS, (f"{MATCHING}{name}", number))
         if events.latest:
             yield TaggedOutput(self.ARRIVALS, events.latest)
         if events.left_out:

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from transforms.events.needed import NeededColumns
-from transforms.events.outcomes import Outcomes
+from transforms.events.outcomes import NULLED, OUTSIDE, Outcomes
 from transforms.events.properties import PropertyColumns, PropertyDecoder, clean_text, clean_texts, values_of
 from transforms.events.slim_rows import NO_ARRIVAL
 from transforms.ids.excluded import Excluded
@@ -274,8 +274,8 @@ def _pairs(ids: Ids, texts: TextColumn, people: TextColumn, rows: npt.NDArray[np
 def _counts(read: int, outside: int, outcomes: Outcomes, properties: PropertyColumns) -> Counter[str]:
     counts = Counter({"read": read, **outcomes.counts()})
     if outside:
-        counts["filtered.outside_scan"] = outside
-    counts.update({f"nulled.{name}": number for name, number in properties.nulled.items()})
+        counts[f"filtered.{OUTSIDE}"] = outside
+    counts.update({f"{NULLED}{name}": number for name, number in properties.nulled.items()})
     return counts
 
 

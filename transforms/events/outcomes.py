@@ -35,6 +35,10 @@ REJECTED = (
 #: session is listed in the ledger.
 FILTERED = ("library", "excluded_user", "late")
 _REASONS = (*REJECTED, *FILTERED)
+#: The reason of rows that are read with a partition, but not of the window; nobody looks at what they are.
+OUTSIDE = "outside_scan"
+#: Beginnings of names of counts: values of a property that are null for what they were, rows that match a metric.
+NULLED, MATCHING = "nulled.", "matches."
 _CODE = {name: code for code, name in enumerate(_REASONS, start=1)}
 
 

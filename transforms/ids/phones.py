@@ -46,11 +46,6 @@ def phone_forms(texts: pa.Array) -> pa.Array:
     return pc.replace_with_mask(trimmed, strange.fill_null(False), forms.take(encoded.indices))
 
 
-def phone_form(text: str) -> str:
-    """`phone_forms` of one text."""
-    return str(phone_forms(pa.array([text], pa.string()))[0].as_py())
-
-
 def are_ambiguous(texts: pa.Array) -> pa.Array:
     """Which texts are phone numbers without a country code; null for null."""
     no_code = pc.invert(pc.match_substring_regex(texts, rf"^{_FILL}*(?:[+\x{{ff0b}}]|0{_FILL}*0)"))

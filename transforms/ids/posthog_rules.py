@@ -7,7 +7,6 @@ Both rules are PostHog's own, so that its sessions and ours are the same: it has
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -50,13 +49,8 @@ def is_meaningless(text: str) -> bool:
     return _IS_MEANINGLESS.fullmatch(text.strip()) is not None
 
 
-def are_meaningless(values: Sequence[str]) -> list[bool]:
-    """`is_meaningless` of each value of a dictionary: all at once takes a quarter of the time."""
-    return meaningless_column(pa.array(values, pa.string())).to_pylist()
-
-
 def meaningless_column(texts: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
-    """`is_meaningless` of each text of a string column; null for null."""
+    """`is_meaningless` of each text of a string column: all at once takes a quarter of the time; null for null."""
     return pc.match_substring_regex(pc.utf8_trim_whitespace(texts), _QUOTED)
 
 

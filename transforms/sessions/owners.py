@@ -30,6 +30,9 @@ from transforms.users.users import IDENTITIES
 
 #: `match` and `excluded` as in `IDENTITIES`.
 MATCHES = pa.schema([*columns_of(SESSION_IDS, "session_id", "fresh"), *columns_of(IDENTITIES, "match", "excluded")])
+#: Names of counts about PostHog's own sessions: those that are known, and those of which a column says something else.
+OF_POSTHOG, DIFFERS = "posthog_sessions.", "_differs"
+IN_BOTH = f"{OF_POSTHOG}matched"
 _ACQUISITION = [one.name for one in ACQUISITION]
 #: What `with_person` adds to session facts.
 PERSON = columns_of(SESSION, "user_id", "person_id", *_ACQUISITION)
@@ -134,11 +137,11 @@ def latest_acquisition(sessions: pa.Table) -> pa.Table:
 def differences(facts: pa.Table, acquisition: pa.Table) -> dict[str, int]:
     """How often PostHog's sessions, which go stale for late events, disagree with the events."""
     known = rows_of_keys(acquisition, "session_id", facts.column("session_id"), acquisition.schema.names)
-    counts = {"posthog_sessions.matched": known.num_rows - known.column("session_id").null_count}
+    counts = {IN_BOTH: known.num_rows - known.column("session_id").null_count}
     for name in ("start_timestamp", "end_timestamp", "autocapture_count", "screen_count"):
         if name in facts.schema.names:
             differs = pc.not_equal(facts.column(name), known.column(name)).fill_null(False)
-            counts[f"posthog_sessions.{name}_differs"] = int(np.asarray(differs).sum())
+            counts[f"{OF_POSTHOG}{name}{DIFFERS}"] = int(np.asarray(differs).sum())
     return counts
 
 

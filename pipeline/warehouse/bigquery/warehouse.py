@@ -12,10 +12,10 @@ import apache_beam as beam
 from pipeline import tables
 from pipeline.checks import REACH
 from pipeline.errors import RunError
-from pipeline.ledger import Row, rows_after
+from pipeline.ledger import rows_after
 from pipeline.meter import TellBlocks, TellConcluded
 from pipeline.plan import LastRun, Plan
-from pipeline.tables import OutputTable, Table
+from pipeline.tables import LedgerRow, OutputTable, Table
 from pipeline.warehouse.base import (
     DAMAGED,
     Published,
@@ -186,7 +186,7 @@ class BigQueryWarehouse(BigQuerySource):
         there = self._client.table(self._at.aggregated, tables.RUNS.name) is not None
         return self._client.rows(sql.last_runs(self._runs, REACH.days + 2)) if there else []
 
-    def _damage(self, last: Row | None) -> str | None:
+    def _damage(self, last: LedgerRow | None) -> str | None:
         """One line about published tables that have not the rows that the ledger says; None when they have."""
         names = {output.name: self._client.name(self._at.aggregated, output.name) for output in tables.OUTPUTS}
         there = {name: at for name, at in names.items() if self._client.table(self._at.aggregated, name) is not None}

@@ -34,8 +34,9 @@ def test_pieces_of_a_table_are_added_up() -> None:
 def test_which_changes_are_staged_is_the_warehouses_to_say() -> None:
     counts = {"sessions.inserted": 1, "sessions.deleted": 2, "sessions.unchanged": 4}.items()
     assert check_staged(RUN, [("sessions", "a", 3)], counts, TOUCHED)["sessions"] == 3
-    with pytest.raises(RunError, match=r"^sessions: 3 rows were staged, the graph counted 5$"):
-        check_staged(RUN, [("sessions", "a", 3)], counts, STAYS)
+    for rows in (3, 6):
+        with pytest.raises(RunError, match=rf"^sessions: {rows} rows were staged, the graph counted 5$"):
+            check_staged(RUN, [("sessions", "a", rows)], counts, STAYS)
 
 
 def test_a_table_that_lost_all_pieces_is_named() -> None:

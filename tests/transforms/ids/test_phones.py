@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from transforms.ids.phones import are_ambiguous, phone_form, phone_forms
+from transforms.ids.phones import are_ambiguous, phone_forms
 
 NUMBER = "+12015550100"
 
@@ -79,6 +79,11 @@ def test_a_column_keeps_its_nulls_and_repeats() -> None:
 @given(st.uuids())
 def test_uuids_are_no_phone_numbers(value: uuid.UUID) -> None:
     assert phone_form(str(value)) == str(value)
+
+
+def phone_form(text: str) -> str:
+    """`phone_forms` of one text."""
+    return str(phone_forms(pa.array([text], pa.string()))[0].as_py())
 
 
 def library_form(text: str) -> str:
