@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from pipeline import launcher, summary
+from pipeline import launcher, notable, summary
 from pipeline.summary import counters, summary_lines
 from pipeline.tables import OUTPUTS
 from tests.builders import event, ledger, run, write_events
@@ -60,7 +60,7 @@ def test_a_metric_that_no_event_matches_is_told_in_a_large_run(
     write_events(tmp_path, [event(n, name="view_event") for n in range(5)])
     assert run(tmp_path) == 0
     assert "no event matches" not in capfd.readouterr().out
-    monkeypatch.setattr(summary, "_ENOUGH", 5)
+    monkeypatch.setattr(notable, "ENOUGH", 5)
     assert run(tmp_path, "--full_load") == 0
     [line] = [line for line in capfd.readouterr().out.splitlines() if "no event matches" in line]
     assert "no event matches autocapture_count and " in line
