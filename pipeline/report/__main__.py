@@ -20,9 +20,9 @@ from pipeline.report.sections import sections
 from pipeline.report.sources import BigQuerySource, LocalSource, Rows, Source, can_answer
 from pipeline.report.verdict import verdict
 from pipeline.views import views
+from pipeline.views.published import metrics_of
 from pipeline.warehouse.bigquery.options import WORD as BIGQUERY
 from transforms.metrics.definitions import MetricsError
-from transforms.metrics.file import load_metrics
 
 _DEFAULTS = {option.name: option.fallback for option in OPTIONS}
 _EXTRA = ("altair", "vl_convert", "duckdb", "sqlglot")
@@ -97,8 +97,8 @@ def _open(options: argparse.Namespace) -> Source:
     snapshot = Path(options.warehouse) / options.aggregated_dataset
     if not snapshot.is_dir():
         raise RunError(f"{snapshot} does not exist: run the pipeline first")
-    # resolved once, so that all tables are of one run
-    return LocalSource(snapshot.resolve(), views(load_metrics(options.metrics_file)))
+    snapshot = snapshot.resolve()  # once, so that all tables are of one run
+    return LocalSource(snapshot, views(metrics_of(snapshot, options.metrics_file)))
 
 
 def _write(path: Path, text: str) -> None:

@@ -25,13 +25,16 @@ _ENOUGH = f"HAVING COUNT(DISTINCT person_id) >= {FEWEST}"
 #: The view has the finished days, by the watermark and in the zone of the reports: that is decided there, once.
 FINISHED = "start_date <= (SELECT MAX(date) FROM ${daily_active})"
 
+#: The run that was published last is the one that no other follows, whatever the clocks said.
+_FOLLOWED = "SELECT previous_run_id FROM ${runs} WHERE previous_run_id IS NOT NULL"
 RUNS = Question(
-    """
+    f"""
     SELECT run_id, previous_run_id, mode, watermark, published_at, seconds, rows_read, rows_kept, rows_duplicate,
       rows_filtered, rows_rejected, filtered, rejected, notes, sessions_inserted, sessions_updated, sessions_deleted,
       sessions_unchanged, persons_inserted, persons_updated, persons_deleted, persons_unchanged, sessions_too_old,
       code_version
-    FROM ${runs} ORDER BY published_at DESC, run_id DESC LIMIT 30
+    FROM (SELECT *, run_id NOT IN ({_FOLLOWED}) AS is_last FROM ${{runs}}) AS known
+    ORDER BY is_last DESC, published_at DESC, run_id DESC LIMIT 30
     """,
     ("runs",),
 )
@@ -149,12 +152,18 @@ LINKS = Question(
     ("session_links", "sessions", "daily_active"),
     ("first_viewed_at", "first_joined_at"),
 )
+#: Of the last run that was checked: a run under a clock that was ahead sorts behind the last one for ever.
 CHECKS = Question(
-    """
+    f"""
     SELECT `check`, value, expected, lower, upper, status
-    FROM ${checks} WHERE run_id = (SELECT MAX(run_id) FROM ${checks}) ORDER BY `check`
+    FROM ${{checks}}
+    WHERE run_id = (
+      SELECT MAX(run_id) FROM ${{checks}}
+      WHERE run_id <= (SELECT MAX(run_id) FROM ${{runs}} WHERE run_id NOT IN ({_FOLLOWED}))
+    )
+    ORDER BY `check`
     """,
-    ("checks",),
+    ("checks", "runs"),
 )
 #: By name, in the order in which they are told.
 ALL = {

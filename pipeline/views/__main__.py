@@ -12,13 +12,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from pipeline.ledger import latest_run
+from pipeline.errors import RunError
 from pipeline.options import OPTIONS
 from pipeline.views import NAMES, missing, views
-from pipeline.warehouse.folders import files_of
-from pipeline.warehouse.ledger_files import all_rows, read_ledger
+from pipeline.views.published import metrics_of
 from transforms.metrics.definitions import MetricsError
-from transforms.metrics.file import load_metrics
 
 _DEFAULTS = {option.name: option.fallback for option in OPTIONS}
 _EXTRA = "this needs DuckDB and sqlglot: install this package with the extra `views`"
@@ -38,16 +36,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _failed(_EXTRA, 1)
     # resolved once, so that all tables are of one run
     snapshot = (options.warehouse / options.aggregated_dataset).resolve()
-    last = latest_run(all_rows(read_ledger(files_of(snapshot / "runs"))))
-    if last is None:
-        return _failed(f"{snapshot} holds no published run", 1)
     try:
-        metrics = load_metrics(options.metrics_file)
+        made = views(metrics_of(snapshot, options.metrics_file))
     except MetricsError as error:
         return _failed(str(error), 2)
-    if metrics.digest != last["metrics_digest"]:
-        return _failed("the tables were made with another metrics file: give it as --metrics_file", 2)
-    made = views(metrics)
+    except RunError as error:
+        return _failed(str(error), 1)
     if options.name in missing(made):
         return _failed(f"{options.name}: the metrics file declares nothing of what it tells", 2)
     from pipeline.views.local import script  # here, because it imports the extra

@@ -11,6 +11,8 @@ from pipeline.errors import RunError
 from pipeline.report import __main__ as command
 from pipeline.report import questions
 from pipeline.report.questions import Question
+from tests.builders import event, run, write_events
+from transforms.metrics.file import PACKAGED
 
 
 @pytest.fixture(autouse=True)
@@ -69,6 +71,24 @@ def test_what_is_wrong_is_one_line_and_no_file(
     assert err.startswith("pipeline.report: ")
     assert told in err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_tables_of_another_metrics_file_are_not_told_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_events(tmp_path, [event(1)])
+    other = tmp_path / "metrics.toml"
+    other.write_text(PACKAGED.read_text().replace('"UTC"', '"America/Sao_Paulo"', 1))
+    assert run(tmp_path, f"--metrics_file={other}") == 0
+    capsys.readouterr()
+    made = list[Any]()
+    monkeypatch.setattr(command, "html", made.append)
+    monkeypatch.setattr(command, "_write", lambda path, text: None)
+    monkeypatch.setattr(command, "LocalSource", lambda snapshot, views: views)
+    assert command.main(["--warehouse", str(tmp_path)]) == 2  # whose days are others
+    assert "made with another metrics file" in capsys.readouterr().err
+    assert command.main(["--warehouse", str(tmp_path), f"--metrics_file={other}"]) == 0
+    assert len(made) == 1
 
 
 def test_without_the_extra_it_says_how_to_get_it(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from pipeline import tables
+from pipeline import launcher, publish, tables
 from pipeline.report.__main__ import ask
 from pipeline.report.page import page
 from pipeline.report.section import Section
@@ -23,6 +24,16 @@ from tests.pipeline.report.conftest import metrics_of
 from transforms.metrics.file import load_metrics
 
 pytestmark = pytest.mark.slow
+
+
+class Ahead(datetime):
+    """A clock that is years ahead."""
+
+    YEAR = 2045
+
+    @classmethod
+    def now(cls, tz: Any = None) -> datetime:
+        return datetime(cls.YEAR, 1, 1, tzinfo=tz)
 
 
 def source_of(warehouse: Path) -> LocalSource:
@@ -52,6 +63,21 @@ def sql(warehouse: Path) -> Iterator[duckdb.DuckDBPyConnection]:
             "CREATE VIEW finished AS FROM sessions WHERE start_date < (SELECT max(watermark)::DATE FROM runs)"
         )
         yield connection
+
+
+def test_the_last_run_is_the_one_that_no_other_follows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_events(tmp_path, [event(number, f"s{number}") for number in range(5)])
+    with monkeypatch.context() as patch:
+        patch.setattr(launcher, "datetime", Ahead)
+        patch.setattr(publish, "datetime", Ahead)
+        assert run(tmp_path) == 0
+    write_events(tmp_path, [event(9, "s9")], "later")
+    for _ in range(2):
+        assert run(tmp_path) == 0
+    rows = ask(LocalSource((tmp_path / "posthog_aggregated").resolve(), views(METRICS)))["runs"]
+    last, *_ = rows
+    assert last["run_id"] not in {row["previous_run_id"] for row in rows}
+    assert last["published_at"].year < Ahead.YEAR == max(row["published_at"] for row in rows).year
 
 
 def test_days(found: dict[str, Section], sql: duckdb.DuckDBPyConnection) -> None:
