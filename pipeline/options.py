@@ -24,6 +24,11 @@ from pipeline.warehouse.datasets import Datasets
 from pipeline.warehouse.folder_options import DEFAULT_FOLDER
 from pipeline.warehouse.kinds import KINDS, kind_of
 
+
+def _flag(name: str, text: str) -> Option:
+    return Option(name, "false", text, "true|false", is_flag=True, choices=("true", "false"))
+
+
 OPTIONS = (
     Option(
         "warehouse",
@@ -34,14 +39,7 @@ OPTIONS = (
     ),
     *(option for kind in KINDS.values() for option in kind.options),
     *DATASET_OPTIONS,
-    Option(
-        "full_load",
-        "false",
-        "Read everything and replace the tables; otherwise the run is incremental.",
-        "true|false",
-        is_flag=True,
-        choices=("true", "false"),
-    ),
+    _flag("full_load", "Read everything and replace the tables; otherwise the run is incremental."),
     Option(
         "start_date",
         None,
@@ -112,38 +110,10 @@ OPTIONS = (
         "RATIO",
         pattern=f"^({RATIO.pattern})$",
     ),
-    Option(
-        "ignore_checks",
-        "false",
-        "Publish although a check of the metrics file fails; the ledger says which.",
-        "true|false",
-        is_flag=True,
-        choices=("true", "false"),
-    ),
-    Option(
-        "plan_only",
-        "false",
-        "Print what would be read and written, and stop.",
-        "true|false",
-        is_flag=True,
-        choices=("true", "false"),
-    ),
-    Option(
-        "quiet",
-        "false",
-        "No progress lines; the summary stays.",
-        "true|false",
-        is_flag=True,
-        choices=("true", "false"),
-    ),
-    Option(
-        "verbose",
-        "false",
-        "Show the traceback of an unexpected failure (it may quote rows, so keep it off in production).",
-        "true|false",
-        is_flag=True,
-        choices=("true", "false"),
-    ),
+    _flag("ignore_checks", "Publish although a check of the metrics file fails; the ledger says which."),
+    _flag("plan_only", "Print what would be read and written, and stop."),
+    _flag("quiet", "No progress lines; the summary stays."),
+    _flag("verbose", "Show the traceback of an unexpected failure (it may quote rows, so keep it off in production)."),
 )
 
 

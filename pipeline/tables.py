@@ -254,12 +254,7 @@ RUNS = Table(
             column("deletion_digest", TEXT, "Of the ids that deletion requests name."),
             column("deletion_marks", TEXT, "JSON: a few bits of each of them, which tell what changed."),
             column("privacy_key_id", TEXT, "Which key the hashes are made with, not the key; null without hashes."),
-            column(
-                "code_version",
-                TEXT,
-                "Version, and a digest of the code that makes rows.",
-                required=True,
-            ),
+            column("code_version", TEXT, "Version, and a digest of the code that makes rows.", required=True),
             column("options", TEXT, "JSON: the options given.", required=True),
         ]
     ),

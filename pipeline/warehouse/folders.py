@@ -12,20 +12,8 @@ from pathlib import Path
 _MAGIC = b"PAR1"
 _SUFFIXES = frozenset(
     [
-        ".pq",
-        ".parq",
-        ".csv",
-        ".tsv",
-        ".json",
-        ".jsonl",
-        ".ndjson",
-        ".avro",
-        ".orc",
-        ".arrow",
-        ".feather",
-        ".gz",
-        ".zst",
-        ".zip",
+        *(".pq", ".parq", ".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".avro", ".orc", ".arrow", ".feather"),
+        *(".gz", ".zst", ".zip"),
     ]
 )
 #: So many files are named in one line.

@@ -17,12 +17,7 @@ from pipeline import tables
 from pipeline.errors import RunError
 from pipeline.plan import Plan
 from pipeline.tables import Table
-from pipeline.warehouse.base import (
-    Inputs,
-    Problem,
-    Run,
-    Scan,
-)
+from pipeline.warehouse.base import Inputs, Problem, Run, Scan
 from pipeline.warehouse.bigquery import sql
 from pipeline.warehouse.bigquery.client import BigQueryClient, TableInfo
 from pipeline.warehouse.bigquery.inputs import Places, copy_problem, needs_copy

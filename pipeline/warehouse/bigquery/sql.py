@@ -81,9 +81,8 @@ def in_window(window: Window, columns: Collection[str], *, late: bool) -> str | 
     """
     if window.is_full:
         return None
-    by_time: dict[
-        str, list[str]
-    ] = {}  # what is common goes before the parenthesis, where BigQuery prunes by it for sure
+    # what is common goes before the parenthesis, where BigQuery prunes by it for sure
+    by_time = dict[str, list[str]]()
     for alternative in window.wanted:
         if alternative != window.late or late:
             time, others = (

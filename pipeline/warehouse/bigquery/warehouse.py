@@ -16,14 +16,7 @@ from pipeline.ledger import rows_after
 from pipeline.meter import TellBlocks, TellConcluded
 from pipeline.plan import LastRun, Plan
 from pipeline.tables import LedgerRow, OutputTable, Table
-from pipeline.warehouse.base import (
-    DAMAGED,
-    Published,
-    Run,
-    Staged,
-    check_staged,
-    names_told,
-)
+from pipeline.warehouse.base import DAMAGED, Published, Run, Staged, check_staged, names_told
 from pipeline.warehouse.bigquery import sql
 from pipeline.warehouse.bigquery.announce import announce
 from pipeline.warehouse.bigquery.publish import publish_once, wait_for_loads

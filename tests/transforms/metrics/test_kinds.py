@@ -1,4 +1,4 @@
-"""What single kinds do at their edges; that each keeps the laws is in `test_sessions` and `test_persons`."""
+"""What single kinds do at their edges; that each keeps the laws is in `sessions/test_facts` and `persons/test_rows`."""
 
 from __future__ import annotations
 
