@@ -119,7 +119,8 @@ def bind(table: Table, found: Iterable[Found], label: str, expected: Mapping[pa.
         elif is_optional(table):
             unreadable[field.name] = f"{label}: {problem}"
         else:
-            raise RunError(f"{label}: {problem}; {_ADVICE.get(field.type, 'cast it')}")
+            remedy = _ADVICE.get(field.type, "cast it") if len(same) == 1 else "leave one of them in the export"
+            raise RunError(f"{label}: {problem}; {remedy}")
     return Binding(table, label, sources, unreadable, exact)
 
 

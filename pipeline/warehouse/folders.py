@@ -28,20 +28,29 @@ def files_of(folder: Path) -> list[Path]:
 def unread_text(folder: Path, label: str) -> str | None:
     """One line about files that look like data of this table and are not read; None without any.
 
-    A table that lies beside its folder counts: `users.parquet` instead of `users/`, or a folder `Users`.
+    A table that lies beside its folder counts: `users.parquet` instead of `users/`, or a folder `Users`. So does a link
+    that leads to nothing: its disk may not be there.
     """
-    inside = [path for path in _visible(folder) if path.suffix.lower() != ".parquet" and _looks_like_data(path)]
+    lost = [f"{path.relative_to(folder)} (a link to nothing)" for path in _visible(folder, lost=True) if _is_lost(path)]
+    others = [path for path in _visible(folder) if path.suffix.lower() != ".parquet" and _looks_like_data(path)]
     beside = [
         path
         for path in (sorted(folder.parent.iterdir()) if folder.parent.is_dir() else [])
         if path.name.lower().split(".")[0] == folder.name and path.name != folder.name and not _is_hidden(path)
     ]
-    found = [*(path.relative_to(folder) for path in inside), *(Path("..", path.name) for path in beside)]
+    found: list[Path | str] = [
+        *lost,
+        *(path.relative_to(folder) for path in others),
+        *(Path("..", path.name) for path in beside),
+    ]
     return f"{label}: not read, only *.parquet files in {folder.name}/ are: {_listed(found)}" if found else None
 
 
-def _visible(folder: Path, seen: frozenset[Path] = frozenset()) -> Iterator[Path]:
-    """The files below a folder that are not hidden, in order; a link back to a folder above is left alone."""
+def _visible(folder: Path, seen: frozenset[Path] = frozenset(), *, lost: bool = False) -> Iterator[Path]:
+    """The files below a folder that are not hidden, in order; with `lost` also links to nothing.
+
+    A link back to a folder above is left alone.
+    """
     real = folder.resolve()
     if not folder.is_dir() or real in seen:
         return
@@ -49,9 +58,13 @@ def _visible(folder: Path, seen: frozenset[Path] = frozenset()) -> Iterator[Path
         if _is_hidden(path):
             continue
         if path.is_dir():
-            yield from _visible(path, seen | {real})
-        elif path.is_file():
+            yield from _visible(path, seen | {real}, lost=lost)
+        elif path.is_file() or (lost and _is_lost(path)):
             yield path
+
+
+def _is_lost(path: Path) -> bool:
+    return path.is_symlink() and not path.exists()
 
 
 def _is_hidden(path: Path) -> bool:
@@ -65,6 +78,6 @@ def _looks_like_data(path: Path) -> bool:
         return file.read(len(_MAGIC)) == _MAGIC
 
 
-def _listed(paths: Sequence[Path]) -> str:
+def _listed(paths: Sequence[Path | str]) -> str:
     named = ", ".join(str(path) for path in paths[:_NAMED])
     return named if len(paths) <= _NAMED else f"{named} and {len(paths) - _NAMED} more"

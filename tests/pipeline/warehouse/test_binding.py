@@ -42,7 +42,7 @@ def test_the_name_as_it_is_declared_wins_over_others() -> None:
 def test_a_needed_column_twice_is_named(again: str) -> None:
     names = ["Uuid", "UUID"] if again == "UUID" else ["uuid", "uuid"]
     both = [*(pa.field(name, pa.string()) for name in names), *fields(EVENTS, uuid=None)]
-    with pytest.raises(RunError, match=r"^in.events: column 'uuid' is there 2 times in part-0.parquet \("):
+    with pytest.raises(RunError, match=r"^in.events: column 'uuid' is there 2 times in part-0.parquet \(.*leave one"):
         bound(EVENTS, both)
 
 

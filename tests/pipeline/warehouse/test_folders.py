@@ -71,3 +71,11 @@ def test_links_are_followed_and_a_circle_ends(users: Path, tmp_path: Path) -> No
     (users / "more").symlink_to(tmp_path / "elsewhere")
     (users / "circle").symlink_to(users)
     assert [path.name for path in files_of(users)].count("part-7.parquet") == 1
+
+
+def test_a_link_to_nothing_is_told(users: Path) -> None:
+    before = files_of(users)
+    (users / "2026").mkdir()
+    (users / "2026" / "january.parquet").symlink_to("/a/disk/that/is/not/there.parquet")
+    assert files_of(users) == before
+    assert (unread_text(users, "in.users") or "").endswith(": 2026/january.parquet (a link to nothing)")
