@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from pipeline.errors import UsageError
 from pipeline.option import Option, Values
+from pipeline.tables import Source, Table
 
 #: BigQuery allows 1,024, but the form of a launch is checked by RE2, which counts to 1,000.
 DATASET = re.compile(r"[A-Za-z0-9_]{1,1000}")
@@ -69,6 +70,16 @@ class Datasets:
             raise UsageError(f"--aggregated_dataset {output!r} is an input dataset; choose another")
         posthog, firebase, privacy = inputs
         return cls(posthog, firebase, output, privacy)
+
+    def holding(self, table: Table) -> str:
+        """The dataset in which a table is."""
+        of_sources: dict[Source, str] = {
+            "posthog": self.posthog,
+            "firebase": self.firebase,
+            "privacy": self.privacy,
+            "aggregated": self.aggregated,
+        }
+        return of_sources[table.source]
 
 
 def _checked(name: str, value: str | None, pattern: re.Pattern[str]) -> str:

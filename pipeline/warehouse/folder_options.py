@@ -38,7 +38,7 @@ def open_warehouse(values: Values, options: PipelineOptions) -> LocalWarehouse:
         root = root.absolute()
     if values["warehouse"] is None and not (root / datasets.posthog).exists():
         _write_sample(root)
-    return LocalWarehouse(root, datasets.posthog, datasets.firebase, datasets.aggregated, datasets.privacy)
+    return LocalWarehouse(root, datasets)
 
 
 def _write_sample(root: Path) -> None:

@@ -23,6 +23,7 @@ from pipeline.meter import PUBLISHING, Meter, TellBlocks, TellConcluded
 from pipeline.plan import SAMPLE_SUFFIX, LastRun, Plan
 from pipeline.tables import OutputTable, Table
 from pipeline.warehouse.base import Inputs, Problem, Published, Run, Scan, Staged, check_staged, names_told
+from pipeline.warehouse.datasets import Datasets
 from pipeline.warehouse.folders import files_of, unread_text
 from pipeline.warehouse.ledger_files import all_rows, read_ledger, write_ledger
 from pipeline.warehouse.parquet import ReadParquet, problems_in, read_shard, shards, table_shards
@@ -45,10 +46,10 @@ _COUNTS = "_counts.json"
 class LocalWarehouse:
     """Implements `base.Warehouse` on a folder."""
 
-    def __init__(self, root: Path, posthog: str, firebase: str, aggregated: str, privacy: str) -> None:
+    def __init__(self, root: Path, datasets: Datasets) -> None:
         self.root = root
-        self._datasets = {"posthog": posthog, "firebase": firebase, "aggregated": aggregated, "privacy": privacy}
-        self.snapshots = Snapshots(root / aggregated)
+        self._datasets = datasets
+        self.snapshots = Snapshots(root / datasets.aggregated)
         self._groups: list[RowGroup] | None = None
         self._meter: Meter | None = None
 
@@ -236,7 +237,7 @@ class LocalWarehouse:
 
     def where_to_look(self, plan: Plan) -> str:
         """See `base.Sink`."""
-        folder = self.root / self._datasets["aggregated"]
+        folder = self.root / self._datasets.aggregated
         return f"{folder}/{names_told(plan)}/*.parquet"
 
     def _check_root(self) -> None:
@@ -244,10 +245,10 @@ class LocalWarehouse:
             raise RunError(f"no warehouse at {self.root}: the folder does not exist")
 
     def _label(self, table: Table) -> str:
-        return f"{self._datasets[table.source]}.{table.name}"
+        return f"{self._datasets.holding(table)}.{table.name}"
 
     def _folder(self, table: Table) -> Path:
-        return self.root / self._datasets[table.source] / table.name
+        return self.root / self._datasets.holding(table) / table.name
 
     def _published_files(self, name: str) -> list[Path]:
         current = self.snapshots.current()

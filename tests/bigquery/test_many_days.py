@@ -14,6 +14,7 @@ from pipeline.warehouse.bigquery import sql
 from pipeline.warehouse.bigquery.inputs import Places
 from pipeline.warehouse.bigquery.stage import ROWS
 from pipeline.warehouse.bigquery.warehouse import BigQueryWarehouse, staging_name
+from pipeline.warehouse.datasets import Datasets
 from tests import new_table
 from tests.builders import METRICS
 from tests.pipeline.warehouse.bigquery.test_publish import COUNTS, NEW, NOW, TABLES, Service, _name, no_waiting
@@ -79,7 +80,7 @@ class Sample(Service):
         self.staged = [piece for piece in self.staged if piece[1] == ROWS]
 
     def publish(self, temp_location: str | None = None) -> None:
-        warehouse = BigQueryWarehouse(Places("test-project", "in", "in", "out", "privacy"), "DIRECT_READ")
+        warehouse = BigQueryWarehouse(Places("test-project", Datasets("in", "in", "out", "privacy")), "DIRECT_READ")
         vars(warehouse).update(_client=self.fake, _sample_before="sample-1")
         warehouse.publish(self.run, self.staged, COUNTS, ledger_row(self.run, COUNTS, (), Unsettled(), NOW))
 

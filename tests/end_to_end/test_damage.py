@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from pipeline.warehouse.datasets import Datasets
 from pipeline.warehouse.local import LocalWarehouse
 from tests.builders import event, ledger, run, tables_of, write_events
 
@@ -87,7 +88,7 @@ def test_a_plan_tells_damage_that_footers_show(
     harm: Callable[[Path, str], None], table: str, base: Path, tmp_path: Path
 ) -> None:
     shutil.copytree(base, tmp_path, symlinks=True, dirs_exist_ok=True)
-    warehouse = LocalWarehouse(tmp_path, "posthog_etl", "firebase_etl_prod", "posthog_aggregated", "privacy")
+    warehouse = LocalWarehouse(tmp_path, Datasets("posthog_etl", "firebase_etl_prod", "posthog_aggregated", "privacy"))
     assert warehouse.published().damage is None
     snapshot = (tmp_path / "posthog_aggregated").resolve()
     harm(snapshot, table)

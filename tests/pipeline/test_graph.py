@@ -21,6 +21,7 @@ from pipeline.plan import LastRun, Plan
 from pipeline.runners.signatures import signatures_once
 from pipeline.terms import Terms
 from pipeline.warehouse.base import Run, Scan
+from pipeline.warehouse.datasets import Datasets
 from pipeline.warehouse.local import LocalWarehouse
 from tests.builders import METRICS, event, write_events
 from transforms.ids.excluded import LeftOut
@@ -62,7 +63,7 @@ class Steps(PipelineVisitor):
 
 
 def built(root: Path, run: Run, shuffles: int = 1) -> Steps:
-    warehouse = LocalWarehouse(root, "posthog_etl", "firebase_etl_prod", "out", "privacy")
+    warehouse = LocalWarehouse(root, Datasets("posthog_etl", "firebase_etl_prod", "out", "privacy"))
     pipeline, steps = beam.Pipeline("FnApiRunner"), Steps()
     with contextlib.closing(warehouse), signatures_once():
         warehouse.acquire()

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pipeline.tables import Source, Table
 from pipeline.warehouse.base import Problem
 from pipeline.warehouse.bigquery.client import TableInfo
 from pipeline.warehouse.bigquery.sql import path_of
+from pipeline.warehouse.datasets import Datasets
 
 _STREAMED = frozenset({"TABLE", "SNAPSHOT", "CLONE"})
 
@@ -23,20 +23,7 @@ class Places:
 
     project: str
     """Pays for everything and holds what is published."""
-    posthog: str
-    firebase: str
-    aggregated: str
-    privacy: str
-
-    def of(self, table: Table) -> str:
-        """The dataset of a table, as it is given."""
-        of_sources: dict[Source, str] = {
-            "posthog": self.posthog,
-            "firebase": self.firebase,
-            "privacy": self.privacy,
-            "aggregated": self.aggregated,
-        }
-        return of_sources[table.source]
+    datasets: Datasets
 
     def place(self, dataset: str) -> tuple[str, str]:
         """Project and name of a dataset as it is given."""

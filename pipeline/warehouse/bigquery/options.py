@@ -72,6 +72,5 @@ def open_warehouse(values: Values, options: PipelineOptions) -> BigQueryWarehous
     from pipeline.warehouse.bigquery.inputs import Places
     from pipeline.warehouse.bigquery.warehouse import BigQueryWarehouse
 
-    given = Datasets.of(values)
-    places = Places(str(values["project"]), given.posthog, given.firebase, given.aggregated, given.privacy)
+    places = Places(str(values["project"]), Datasets.of(values))
     return BigQueryWarehouse(places, str(values["read_method"]), options.view_as(GoogleCloudOptions).temp_location)

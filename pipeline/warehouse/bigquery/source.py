@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Iterable
+from dataclasses import astuple
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import Any
@@ -36,8 +37,9 @@ IDS_A_QUERY = 2_000
 class BigQuerySource:
     """Implements `base.Source`. It travels with the publish step, so its client is made where it is needed."""
 
-    def __init__(self, datasets: Places, read_method: str, temp_location: str | None = None) -> None:
-        self._at, self._method, self._temp_location = datasets, read_method, temp_location
+    def __init__(self, at: Places, read_method: str, temp_location: str | None = None) -> None:
+        self._at, self._method, self._temp_location = at, read_method, temp_location
+        self._datasets = at.datasets
         self._location: str | None = None
         self._infos: dict[str, TableInfo | None] = {}
         self._bindings: dict[str, Binding] = {}
@@ -49,6 +51,11 @@ class BigQuerySource:
     def __getstate__(self) -> dict[str, Any]:
         """All but the client, which does not pickle."""
         return {name: value for name, value in vars(self).items() if name != "_client"}
+
+    @property
+    def _out(self) -> str:
+        """The dataset of what is published, and of what is staged and copied beside it."""
+        return self._datasets.aggregated
 
     @cached_property
     def _client(self) -> BigQueryClient:
@@ -62,7 +69,7 @@ class BigQuerySource:
             is_hidden = bool(self._hidden) and table is tables.DELETION_REQUESTS
             info = None if is_hidden else self._info(table, table.name)
             if info is None and table is tables.EVENTS:
-                project, _ = self._at.place(self._at.posthog)
+                project, _ = self._at.place(self._datasets.posthog)
                 raise RunError(f"no events: table {self._label(table)} does not exist in project {project}")
             if info is None and table in tables.OPTIONAL_INPUTS:
                 absent.append(self._label(table))
@@ -96,14 +103,14 @@ class BigQuerySource:
         """See `base.Source`; a limit is read by `ARROW`, the only method that can stop."""
         method = self._method if plan.limit is None else "ARROW"
         binding = self._bindings[self._label(tables.EVENTS)]
-        return OnlyRows(ReadTable(self._events(plan), binding, method, self._at.aggregated))
+        return OnlyRows(ReadTable(self._events(plan), binding, method, self._out))
 
     def read_input(self, table: Table) -> beam.PTransform:
         """See `base.Source`."""
         binding = self._bindings.get(self._label(table))
         copy = self._copies.get(self._label(table))
         if copy and binding:
-            return ReadTable(self._copy(copy, binding), binding, self._method, self._at.aggregated)
+            return ReadTable(self._copy(copy, binding), binding, self._method, self._out)
         return self._read(table, table.name, binding) if binding else Nothing()
 
     def prepare(self, run: Run) -> None:
@@ -125,7 +132,7 @@ class BigQuerySource:
         binding = self._bindings.get(self._label(tables.USERS))
         if not excluded or binding is None:
             return []
-        name = self._client.name(self._at.firebase, tables.USERS.name)
+        name = self._client.name(self._datasets.firebase, tables.USERS.name)
         phone = binding.sources.get("phoneNumber")
         ids, found = sorted(excluded), set[tuple[str | None, str | None]]()
         for start in range(0, len(ids), IDS_A_QUERY):
@@ -161,20 +168,20 @@ class BigQuerySource:
         return sql.in_window(plan.window, sources, late=self._late)
 
     def _copy(self, name: str, binding: Binding, limit: int | None = None) -> Selection:
-        return Selection(self._at.project, self._at.aggregated, name, binding.names, None, limit)
+        return Selection(self._at.project, self._out, name, binding.names, None, limit)
 
     def _source(
         self, table: Table, name: str, binding: Binding, condition: str | None = None, limit: int | None = None
     ) -> Selection:
-        project, dataset = self._at.place(self._at.of(table))
+        project, dataset = self._at.place(self._datasets.holding(table))
         payer = self._at.project if project != self._at.project else None
         return Selection(project, dataset, name, binding.names, condition, limit, payer)
 
     def _read(self, table: Table, name: str, binding: Binding) -> beam.PTransform:
-        return ReadTable(self._source(table, name, binding), binding, self._method, self._at.aggregated)
+        return ReadTable(self._source(table, name, binding), binding, self._method, self._out)
 
     def _make_dataset(self) -> None:
-        dataset, location = self._at.aggregated, self._location
+        dataset, location = self._out, self._location
         assert location is not None, "inputs() has looked"
         if self._client.dataset_location(dataset) is None:
             self._client.create_dataset(dataset, location)
@@ -193,7 +200,7 @@ class BigQuerySource:
             condition = self._window(run.plan) if is_events else None
             query = sql.select(self._name(table, table.name), binding.names, condition)
             copy = f"_staging_{table.source}_{table.name}_{plain(run.run_id)}"
-            target = self._client.name(self._at.aggregated, copy)
+            target = self._client.name(self._out, copy)
             expires = datetime.now(UTC) + STAGING_LIVES
             self._copies[label] = copy  # also when the query fails halfway: it is dropped with the staging tables
             limit = run.plan.limit if is_events else None
@@ -202,18 +209,18 @@ class BigQuerySource:
     def _check_locations(self) -> None:
         """The input datasets must be there, and in one location with the output."""
         found: dict[str, str] = {}
-        for dataset in (self._at.posthog, self._at.firebase, self._at.aggregated, self._at.privacy):
+        for dataset in astuple(self._datasets):
             location = self._location_of(dataset)
             if location is not None:
                 found[dataset] = location
-        if self._at.posthog not in found:
-            project, name = self._at.place(self._at.posthog)
+        if self._datasets.posthog not in found:
+            project, name = self._at.place(self._datasets.posthog)
             raise RunError(f"dataset {name} does not exist in project {project}; check --project and --posthog_dataset")
         if len(set(found.values())) > 1:
             places = ", ".join(f"{dataset} in {location}" for dataset, location in found.items())
             raise RunError(f"the datasets are in different locations ({places}); BigQuery needs them in one")
         if self._location is None:
-            self._location = found[self._at.posthog]
+            self._location = found[self._datasets.posthog]
             del self._client  # the next one is made for this location
 
     def _location_of(self, dataset: str) -> str | None:
@@ -222,7 +229,7 @@ class BigQuerySource:
         try:
             return self._client.dataset_location(dataset)
         except RunError as error:
-            if dataset != self._at.privacy or not isinstance(error.__cause__, exceptions.Forbidden):
+            if dataset != self._datasets.privacy or not isinstance(error.__cause__, exceptions.Forbidden):
                 raise
             label = self._label(tables.DELETION_REQUESTS)
             self._hidden = (
@@ -233,19 +240,19 @@ class BigQuerySource:
     def _drop(self, names: Iterable[str]) -> None:
         for name in names:
             with contextlib.suppress(RunError):  # they expire; a failed clean-up is no failed run
-                self._client.delete_table(self._at.aggregated, name)
+                self._client.delete_table(self._out, name)
 
     def _info(self, table: Table, name: str) -> TableInfo | None:
-        label = f"{self._at.of(table)}.{name}"
+        label = f"{self._datasets.holding(table)}.{name}"
         if label not in self._infos:
-            self._infos[label] = self._client.table(self._at.of(table), name)
+            self._infos[label] = self._client.table(self._datasets.holding(table), name)
         return self._infos[label]
 
     def _label(self, table: Table) -> str:
-        return f"{self._at.of(table)}.{table.name}"
+        return f"{self._datasets.holding(table)}.{table.name}"
 
     def _name(self, table: Table, name: str) -> str:
-        return self._client.name(self._at.of(table), name)
+        return self._client.name(self._datasets.holding(table), name)
 
 
 def plain(run_id: str) -> str:

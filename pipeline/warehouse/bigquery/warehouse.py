@@ -50,12 +50,12 @@ class BigQueryWarehouse(BigQuerySource):
         if self._info(table, name) is None:
             return OnlyRows(Nothing())
         # begin() adds columns that are missing
-        binding = binding_of(table, fields_of(table), f"{self._at.aggregated}.{name}")
+        binding = binding_of(table, fields_of(table), f"{self._out}.{name}")
         return OnlyRows(self._read(table, name, binding))
 
     def begin(self, run: Run) -> None:
         """See `base.Sink`: the dataset, target tables with all their columns, the fence, staging tables."""
-        dataset = self._at.aggregated
+        dataset = self._out
         self._make_dataset()
         for table in run.tables:
             self._make_target(table, run.published_name(table), table.output.partition_by, table.output.cluster_by)
@@ -77,7 +77,7 @@ class BigQueryWarehouse(BigQuerySource):
 
     def stage(self, run: Run, table: OutputTable) -> beam.PTransform:
         """See `base.Sink`; only rows that change."""
-        return StageChanges(table, self._at.project, self._at.aggregated, staging_name(run, table))
+        return StageChanges(table, self._at.project, self._out, staging_name(run, table))
 
     def publish(self, run: Run, staged: Sequence[Staged], counts: Sequence[Count], ledger: dict[str, Any]) -> None:
         """See `base.Sink`; may be repeated by the runner."""
@@ -100,9 +100,9 @@ class BigQueryWarehouse(BigQuerySource):
         )
         committed = sql.committed(fence.table if is_sample else self._runs, run.run_id)
         publish_once(self._client, script, f"sessions_{plain(run.run_id)}", committed)
-        make_views(self._client, self._at.aggregated, run.views, [*(table.name for table in run.tables), "runs"])
+        make_views(self._client, self._out, run.views, [*(table.name for table in run.tables), "runs"])
         if self._temp_location and not is_sample:
-            announce(self._temp_location, self._at.aggregated, ledger)
+            announce(self._temp_location, self._out, ledger)
         self._drop_staging(run)
 
     def abandon(self, run: Run) -> None:
@@ -121,9 +121,9 @@ class BigQueryWarehouse(BigQuerySource):
 
     def earliest_session_with(self, distinct_ids: frozenset[str]) -> datetime | None:
         """See `base.Sink`."""
-        if not distinct_ids or self._client.table(self._at.aggregated, tables.SESSIONS.name) is None:
+        if not distinct_ids or self._client.table(self._out, tables.SESSIONS.name) is None:
             return None
-        name = self._client.name(self._at.aggregated, tables.SESSIONS.name)
+        name = self._client.name(self._out, tables.SESSIONS.name)
         ids, found = sorted(distinct_ids), list[datetime]()
         for start in range(0, len(ids), IDS_A_QUERY):
             # a session of which all ids are excluded, but in two parts, only makes the run read more
@@ -133,9 +133,9 @@ class BigQueryWarehouse(BigQuerySource):
 
     def latest_end(self, first: datetime, beyond: datetime) -> datetime | None:
         """See `base.Sink`."""
-        if self._client.table(self._at.aggregated, tables.SESSIONS.name) is None:
+        if self._client.table(self._out, tables.SESSIONS.name) is None:
             return None
-        name = self._client.name(self._at.aggregated, tables.SESSIONS.name)
+        name = self._client.name(self._out, tables.SESSIONS.name)
         [row] = self._client.rows(sql.latest_end(name, first, beyond))
         end: datetime | None = row["latest"]
         return end
@@ -154,13 +154,13 @@ class BigQueryWarehouse(BigQuerySource):
 
     def where_to_look(self, plan: Plan) -> str:
         """See `base.Sink`."""
-        return f"{self._at.project}.{self._at.aggregated}.{names_told(plan)} in BigQuery"
+        return f"{self._at.project}.{self._out}.{names_told(plan)} in BigQuery"
 
     def _make_target(
         self, table: Table, name: str, partition_by: str | None = None, cluster_by: Sequence[str] = ()
     ) -> None:
         """A table with all its columns, which says what it and they are, made now or by an earlier run."""
-        dataset, says = self._at.aggregated, about(table)
+        dataset, says = self._out, about(table)
         info = self._client.table(dataset, name)
         if info is None:
             fields = fields_of(table)
@@ -176,19 +176,19 @@ class BigQueryWarehouse(BigQuerySource):
 
     def _last_rows(self) -> list[dict[str, Any]]:
         """The row of the run that was published last, and those of the weeks before."""
-        there = self._client.table(self._at.aggregated, tables.RUNS.name) is not None
+        there = self._client.table(self._out, tables.RUNS.name) is not None
         return self._client.rows(sql.last_runs(self._runs, REACH.days + 2)) if there else []
 
     def _damage(self, last: LedgerRow | None) -> str | None:
         """One line about published tables that have not the rows that the ledger says; None when they have."""
-        names = {output.name: self._client.name(self._at.aggregated, output.name) for output in tables.OUTPUTS}
-        there = {name: at for name, at in names.items() if self._client.table(self._at.aggregated, name) is not None}
+        names = {output.name: self._client.name(self._out, output.name) for output in tables.OUTPUTS}
+        there = {name: at for name, at in names.items() if self._client.table(self._out, name) is not None}
         [found] = self._client.rows(sql.count_rows(there)) if there else [{}]
         for name, wanted in (rows_after(last) if last else dict.fromkeys(names, 0)).items():
             rows = found.get(name, 0)
             if rows != wanted:
                 told = f"has {rows:,} rows" if name in there else "does not exist"
-                return f"{DAMAGED}: {self._at.aggregated}.{name} {told}, {wanted:,} were published"
+                return f"{DAMAGED}: {self._out}.{name} {told}, {wanted:,} were published"
         return None
 
     def _drop_staging(self, run: Run) -> None:
@@ -196,11 +196,11 @@ class BigQueryWarehouse(BigQuerySource):
 
     @property
     def _runs(self) -> str:
-        return self._client.name(self._at.aggregated, tables.RUNS.name)
+        return self._client.name(self._out, tables.RUNS.name)
 
     def _fence(self, run: Run) -> str:
         """Samples have a fence of their own: they change other tables than all other runs."""
-        return self._client.name(self._at.aggregated, sql.FENCE_TABLE + run.plan.suffix)
+        return self._client.name(self._out, sql.FENCE_TABLE + run.plan.suffix)
 
     def _partitioned_merges(self, changes: Mapping[str, sql.Change]) -> frozenset[str]:
         """Targets whose changes are of more days than one statement may touch."""

@@ -6,8 +6,10 @@ import re
 
 import pytest
 
+from pipeline import tables
 from pipeline.errors import UsageError
 from pipeline.warehouse.datasets import DATASET, INPUTS, OPTIONS, PROJECT, Datasets
+from tests.builders import METRICS
 
 VALUES: dict[str, str | None] = {option.name: option.default for option in OPTIONS} | {"project": None}
 
@@ -62,3 +64,10 @@ def test_projects(text: str, is_project: bool) -> None:
 
 def test_a_name_of_the_greatest_length_is_one() -> None:
     assert DATASET.fullmatch("x" * 1_000)
+
+
+def test_a_table_is_in_the_dataset_of_its_source() -> None:
+    given = Datasets("posthog", "firebase", "out", "asked")
+    wanted = {"posthog": "posthog", "firebase": "firebase", "privacy": "asked"}
+    assert [given.holding(table) for table in tables.INPUTS] == [wanted[table.source] for table in tables.INPUTS]
+    assert given.holding(tables.RUNS) == given.holding(tables.SESSIONS.under(METRICS)) == "out"

@@ -10,7 +10,7 @@ import pytest
 from pipeline.command_line import parse
 from pipeline.errors import UsageError
 from pipeline.warehouse import folder_options
-from pipeline.warehouse.datasets import OPTIONS
+from pipeline.warehouse.datasets import OPTIONS, Datasets
 from pipeline.warehouse.folder_options import check, open_warehouse
 
 VALUES: dict[str, str | None] = {option.name: option.default for option in OPTIONS} | {"project": None}
@@ -64,12 +64,7 @@ def test_the_datasets_have_the_names_that_were_given(samples: list[Path]) -> Non
     named = {"aggregated_dataset": "out", "posthog_dataset": "events", "privacy_dataset": "asked"}
     made = open_warehouse({**VALUES, "warehouse": "data", **named}, parse([]))
     assert made.snapshots.link == Path("data/out")
-    assert made._datasets == {
-        "posthog": "events",
-        "firebase": "firebase_etl_prod",
-        "privacy": "asked",
-        "aggregated": "out",
-    }
+    assert made._datasets == Datasets("events", "firebase_etl_prod", "out", "asked")
 
 
 def test_an_installed_package_without_the_generator_says_what_to_give(

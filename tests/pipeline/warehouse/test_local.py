@@ -18,6 +18,7 @@ from pipeline.ledger import ledger_row
 from pipeline.plan import LastRun, Plan
 from pipeline.terms import Terms
 from pipeline.warehouse.base import Run, Scan, Staged
+from pipeline.warehouse.datasets import Datasets
 from pipeline.warehouse.local import LocalWarehouse
 from tests.builders import METRICS
 from transforms.incremental.unsettled import Unsettled
@@ -35,7 +36,7 @@ def run_of(run_id: str, previous: str | None = None) -> Run:
 
 @pytest.fixture
 def warehouse(tmp_path: Path) -> Iterator[LocalWarehouse]:
-    found = LocalWarehouse(tmp_path, "posthog", "firebase", "out", "privacy")
+    found = LocalWarehouse(tmp_path, Datasets("posthog", "firebase", "out", "privacy"))
     found.acquire()
     yield found
     found.close()

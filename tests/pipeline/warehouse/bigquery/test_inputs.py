@@ -15,6 +15,7 @@ from pipeline.launcher import main
 from pipeline.warehouse.bigquery.client import TableInfo
 from pipeline.warehouse.bigquery.inputs import Places, copy_problem, needs_copy
 from pipeline.warehouse.bigquery.sql import name_of
+from pipeline.warehouse.datasets import Datasets
 from tests.bigquery.emulators import PROJECT, Emulators
 from tests.builders import OUTPUTS, at, event, ledger, published, run, write_events, write_table
 
@@ -140,8 +141,8 @@ def test_what_has_no_streams_is_told(kind: str, word: str) -> None:
 
 
 def test_a_dataset_may_have_its_project_before_it() -> None:
-    datasets = Places("mine", "other-project.posthog", "firebase", "out", "privacy")
-    assert datasets.place(datasets.posthog) == ("other-project", "posthog")
-    assert datasets.place(datasets.firebase) == ("mine", "firebase")
-    assert datasets.place("example.com:old-project.data") == ("example.com:old-project", "data")
+    places = Places("mine", Datasets("other-project.posthog", "firebase", "out", "privacy"))
+    assert places.place(places.datasets.posthog) == ("other-project", "posthog")
+    assert places.place(places.datasets.firebase) == ("mine", "firebase")
+    assert places.place("example.com:old-project.data") == ("example.com:old-project", "data")
     assert name_of("mine", "other-project.posthog", "events") == "`other-project.posthog.events`"

@@ -12,6 +12,7 @@ from pipeline.errors import UsageError
 from pipeline.options import OPTIONS
 from pipeline.warehouse.bigquery.inputs import Places
 from pipeline.warehouse.bigquery.options import check, open_warehouse
+from pipeline.warehouse.datasets import Datasets
 
 VALUES: dict[str, str | None] = {option.name: option.default for option in OPTIONS} | {
     "warehouse": "bigquery",
@@ -49,5 +50,5 @@ def test_load_files_need_a_bucket_but_a_plan_loads_nothing(argv: list[str]) -> N
 def test_what_is_opened_knows_projects_datasets_method_and_bucket() -> None:
     given = {"posthog_dataset": "other-project.events", "aggregated_dataset": "out", "read_method": "ARROW"}
     opened = open_warehouse(VALUES | given, parse(BUCKET))
-    assert opened._at == Places("my-project", "other-project.events", "firebase_etl_prod", "out", "privacy")
+    assert opened._at == Places("my-project", Datasets("other-project.events", "firebase_etl_prod", "out", "privacy"))
     assert (opened._method, opened._temp_location) == ("ARROW", "gs://files/temp")

@@ -23,6 +23,7 @@ from pipeline.warehouse.bigquery.inputs import Places
 from pipeline.warehouse.bigquery.schema import Field, fields_of, staging_fields
 from pipeline.warehouse.bigquery.stage import ROWS
 from pipeline.warehouse.bigquery.warehouse import BigQueryWarehouse, staging_name
+from pipeline.warehouse.datasets import Datasets
 from tests.bigquery.fake import FakeBigQuery, Killed
 from tests.builders import METRICS
 from transforms.incremental.unsettled import Unsettled
@@ -87,7 +88,7 @@ class Service:
 
     def publish(self, temp_location: str | None = None) -> None:
         warehouse = BigQueryWarehouse(
-            Places("test-project", "in", "in", "out", "privacy"), "DIRECT_READ", temp_location
+            Places("test-project", Datasets("in", "in", "out", "privacy")), "DIRECT_READ", temp_location
         )
         vars(warehouse)["_client"] = self.fake
         row = ledger_row(self.run, COUNTS, (), Unsettled(), NOW)

@@ -21,6 +21,7 @@ from pipeline.warehouse.bigquery.inputs import Places
 from pipeline.warehouse.bigquery.read import Selection
 from pipeline.warehouse.bigquery.schema import fields_of
 from pipeline.warehouse.binding import Binding
+from pipeline.warehouse.datasets import Datasets
 from transforms.incremental.window import EVERYTHING
 
 
@@ -38,7 +39,9 @@ def test_a_check_that_fails_comes_before_anything_is_made(failing: str, monkeypa
 
     for name in ("check_bucket", "check_streams"):
         monkeypatch.setattr(module, name, check(name))
-    warehouse = module.BigQuerySource(Places("p", "in", "in", "out", "privacy"), "DIRECT_READ", "gs://files/temp")
+    warehouse = module.BigQuerySource(
+        Places("p", Datasets("in", "in", "out", "privacy")), "DIRECT_READ", "gs://files/temp"
+    )
     binding = Binding(tables.EVENTS, "in.events", {"uuid": "uuid"}, {}, {})
     warehouse._location, warehouse._bindings = "EU", {"in.events": binding}
     vars(warehouse)["_client"] = client = Mock()
@@ -101,7 +104,7 @@ class Client:
 def opened(monkeypatch: pytest.MonkeyPatch) -> Callable[[Client], module.BigQuerySource]:
     def open_source(client: Client) -> module.BigQuerySource:
         monkeypatch.setattr(module, "BigQueryClient", lambda *_: client)
-        return module.BigQuerySource(Places("p", "in", "users", "out", "privacy"), "ARROW")
+        return module.BigQuerySource(Places("p", Datasets("in", "users", "out", "privacy")), "ARROW")
 
     return open_source
 

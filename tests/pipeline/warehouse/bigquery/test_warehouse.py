@@ -20,6 +20,7 @@ from pipeline.warehouse.bigquery.inputs import Places
 from pipeline.warehouse.bigquery.read import ReadTable
 from pipeline.warehouse.bigquery.schema import Field, about, fields_of
 from pipeline.warehouse.bigquery.warehouse import BigQueryWarehouse
+from pipeline.warehouse.datasets import Datasets
 from pipeline.warehouse.reading import Nothing, OnlyRows
 from tests.builders import METRICS
 from transforms.incremental.window import EVERYTHING
@@ -37,7 +38,7 @@ WHOLE = {"sessions": 7, "persons": 3, "rejected_events": 5}
 
 def damage(found: dict[str, int], last: dict[str, Any] | None) -> str | None:
     """What is told of tables with so many rows; one that is not named does not exist."""
-    warehouse = BigQueryWarehouse(Places("p", "in", "in", "out", "privacy"), "DIRECT_READ")
+    warehouse = BigQueryWarehouse(Places("p", Datasets("in", "in", "out", "privacy")), "DIRECT_READ")
 
     client = SimpleNamespace(
         rows=lambda query: [found], table=lambda _, name: found.get(name), name=lambda *parts: ".".join(parts)
@@ -109,7 +110,7 @@ class Service(SimpleNamespace):
 
 
 def opened(service: Service) -> BigQueryWarehouse:
-    made = BigQueryWarehouse(Places("p", "in", "in", "out", "privacy"), "DIRECT_READ")
+    made = BigQueryWarehouse(Places("p", Datasets("in", "in", "out", "privacy")), "DIRECT_READ")
     made._location, made.__dict__["_client"] = "EU", service
     return made
 
