@@ -29,7 +29,7 @@ from pipeline.graph import build
 from pipeline.marks import marks
 from pipeline.next_steps import next_text, this_python
 from pipeline.options import Settings, settings_of
-from pipeline.plan import Plan, make_plan
+from pipeline.plan import EVENTS_TOTAL, Plan, make_plan
 from pipeline.privacy_key import hand_over, load_key
 from pipeline.progress import Progress, Sizes
 from pipeline.runners.dataflow import is_dataflow, submission_told, submitted_text
@@ -46,7 +46,7 @@ from pipeline.warehouse.base import REMEDY, Published, Run, Sink, Source
 from pipeline.warehouse.kinds import kind_of
 from transforms.ids.excluded import LeftOut
 from transforms.ids.pseudonyms import Pseudonyms, key_id
-from transforms.machinery.counts import Count
+from transforms.machinery.counts import Count, some_of
 from transforms.machinery.steps import collecting_less
 from transforms.metrics.definitions import Metrics, MetricsError
 from transforms.metrics.file import load_metrics
@@ -189,18 +189,18 @@ def _run_of(
     """A run of a plan; `counts` are of what its inputs lack."""
     settings, metrics, version = given.settings, given.metrics, code_version()
     zone = metrics.reporting_timezone
-    before = numbers_before(published.runs, zone)
+    before, scan = numbers_before(published.runs, zone), given.source.scan(plan)
     return Run(
         run_id=f"{started_at:%Y%m%dT%H%M%S.%fZ}-{secrets.token_hex(4)}",
         started_at=started_at,
         plan=plan,
-        scan=given.source.scan(plan),
+        scan=scan,
         terms=terms,
         max_rejected_ratio=settings.max_rejected_ratio,
         max_filtered_ratio=settings.max_filtered_ratio,
         code_version=version,
         options=settings.given,
-        input_counts=counts,
+        input_counts=(*counts, *some_of({EVENTS_TOTAL: plan.events_total(scan.rows_total) or 0}).items()),
         tables=tables.outputs(metrics, sample=plan.mode == "sample"),
         keeps_persons=plan.keeps_persons(version),
         checks=Checks(metrics.day_checks, zone, before, are_ignored=settings.ignore_checks),

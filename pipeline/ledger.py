@@ -16,7 +16,7 @@ from pipeline.warehouse.base import Run
 from transforms.events.outcomes import OUTSIDE
 from transforms.incremental.unsettled import Unsettled
 from transforms.incremental.watermark import Latest
-from transforms.machinery.counts import Count
+from transforms.machinery.counts import Count, some_of
 from transforms.machinery.times import from_micros
 from transforms.published.changes import CHANGES, STAYS, count_name
 
@@ -111,6 +111,24 @@ def _numbers(known: Mapping[str, int]) -> dict[str, Any]:
         "rejected": json.dumps(rejected, sort_keys=True),
         "notes": json.dumps(others, sort_keys=True),
     }
+
+
+#: Count of a run: events that came and that neither this run nor one before has looked at.
+NEVER_READ = "events.never_read"
+
+
+def never_read(run: Run, counts: Mapping[str, int]) -> dict[str, int]:
+    """`NEVER_READ`, at least so many; nothing where it cannot be known or there are none.
+
+    Events that arrived before `watermark − overlap` and happened before the window are not read, so they cannot be
+    counted one by one. But the table has grown since the last run, and if it has grown by more rows than this run has
+    looked at, the rest is such events: history that was loaded with its old arrivals.
+    """
+    previous = run.plan.previous
+    if run.plan.mode != "incremental" or previous is None or previous.events_total is None:
+        return {}
+    looked_at = counts.get("read", 0) - counts.get("filtered.outside_scan", 0)
+    return some_of({NEVER_READ: max(0, run.scan.rows_total - previous.events_total - looked_at)})
 
 
 def check_rejected(row: Mapping[str, Any], max_ratio: float) -> None:

@@ -8,6 +8,7 @@ publishes to tables of its own.
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -22,6 +23,8 @@ from transforms.machinery.times import from_micros, micros
 
 #: What the names of a sample's tables end with.
 SAMPLE_SUFFIX = "_sample"
+#: Count of a run: the rows of the events table.
+EVENTS_TOTAL = "events.total"
 Mode = Literal["full", "incremental", "backfill", "sample"]
 _MAX_SESSION = timedelta(microseconds=MAX_SESSION)
 #: PostHog stamps the arrival when it takes rows out of its own store, and may try for hours to load them after that,
@@ -49,6 +52,8 @@ class LastRun:
     rows_read: int = 0
     filtered: str = "{}"
     """JSON: rows left out by reason."""
+    notes: str = "{}"
+    """JSON: counts without a column."""
     sessions_inserted: int = 0
     sessions_updated: int = 0
     sessions_unchanged: int = 0
@@ -72,6 +77,12 @@ class LastRun:
             "sessions": self.sessions_inserted + self.sessions_updated + self.sessions_unchanged,
             "persons": self.persons_inserted + self.persons_updated + self.persons_unchanged,
         }
+
+    @property
+    def events_total(self) -> int | None:
+        """The rows of the events table when a run last looked for news; None where an earlier version did."""
+        number: int | None = json.loads(self.notes).get(EVENTS_TOTAL)
+        return number
 
     @property
     def terms(self) -> Terms:
@@ -127,6 +138,11 @@ class Plan:
     def unsettled(self) -> Unsettled:
         """Sessions that the last run knew to be incomplete, and this one must not take for whole."""
         return Unsettled() if self.window.is_full or self.previous is None else self.previous.unsettled
+
+    def events_total(self, rows: int) -> int | None:
+        """`EVENTS_TOTAL` after a run that finds so many rows: one of some days looks for no news."""
+        of_some_days = self.mode == "backfill" and self.previous is not None
+        return self.previous.events_total if of_some_days and self.previous else rows
 
     def keeps_persons(self, code_version: str) -> bool:
         """Whether published persons whose sessions are all as they were need not be aggregated again.

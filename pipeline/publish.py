@@ -14,7 +14,7 @@ from apache_beam.pvalue import AsList, AsSingleton, PCollection
 
 from pipeline import tables
 from pipeline.checks import OFF, as_json, text
-from pipeline.ledger import check_filtered, check_rejected, ledger_row
+from pipeline.ledger import check_filtered, check_rejected, ledger_row, never_read
 from pipeline.tables import OutputTable
 from pipeline.warehouse.base import Run, Sink, Source, Staged
 from transforms.incremental.unsettled import ListUnsettled, Unsettled
@@ -93,6 +93,8 @@ def publish_run(
     Raises:
       RunError: too many rows were rejected, a check fails, or something does not add up; nothing is published.
     """
+    unread = never_read(run, dict(counts))
+    counts = [*counts, *unread.items()]
     row = ledger_row(run, counts, latest, unsettled, datetime.now(UTC))
     check_rejected(row, run.max_rejected_ratio)
     check_filtered(row, run.plan.previous, run.max_filtered_ratio)
@@ -101,10 +103,12 @@ def publish_run(
     row["checks"] = as_json(findings)
     sink.publish(run, staged, counts, row)
     source.release(run)
-    _tell(row, findings)
+    _tell(row, findings, unread)
 
 
-def _tell(row: Mapping[str, Any], findings: Sequence[Finding]) -> None:
+def _tell(row: Mapping[str, Any], findings: Sequence[Finding], unread: Mapping[str, int]) -> None:
+    for name, number in unread.items():
+        BeamMetrics.counter(NAMESPACE, name).inc(number)
     for finding in findings:
         if finding.status in ("warn", "fail"):
             BeamMetrics.counter(NAMESPACE, f"{OFF}{finding.check}").inc()

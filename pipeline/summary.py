@@ -10,6 +10,7 @@ from apache_beam.runners.runner import PipelineResult
 
 from pipeline.checks import OFF
 from pipeline.excluded import INCOMPLETE, WAITING
+from pipeline.ledger import NEVER_READ
 from pipeline.marks import coming_back, not_named, taken_off
 from pipeline.notable import differing, silent
 from pipeline.tables import Output
@@ -162,6 +163,7 @@ _NOTES = {
     "sessions.oversized": "sessions are oversized: their counts saturate",
     "sessions.too_old": "sessions wait for a backfill: runs.too_old_days says of which days",
     "sessions.later_than_overlap": "sessions had events that came later than --overlap_hours",
+    NEVER_READ: "events came too late and old for any run: --full_load reads them",
     "users.without_user_id": "users without a user_id were ignored",
     "users.duplicates": "duplicate users were dropped",
     "users.older_versions": "older versions of users were dropped",

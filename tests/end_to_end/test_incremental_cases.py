@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from pipeline import launcher
-from tests.builders import at, event, has_published, ledger, published, run, tables_of, write_events
+from tests.builders import at, event, has_published, ledger, notes, published, run, tables_of, write_events
 from transforms.incremental.watermark import SUPPORT
 
 HOUR = 3_600
@@ -203,3 +203,23 @@ def test_an_arrival_that_cannot_be_makes_a_dead_letter_in_any_run(tmp_path: Path
     assert published(tmp_path, "rejected_events").column("reason").to_pylist() == ["timestamp_implausible"]
     write_events(tmp_path, [event(n) | {"bq_ingested_timestamp": odd} for n in range(50, 60)], "a-loader-with-zeros")
     assert run(tmp_path) == 1  # most of what is new cannot be read, and that must not pass in silence
+
+
+@ON_BOTH
+def test_history_that_is_loaded_with_its_old_arrivals_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_events(tmp_path, bulk(100))
+    assert run(tmp_path) == 0
+    write_events(tmp_path, [event(n, f"old-{n}", seconds=n * HOUR) for n in range(500)], "history")
+    write_events(tmp_path, bulk(101), "new")
+    assert run(tmp_path, "--start_date=2025-04-15", "--end_date=2025-04-16") == 0  # it looks for no news
+    assert "events.never_read" not in notes(tmp_path)
+    assert run(tmp_path) == 0
+    told = notes(tmp_path)["events.never_read"]
+    assert 500 - 2 * SUPPORT <= told <= 500  # at least so many: what the window has was there before
+    assert f"note       {told:,} events came too late and old for any run: --full_load" in capsys.readouterr().out
+    assert run(tmp_path) == 0
+    assert "events.never_read" not in notes(tmp_path)
+    assert run(tmp_path, "--full_load") == 0
+    assert len(sessions(tmp_path)) == 502

@@ -11,12 +11,20 @@ from typing import Any
 import pytest
 
 from pipeline.errors import RunError
-from pipeline.ledger import check_filtered, check_rejected, filtered_ratio, latest_run, ledger_row
-from pipeline.plan import Plan, Request
+from pipeline.ledger import (
+    NEVER_READ,
+    check_filtered,
+    check_rejected,
+    filtered_ratio,
+    latest_run,
+    ledger_row,
+    never_read,
+)
+from pipeline.plan import EVENTS_TOTAL, Plan, Request
 from pipeline.terms import Terms
 from pipeline.warehouse.base import Run, Scan
 from tests.builders import assert_adds_up
-from tests.pipeline.test_plan import DAY, LAST, MARK, NOW, WAITING, plan
+from tests.pipeline.test_plan import BACKFILL, DAY, LAST, MARK, NOW, WAITING, plan
 from transforms.incremental.unsettled import Unsettled, unsettled_of
 
 
@@ -50,6 +58,29 @@ def test_too_many_rejected_rows_are_an_error_with_reasons() -> None:
     check_rejected(row, 0.1)
     with pytest.raises(RunError, match=r"10 of 100 rows were rejected .*uuid_missing 10"):
         check_rejected(row, 0.09)
+
+
+@pytest.mark.parametrize(
+    ("request_", "before", "looked_at", "told"),
+    [
+        (Request(), 90, 10, 0),  # the table has 100 rows
+        (Request(), 90, 100, 0),
+        (Request(), 70, 10, 20),
+        (Request(), 200, 10, 0),  # rows were removed
+        (Request(), None, 10, 0),
+        (Request(full_load=True), 10, 10, 0),
+        (BACKFILL, 10, 10, 0),
+    ],
+)
+def test_rows_that_no_run_reads_are_told_by_the_growth_of_the_table(
+    request_: Request, before: int | None, looked_at: int, told: int
+) -> None:
+    notes = json.dumps({} if before is None else {EVENTS_TOTAL: before})
+    run = run_of(plan(request_, replace(LAST, notes=notes)))
+    counts = {"read": looked_at + 7, "filtered.outside_scan": 7}
+    assert never_read(run, counts) == ({NEVER_READ: told} if told else {})
+    total = run.plan.events_total(100)
+    assert total == (before if run.plan.mode == "backfill" else 100)
 
 
 def test_the_last_run_is_the_end_of_the_chain() -> None:
