@@ -81,6 +81,10 @@ class Datasets:
         }
         return of_sources[table.source]
 
+    def label(self, table: Table) -> str:
+        """A table as users know it, `dataset.table`."""
+        return f"{self.holding(table)}.{table.name}"
+
 
 def _checked(name: str, value: str | None, pattern: re.Pattern[str]) -> str:
     if value is None or not pattern.fullmatch(value):

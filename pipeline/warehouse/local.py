@@ -67,7 +67,7 @@ class LocalWarehouse:
         self._check_root()
         absent, problems = list[str](), list[Problem]()
         for table in tables.INPUTS:
-            folder, label = self._folder(table), self._label(table)
+            folder, label = self._folder(table), self._datasets.label(table)
             unread, files = unread_text(folder, label), files_of(folder)
             if not files and table is tables.EVENTS:
                 raise RunError(f"no events: {folder} has no *.parquet file" + (f" ({unread})" if unread else ""))
@@ -106,17 +106,17 @@ class LocalWarehouse:
     def read_events(self, plan: Plan) -> beam.PTransform:
         """See `base.Source`."""
         needed = shards(self._needed(plan), plan.limit)
-        return OnlyRows(ReadParquet(needed, tables.EVENTS, self._label(tables.EVENTS), self._meter))
+        return OnlyRows(ReadParquet(needed, tables.EVENTS, self._datasets.label(tables.EVENTS), self._meter))
 
     def read_input(self, table: Table) -> beam.PTransform:
         """See `base.Source`."""
-        label = self._label(table)
+        label = self._datasets.label(table)
         return ReadParquet(table_shards(files_of(self._folder(table)), label), table, label)
 
     def read_published(self, run: Run, table: OutputTable) -> beam.PTransform:
         """See `base.Sink`."""
         files = self._published_files(run.published_name(table))
-        return ReadPublished(files, table, self._label(table), anew=run.plan.window.is_full)
+        return ReadPublished(files, table, self._datasets.label(table), anew=run.plan.window.is_full)
 
     def begin(self, run: Run) -> None:
         """See `base.Sink`."""
@@ -184,7 +184,7 @@ class LocalWarehouse:
         """See `base.Source`; all users, from two columns."""
         if excluded:
             two = pa.schema([tables.USERS.schema.field(name) for name in ("user_id", "phoneNumber")])
-            users, label = dataclasses.replace(tables.USERS, schema=two), self._label(tables.USERS)
+            users, label = dataclasses.replace(tables.USERS, schema=two), self._datasets.label(tables.USERS)
             for shard in table_shards(files_of(self._folder(users)), label):
                 for batch in read_shard(shard, users, label):
                     yield from zip(*(column.to_pylist() for column in batch.columns), strict=True)
@@ -192,7 +192,7 @@ class LocalWarehouse:
     def deletion_requests(self) -> pa.Table | None:
         """See `base.Source`."""
         table = tables.DELETION_REQUESTS
-        files, label = files_of(self._folder(table)), self._label(table)
+        files, label = files_of(self._folder(table)), self._datasets.label(table)
         shards = table_shards(files, label)
         rows = [batch for shard in shards for batch in read_shard(shard, table, label)]
         return pa.Table.from_batches(rows, table.bare) if files else None
@@ -244,9 +244,6 @@ class LocalWarehouse:
         if not self.root.is_dir():
             raise RunError(f"no warehouse at {self.root}: the folder does not exist")
 
-    def _label(self, table: Table) -> str:
-        return f"{self._datasets.holding(table)}.{table.name}"
-
     def _folder(self, table: Table) -> Path:
         return self.root / self._datasets.holding(table) / table.name
 
@@ -257,7 +254,7 @@ class LocalWarehouse:
     def _all_groups(self) -> list[RowGroup]:
         if self._groups is None:
             files = files_of(self._folder(tables.EVENTS))
-            self._groups = row_groups(files, self._label(tables.EVENTS))
+            self._groups = row_groups(files, self._datasets.label(tables.EVENTS))
         return self._groups
 
     def _needed(self, plan: Plan) -> list[RowGroup]:

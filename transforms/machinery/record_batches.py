@@ -5,7 +5,7 @@ Joins and tables move batches, not rows: the runner's cost is per element, Arrow
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import apache_beam as beam
@@ -63,6 +63,20 @@ def as_batch(table: pa.Table) -> pa.RecordBatch:
     """A table as one record batch (an empty one for no rows)."""
     batches = table.combine_chunks().to_batches()
     return batches[0] if batches else pa.RecordBatch.from_pylist([], schema=table.schema)
+
+
+def columns_to_batch(values: Mapping[str, Any], schema: pa.Schema) -> pa.RecordBatch:
+    """Columns by name, those of the schema, as a batch: Arrow arrays as they are, numpy's and lists as their type.
+
+    A time that is no Arrow array is µs, or what Arrow makes µs of.
+    """
+    return pa.RecordBatch.from_arrays([_column(values[field.name], field.type) for field in schema], schema=schema)
+
+
+def _column(values: Any, kind: pa.DataType) -> pa.Array:
+    if isinstance(values, pa.Array):
+        return values
+    return pa.array(values).view(kind) if pa.types.is_timestamp(kind) else pa.array(values, kind)
 
 
 def where(table: pa.Table, mask: npt.NDArray[np.bool_]) -> pa.Table:

@@ -24,6 +24,7 @@ from transforms.machinery.blocks import cut, pack_rows, text_blocks, unpack_rows
 from transforms.machinery.columns import TextColumn, dictionary
 from transforms.machinery.combine import SetCombineFn, Slice
 from transforms.machinery.counts import NAMESPACE
+from transforms.machinery.record_batches import columns_to_batch
 from transforms.machinery.steps import flat_map
 from transforms.machinery.times import dates
 from transforms.metrics.definitions import Metrics
@@ -127,7 +128,7 @@ def person_rows(rows: pa.RecordBatch, metrics: Metrics, schema: pa.Schema) -> pa
     }
     one = sessions.rows.take(pa.array(starts))  # what is of the user is the same in all sessions of a person
     values |= {name: one.column(name) for name in ("person_id", "user_id", *_PROFILE, *_CREATED)}
-    return pa.RecordBatch.from_arrays([_array(values[field.name], field.type) for field in schema], schema=schema)
+    return columns_to_batch(values, schema)
 
 
 def _activity(days: Ints, starts: Ints, sizes: Ints, inactive_days: int) -> dict[str, Any]:
@@ -169,12 +170,6 @@ def _deviation(number: int, total: int, squares: int) -> float | None:
     if number < 2:
         return None
     return math.sqrt((number * squares - total * total) / (number * (number - 1))) / _MICROS
-
-
-def _array(values: Any, kind: pa.DataType) -> pa.Array:
-    if isinstance(values, pa.Array):
-        return values
-    return pa.array(values).view(kind) if pa.types.is_timestamp(kind) else pa.array(values, kind)
 
 
 class PersonCombineFn(SetCombineFn):

@@ -23,6 +23,7 @@ from transforms.machinery.blocks import block_of
 from transforms.machinery.columns import Columns, lists_of_different
 from transforms.machinery.combine import SetCombineFn, Slice
 from transforms.machinery.counts import NAMESPACE
+from transforms.machinery.record_batches import columns_to_batch
 from transforms.machinery.uuids import mix, uuid_texts
 from transforms.metrics.definitions import Metrics
 from transforms.metrics.kinds.links import link_type, links_of
@@ -99,14 +100,7 @@ def facts_of(events: EventSet, schema: pa.Schema) -> pa.RecordBatch:
     for kind in events.metrics.every:
         names = [column.name for column in kind.columns()]
         values |= zip(names, kind.values(events), strict=True)
-    columns = [_array(values[field.name], field.type) for field in schema]
-    return pa.RecordBatch.from_arrays(columns, schema=schema)
-
-
-def _array(values: Any, kind: pa.DataType) -> pa.Array:
-    if isinstance(values, pa.Array):
-        return values
-    return pa.array(values).view(kind) if pa.types.is_timestamp(kind) else pa.array(values, kind)
+    return columns_to_batch(values, schema)
 
 
 def _ranges(rows: Columns) -> Iterator[Columns]:

@@ -70,16 +70,16 @@ class BigQuerySource:
             info = None if is_hidden else self._info(table, table.name)
             if info is None and table is tables.EVENTS:
                 project, _ = self._at.place(self._datasets.posthog)
-                raise RunError(f"no events: table {self._label(table)} does not exist in project {project}")
+                raise RunError(f"no events: table {self._datasets.label(table)} does not exist in project {project}")
             if info is None and table in tables.OPTIONAL_INPUTS:
-                absent.append(self._label(table))
+                absent.append(self._datasets.label(table))
             elif info is None:
                 problems += self._hidden
             else:
-                binding = binding_of(table, info.fields, self._label(table))
-                self._bindings[self._label(table)] = binding
+                binding = binding_of(table, info.fields, self._datasets.label(table))
+                self._bindings[self._datasets.label(table)] = binding
                 is_query = table is tables.DELETION_REQUESTS  # which reads views as well
-                problems += [*([] if is_query else copy_problem(info, self._label(table))), *binding.problems]
+                problems += [*([] if is_query else copy_problem(info, self._datasets.label(table))), *binding.problems]
         return Inputs(tuple(absent), tuple(problems))
 
     def scan(self, plan: Plan) -> Scan:
@@ -87,7 +87,7 @@ class BigQuerySource:
         info = self._info(tables.EVENTS, tables.EVENTS.name)
         assert info is not None, "inputs() has seen it"
         name = self._name(tables.EVENTS, tables.EVENTS.name)
-        binding = self._bindings[self._label(tables.EVENTS)]
+        binding = self._bindings[self._datasets.label(tables.EVENTS)]
         late = sql.count_late(name, plan.window, binding.sources)
         self._late = late is not None and self._client.number(late) > 0
         condition = self._window(plan)
@@ -102,13 +102,13 @@ class BigQuerySource:
     def read_events(self, plan: Plan) -> beam.PTransform:
         """See `base.Source`; a limit is read by `ARROW`, the only method that can stop."""
         method = self._method if plan.limit is None else "ARROW"
-        binding = self._bindings[self._label(tables.EVENTS)]
+        binding = self._bindings[self._datasets.label(tables.EVENTS)]
         return OnlyRows(ReadTable(self._events(plan), binding, method, self._out))
 
     def read_input(self, table: Table) -> beam.PTransform:
         """See `base.Source`."""
-        binding = self._bindings.get(self._label(table))
-        copy = self._copies.get(self._label(table))
+        binding = self._bindings.get(self._datasets.label(table))
+        copy = self._copies.get(self._datasets.label(table))
         if copy and binding:
             return ReadTable(self._copy(copy, binding), binding, self._method, self._out)
         return self._read(table, table.name, binding) if binding else Nothing()
@@ -129,7 +129,7 @@ class BigQuerySource:
 
     def user_accounts(self, excluded: frozenset[str]) -> list[tuple[str | None, str | None]]:
         """See `base.Source`."""
-        binding = self._bindings.get(self._label(tables.USERS))
+        binding = self._bindings.get(self._datasets.label(tables.USERS))
         if not excluded or binding is None:
             return []
         name = self._client.name(self._datasets.firebase, tables.USERS.name)
@@ -147,7 +147,7 @@ class BigQuerySource:
     def deletion_requests(self) -> pa.Table | None:
         """See `base.Source`; by a query, which reads views as well."""
         table = tables.DELETION_REQUESTS
-        binding = self._bindings.get(self._label(table))
+        binding = self._bindings.get(self._datasets.label(table))
         if binding is None:
             return None
         if not binding.names:
@@ -156,15 +156,15 @@ class BigQuerySource:
         return pa.Table.from_batches([batch_of(rows, binding)], table.bare)
 
     def _events(self, plan: Plan) -> Selection:
-        binding = self._bindings[self._label(tables.EVENTS)]
-        copy = self._copies.get(self._label(tables.EVENTS))
+        binding = self._bindings[self._datasets.label(tables.EVENTS)]
+        copy = self._copies.get(self._datasets.label(tables.EVENTS))
         if copy:
             return self._copy(copy, binding, plan.limit)
         return self._source(tables.EVENTS, tables.EVENTS.name, binding, self._window(plan), plan.limit)
 
     def _window(self, plan: Plan) -> str | None:
         """The rows of the events table that a plan reads, as a condition; None for all of them."""
-        sources = self._bindings[self._label(tables.EVENTS)].sources
+        sources = self._bindings[self._datasets.label(tables.EVENTS)].sources
         return sql.in_window(plan.window, sources, late=self._late)
 
     def _copy(self, name: str, binding: Binding, limit: int | None = None) -> Selection:
@@ -187,7 +187,7 @@ class BigQuerySource:
             self._client.create_dataset(dataset, location)
 
     def _is_copied(self, table: Table) -> bool:
-        info = self._infos.get(self._label(table))
+        info = self._infos.get(self._datasets.label(table))
         return info is not None and needs_copy(info)
 
     def _make_copies(self, run: Run) -> None:
@@ -195,7 +195,7 @@ class BigQuerySource:
         for table in (tables.EVENTS, *tables.OPTIONAL_INPUTS):
             if not self._is_copied(table):
                 continue
-            label, is_events = self._label(table), table is tables.EVENTS
+            label, is_events = self._datasets.label(table), table is tables.EVENTS
             binding = self._bindings[label]
             condition = self._window(run.plan) if is_events else None
             query = sql.select(self._name(table, table.name), binding.names, condition)
@@ -231,7 +231,7 @@ class BigQuerySource:
         except RunError as error:
             if dataset != self._datasets.privacy or not isinstance(error.__cause__, exceptions.Forbidden):
                 raise
-            label = self._label(tables.DELETION_REQUESTS)
+            label = self._datasets.label(tables.DELETION_REQUESTS)
             self._hidden = (
                 Problem(f"{label}: the dataset does not exist, or its roles/bigquery.dataViewer is missing"),
             )
@@ -247,9 +247,6 @@ class BigQuerySource:
         if label not in self._infos:
             self._infos[label] = self._client.table(self._datasets.holding(table), name)
         return self._infos[label]
-
-    def _label(self, table: Table) -> str:
-        return f"{self._datasets.holding(table)}.{table.name}"
 
     def _name(self, table: Table, name: str) -> str:
         return self._client.name(self._datasets.holding(table), name)

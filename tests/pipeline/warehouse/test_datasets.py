@@ -70,4 +70,5 @@ def test_a_table_is_in_the_dataset_of_its_source() -> None:
     given = Datasets("posthog", "firebase", "out", "asked")
     wanted = {"posthog": "posthog", "firebase": "firebase", "privacy": "asked"}
     assert [given.holding(table) for table in tables.INPUTS] == [wanted[table.source] for table in tables.INPUTS]
+    assert given.label(tables.DELETION_REQUESTS) == "asked.deletion_requests"
     assert given.holding(tables.RUNS) == given.holding(tables.SESSIONS.under(METRICS)) == "out"
