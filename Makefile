@@ -1,7 +1,7 @@
 # One command each; all use a virtual environment in .venv, the emulators one in .venv-emulators, a peer of the
 # benchmarks one in .venv-peers, dbt one in .venv-dbt, the notebook one in .venv-notebook.
 # the newest Python there is; a command of that name need not be one that can make environments
-PYTHON ?= $(shell for one in python3.13 python3.12 python3.11; do \
+PYTHON ?= $(shell for one in python3.14 python3.13 python3.12 python3.11; do \
 	$$one -c "import ensurepip, venv" >/dev/null 2>&1 && echo $$one && break; done)
 VENV := .venv
 BIN := $(VENV)/bin
@@ -13,7 +13,7 @@ ENGINES := .engines
 BEAM = $(shell sed -n 's/^apache-beam==\([0-9.]*\).*/\1/p' requirements.txt)
 # two processes: more would start more emulators than 3 GB of memory hold
 IN_PARALLEL := -n 2 --dist worksteal
-new_venv = { test -n "$(PYTHON)" || { echo "Python 3.11, 3.12 or 3.13 with venv is needed (on Debian and Ubuntu: apt \
+new_venv = { test -n "$(PYTHON)" || { echo "Python 3.11, 3.12, 3.13 or 3.14 with venv is needed (on Debian and Ubuntu: apt \
 install python3 python3-venv), or say which: make PYTHON=…" >&2; exit 1; }; $(PYTHON) -m venv $(1); }
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
@@ -34,7 +34,7 @@ test-random: $(VENV)/dev  ## the laws on random data, which differs every time (
 test-engines: $(VENV)/dev $(ENGINES)/ready  ## Prism and Flink, with workers killed; needs Go, Java 17 and Maven
 	$(BIN)/python -m pytest -m engine --durations=0 tests/engines
 
-test-python: ## the main job and the fast tests in a fresh Debian 13, with its Python; needs root and debootstrap
+test-python: ## the main job and the fast tests on the Python of a fresh Debian 13, or of SUITE=…; needs root and debootstrap
 	tests/debian/run.sh .debian
 
 report: $(VENV)/report  ## report.html on the sample warehouse; open it in a browser

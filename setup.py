@@ -21,7 +21,7 @@ setup(
     version=VERSION,
     license="Apache-2.0",
     description="Product events and users → one row per session and one per person, on Apache Beam",
-    python_requires=">=3.11,<3.14",
+    python_requires=">=3.11,<3.15",
     packages=find_packages(include=["pipeline*", "transforms*"]),
     package_data={
         "transforms.metrics": ["metrics.toml"],

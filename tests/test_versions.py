@@ -20,9 +20,9 @@ LOCKS = ("requirements.txt", "requirements-dev.txt", "requirements-emulators.txt
 #: A pin of a lock: package, version, for which Pythons and systems.
 PIN = re.compile(r"^([a-z0-9._-]+)==(\S+)(?: ; ([^\\\n]+?))?(?= \\$|$)", re.MULTILINE)
 #: The Pythons that `make` takes; the image has the first.
-SUPPORTED = ("3.11", "3.12", "3.13")
+SUPPORTED = ("3.11", "3.12", "3.13", "3.14")
 #: Files that tell people which Pythons will do.
-RANGES = ("Makefile", "README.md")
+RANGES = ("Makefile", "README.md", "CHANGELOG.md")
 #: Ways in which a Beam version is written.
 BEAM = (
     r"apache[-_]beam(?:\[\w+\])?==(\d+(?:\.\d+)+)",
@@ -84,7 +84,7 @@ def test_every_supported_python_is_named_where_people_look() -> None:
     makefile = (ROOT / "Makefile").read_text()
     assert " ".join(f"python{version}" for version in reversed(SUPPORTED)) in makefile
     for text in (makefile, (ROOT / "README.md").read_text()):
-        assert f"Python {SUPPORTED[0]}, {SUPPORTED[1]} or {SUPPORTED[2]}" in text
+        assert f"Python {', '.join(SUPPORTED[:-1])} or {SUPPORTED[-1]}" in text
 
 
 def test_the_image_and_the_build_use_one_patch_version() -> None:

@@ -1,16 +1,18 @@
 #!/usr/bin/env bash
-# `make run` and `make test-fast` on the Python that people have: in a fresh Debian 13, which ships 3.13.
-# Needs root and debootstrap, as on Debian or Ubuntu; MIRROR=URL takes another mirror than debootstrap's own. The
-# system stays in DIR (350 MB, and the environment), so that a second time takes the tests' own time.
+# `make run` and `make test-fast` on the Python that people have: in a fresh Debian 13, which ships 3.13; SUITE=testing
+# takes the next one, with 3.14. Needs root and debootstrap, as on Debian or Ubuntu; MIRROR=URL takes another mirror than
+# debootstrap's own. The system stays in DIR-SUITE (350 MB, and the environment), so that a second time takes the tests'
+# own time.
 #   usage: tests/debian/run.sh DIR
 set -euo pipefail
 cd "$(dirname "$0")/../.."
-root=$(realpath -m "${1:?usage: tests/debian/run.sh DIR}")
+suite=${SUITE:-trixie}
+root=$(realpath -m "${1:?usage: tests/debian/run.sh DIR}-$suite")
 
 [ "$(id -u)" = 0 ] || { echo "chroot needs root: sudo make test-python" >&2; exit 1; }
 command -v debootstrap >/dev/null || { echo "debootstrap is missing: apt install debootstrap" >&2; exit 1; }
 if ! [ -x "$root/usr/bin/make" ]; then
-  debootstrap --variant=minbase --include=python3,python3-venv,make,git,ca-certificates trixie "$root" ${MIRROR:+"$MIRROR"}
+  debootstrap --variant=minbase --include=python3,python3-venv,make,git,ca-certificates "$suite" "$root" ${MIRROR:+"$MIRROR"}
 fi
 
 mkdir -p "$root/job" "$root/proc"
