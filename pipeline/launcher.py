@@ -30,7 +30,7 @@ from pipeline.marks import marks
 from pipeline.next_steps import next_text, this_python
 from pipeline.options import Settings, settings_of
 from pipeline.plan import EVENTS_TOTAL, Plan, make_plan
-from pipeline.privacy_key import hand_over, load_key
+from pipeline.privacy_key import load_key, stage_key
 from pipeline.progress import Progress, Sizes
 from pipeline.runners.dataflow import is_dataflow, submission_told, submitted_text
 from pipeline.runners.engines import check_engine, engine, finish, is_engine
@@ -249,7 +249,7 @@ def _execute(given: _Given, run: Run, left_out: LeftOut) -> None:
     try:
         source.prepare(run)
         sink.begin(run)
-        _work(given, run, *(_handed_over(given, run, left_out) if given.is_elsewhere else (left_out, given.pseudonyms)))
+        _work(given, run, *(_staged(given, run, left_out) if given.is_elsewhere else (left_out, given.pseudonyms)))
     except BaseException as error:
         if not is_dataflow(options) and sink.is_published(run):
             raise _PublishedAnywayError from error
@@ -258,11 +258,11 @@ def _execute(given: _Given, run: Run, left_out: LeftOut) -> None:
         raise
 
 
-def _handed_over(given: _Given, run: Run, left_out: LeftOut) -> tuple[LeftOut, Pseudonyms]:
+def _staged(given: _Given, run: Run, left_out: LeftOut) -> tuple[LeftOut, Pseudonyms]:
     """The same ids and key for workers elsewhere, which read them from files: a graph is no place for them."""
     folder, settings = given.sink.scratch(run), given.settings
     ids = left_out.staged(lambda ids, name: stage_ids(ids, folder, f"{run.run_id}-{name}"))
-    key = hand_over(given.pseudonyms.key, settings.privacy_key, settings.project, folder, run.run_id)
+    key = stage_key(given.pseudonyms.key, settings.privacy_key, settings.project, folder, run.run_id)
     return ids, Pseudonyms(given.pseudonyms.privacy, key)
 
 

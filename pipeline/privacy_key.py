@@ -17,7 +17,7 @@ OPTION = "--privacy_key"
 #: A shorter key is found by trying all.
 MIN_BYTES = 16
 #: By place: what this process has read.
-_KNOWN: dict[str, HandedKey] = {}
+_KNOWN: dict[str, StagedKey] = {}
 
 
 def load_key(reference: str | None, project: str | None, privacy: Privacy) -> bytes:
@@ -44,7 +44,7 @@ def load_key(reference: str | None, project: str | None, privacy: Privacy) -> by
     return _read(reference, project)
 
 
-def hand_over(key: bytes, reference: str | None, project: str | None, folder: str, run_id: str) -> bytes:
+def stage_key(key: bytes, reference: str | None, project: str | None, folder: str, run_id: str) -> bytes:
     """The same key for a graph that is run elsewhere, whose pickle is its place.
 
     A key that is in a file of this machine is written to `FOLDER/key/RUN`, which goes as the list of excluded ids does
@@ -58,16 +58,16 @@ def hand_over(key: bytes, reference: str | None, project: str | None, folder: st
     place = found_anywhere(reference, project, OPTION) or write_below(
         folder, f"key/{run_id}", key, "the key", mime_type="application/octet-stream"
     )
-    _KNOWN[place] = HandedKey(key, place)
+    _KNOWN[place] = StagedKey(key, place)
     return _KNOWN[place]
 
 
-class HandedKey(bytes):
+class StagedKey(bytes):
     """A key that is pickled as the name of its place."""
 
     place: str
 
-    def __new__(cls, key: bytes, place: str) -> HandedKey:
+    def __new__(cls, key: bytes, place: str) -> StagedKey:
         """The key at a place."""
         made = super().__new__(cls, key)
         made.place = place
@@ -78,9 +78,9 @@ class HandedKey(bytes):
         return _known, (self.place, key_id(self))
 
 
-def _known(place: str, wanted: str) -> HandedKey:
+def _known(place: str, wanted: str) -> StagedKey:
     if place not in _KNOWN:
-        _KNOWN[place] = HandedKey(_read(place, None), place)
+        _KNOWN[place] = StagedKey(_read(place, None), place)
     if key_id(_KNOWN[place]) != wanted:
         raise RunError(f"{OPTION} {place} was changed while the run was going on; nothing is published")
     return _KNOWN[place]

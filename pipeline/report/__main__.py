@@ -16,8 +16,8 @@ from pathlib import Path
 from pipeline.errors import RunError
 from pipeline.options import OPTIONS
 from pipeline.report import questions
+from pipeline.report.readers import BigQueryReader, LocalReader, Reader, Rows, can_answer
 from pipeline.report.sections import sections
-from pipeline.report.sources import BigQuerySource, LocalSource, Rows, Source, can_answer
 from pipeline.report.verdict import verdict
 from pipeline.views import views
 from pipeline.views.published import metrics_of
@@ -64,8 +64,8 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def html(source: Source) -> str:
-    """The report on what a source has published.
+def html(reader: Reader) -> str:
+    """The report on what is published where a reader asks.
 
     Raises:
       RunError: nothing is published.
@@ -73,32 +73,32 @@ def html(source: Source) -> str:
     from pipeline.report.charts import charts, script  # here, because it imports the extra
     from pipeline.report.page import page
 
-    answers = ask(source)
+    answers = ask(reader)
     found = sections(answers)
     left_out = [f"{name}, which needs {_NEEDS[name]}." for name in _NEEDS if name not in answers]
     drawn = {one.name: charts(one) for one in found}
     return page(answers["runs"][0], verdict(answers), found, left_out, drawn, script())
 
 
-def ask(source: Source) -> dict[str, Rows]:
+def ask(reader: Reader) -> dict[str, Rows]:
     """The answers to all questions of which there are the tables; raises RunError when nothing is published."""
-    asked = {name: question for name, question in questions.ALL.items() if can_answer(source, question)}
-    answers = {name: source.rows(question) for name, question in asked.items()}
+    asked = {name: question for name, question in questions.ALL.items() if can_answer(reader, question)}
+    answers = {name: reader.rows(question) for name, question in asked.items()}
     if not answers.get("runs"):
         raise RunError("no run is published here: run the pipeline first")
     return answers
 
 
-def _open(options: argparse.Namespace) -> Source:
+def _open(options: argparse.Namespace) -> Reader:
     if options.warehouse == BIGQUERY:
         if not options.project:
             raise RunError(f"--warehouse {BIGQUERY} needs --project")
-        return BigQuerySource(options.project, options.aggregated_dataset)
+        return BigQueryReader(options.project, options.aggregated_dataset)
     snapshot = Path(options.warehouse) / options.aggregated_dataset
     if not snapshot.is_dir():
         raise RunError(f"{snapshot} does not exist: run the pipeline first")
     snapshot = snapshot.resolve()  # once, so that all tables are of one run
-    return LocalSource(snapshot, views(metrics_of(snapshot, options.metrics_file)))
+    return LocalReader(snapshot, views(metrics_of(snapshot, options.metrics_file)))
 
 
 def _write(path: Path, text: str) -> None:

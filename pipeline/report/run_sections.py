@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from pipeline.notable import differing, nulled
+from pipeline.report.readers import Rows
 from pipeline.report.section import Cell, Section, picked
-from pipeline.report.sources import Rows
 from transforms.sessions.owners import IN_BOTH
 
 #: What needs a look comes first.

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline.report.questions import FEWEST
-from pipeline.report.sources import Rows
+from pipeline.report.readers import Rows
 
 #: What each section is called, in the order of the page.
 TITLES = {

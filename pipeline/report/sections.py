@@ -10,9 +10,9 @@ from datetime import date, timedelta
 from typing import Any
 
 from pipeline.report.questions import FEWEST
+from pipeline.report.readers import Rows
 from pipeline.report.run_sections import checks, posthog, quality, reasons
 from pipeline.report.section import HIDDEN, TITLES, Cell, Section, guarded, picked
-from pipeline.report.sources import Rows
 
 WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 _WEEK = timedelta(days=7)

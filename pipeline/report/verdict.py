@@ -10,7 +10,7 @@ from statistics import median
 from typing import Any
 
 from pipeline.notable import silent
-from pipeline.report.sources import Rows
+from pipeline.report.readers import Rows
 
 #: A watermark that is older when a run is published means that the export stands still.
 OLD = timedelta(days=2)

@@ -11,9 +11,9 @@ import pytest
 from pipeline.report import questions
 from pipeline.report.__main__ import ask
 from pipeline.report.page import page
+from pipeline.report.readers import BigQueryReader, LocalReader, Rows
 from pipeline.report.section import TITLES
 from pipeline.report.sections import sections
-from pipeline.report.sources import BigQuerySource, LocalSource, Rows
 from pipeline.report.verdict import verdict
 from pipeline.views import views
 from sample import write_sample
@@ -39,8 +39,8 @@ def day_of(value: Any) -> Any:
 def test_it_is_the_page_of_the_local_warehouse(tmp_path: Path, bigquery: Emulators) -> None:
     write_sample(tmp_path, events=6_000)
     assert run(tmp_path) == 0  # of an incremental run each place reads other rows too, which are left out
-    local = ask(LocalSource((tmp_path / "posthog_aggregated").resolve(), views(METRICS)))
-    there = ask(BigQuerySource(PROJECT, bigquery.datasets(tmp_path)["posthog_aggregated"]))
+    local = ask(LocalReader((tmp_path / "posthog_aggregated").resolve(), views(METRICS)))
+    there = ask(BigQueryReader(PROJECT, bigquery.datasets(tmp_path)["posthog_aggregated"]))
     assert set(local) == set(there) == set(questions.ALL)
     there = {
         name: [{column: day_of(value) for column, value in row.items()} for row in rows] for name, rows in there.items()

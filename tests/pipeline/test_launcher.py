@@ -93,7 +93,7 @@ def test_workers_elsewhere_get_ids_and_key_as_places(tmp_path: Path, monkeypatch
         settings=settings_of(parse(["--privacy_key", str(tmp_path / "key")])),
         pseudonyms=Pseudonyms(Privacy(identity="hash"), b"0123456789abcdef"),
     )
-    left_out, pseudonyms = launcher._handed_over(of_options, RUN, LeftOut.of(frozenset({"u-1"}), frozenset()))
+    left_out, pseudonyms = launcher._staged(of_options, RUN, LeftOut.of(frozenset({"u-1"}), frozenset()))
     assert left_out.listed == {"u-1"}
     assert pseudonyms.key == b"0123456789abcdef"
     for one in (left_out, pseudonyms):

@@ -12,7 +12,7 @@ from google.cloud import secretmanager
 
 from pipeline import privacy_key
 from pipeline.errors import RunError, UsageError
-from pipeline.privacy_key import MIN_BYTES, hand_over, load_key
+from pipeline.privacy_key import MIN_BYTES, load_key, stage_key
 from transforms.ids.pseudonyms import Pseudonyms, key_id
 from transforms.metrics.privacy import Privacy
 
@@ -70,19 +70,19 @@ def test_a_key_that_is_none(tmp_path: Path) -> None:
 def test_a_graph_names_the_secret_and_workers_read_it(
     tmp_path: Path, secret: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    handed = hand_over(KEY, "secret://key", "p", str(tmp_path), "run-1")
-    for content in (pickle.dumps(handed), pickler.dumps(Pseudonyms(HASHING, handed))):
+    staged = stage_key(KEY, "secret://key", "p", str(tmp_path), "run-1")
+    for content in (pickle.dumps(staged), pickler.dumps(Pseudonyms(HASHING, staged))):
         assert KEY[:8] not in pickle.dumps(content)
-    assert b"projects/p/secrets/key/versions/latest" in pickle.dumps(handed)
+    assert b"projects/p/secrets/key/versions/latest" in pickle.dumps(staged)
     assert list(tmp_path.iterdir()) == []
     elsewhere(monkeypatch)
-    assert pickle.loads(pickle.dumps(handed)) == KEY
+    assert pickle.loads(pickle.dumps(staged)) == KEY
 
 
 def test_a_key_that_changes_during_a_run_is_no_second_one(
     tmp_path: Path, secret: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    content = pickle.dumps(hand_over(KEY, "secret://key", "p", str(tmp_path), "run-1"))
+    content = pickle.dumps(stage_key(KEY, "secret://key", "p", str(tmp_path), "run-1"))
     secret["projects/p/secrets/key/versions/latest"] = KEY[::-1]
     elsewhere(monkeypatch)
     with pytest.raises(RunError, match="was changed while the run was going on"):
@@ -91,19 +91,19 @@ def test_a_key_that_changes_during_a_run_is_no_second_one(
 
 def test_a_file_of_this_machine_is_put_where_workers_find_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "key").write_bytes(KEY)
-    handed = hand_over(KEY, str(tmp_path / "key"), None, f"{tmp_path}/temp/", "run-1")
+    staged = stage_key(KEY, str(tmp_path / "key"), None, f"{tmp_path}/temp/", "run-1")
     (tmp_path / "key").unlink()
-    content = pickle.dumps(handed)
+    content = pickle.dumps(staged)
     assert KEY[:8] not in content
     assert f"{tmp_path}/temp/key/run-1".encode() in content
     elsewhere(monkeypatch)
     again = pickle.loads(content)
     assert (again, key_id(again)) == (KEY, key_id(KEY))
-    assert hand_over(b"", None, None, str(tmp_path), "run-2") == b""
+    assert stage_key(b"", None, None, str(tmp_path), "run-2") == b""
 
 
 def test_a_folder_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(KEY)
     with pytest.raises(RunError, match="the key cannot be written to") as caught:
-        hand_over(KEY, str(tmp_path / "file"), None, f"{tmp_path}/file", "run-1")
+        stage_key(KEY, str(tmp_path / "file"), None, f"{tmp_path}/file", "run-1")
     assert KEY[:8].decode() not in str(caught.value)

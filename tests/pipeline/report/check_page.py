@@ -17,9 +17,9 @@ from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_play
 
 from pipeline.report.__main__ import ask, main
 from pipeline.report.charts import charts
+from pipeline.report.readers import LocalReader
 from pipeline.report.section import TITLES, Section
 from pipeline.report.sections import sections
-from pipeline.report.sources import LocalSource
 from pipeline.views import views
 from tests.pipeline.report.conftest import metrics_of
 from transforms.metrics.file import load_metrics
@@ -71,7 +71,7 @@ def file(warehouse: Path) -> Path:
 def shown(warehouse: Path) -> list[Section]:
     """What it shows."""
     made = views(load_metrics(metrics_of(warehouse)))
-    return sections(ask(LocalSource((warehouse / "posthog_aggregated").resolve(), made)))
+    return sections(ask(LocalReader((warehouse / "posthog_aggregated").resolve(), made)))
 
 
 @pytest.fixture(scope="module")

@@ -21,7 +21,7 @@ def with_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(command.importlib.util, "find_spec", lambda _: object())
 
 
-class Source:
+class Reader:
     """Answers every question about the tables that it has with one row."""
 
     def __init__(self, *tables: str) -> None:
@@ -36,14 +36,14 @@ class Source:
 
 
 def test_only_what_can_be_asked_is_asked() -> None:
-    found = command.ask(Source("runs", "sessions", "daily_active"))
+    found = command.ask(Reader("runs", "sessions", "daily_active"))
     assert set(found) == {"runs", "days", "entry", "exit", "versions", "hours"}
     assert found["days"] == [{"of": "daily_active"}]
 
 
 def test_without_a_run_there_is_nothing_to_tell() -> None:
     with pytest.raises(RunError, match="no run is published here"):
-        command.ask(Source("sessions"))
+        command.ask(Reader("sessions"))
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,7 @@ def test_tables_of_another_metrics_file_are_not_told_of(
     made = list[Any]()
     monkeypatch.setattr(command, "html", made.append)
     monkeypatch.setattr(command, "_write", lambda path, text: None)
-    monkeypatch.setattr(command, "LocalSource", lambda snapshot, views: views)
+    monkeypatch.setattr(command, "LocalReader", lambda snapshot, views: views)
     assert command.main(["--warehouse", str(tmp_path)]) == 2  # whose days are others
     assert "made with another metrics file" in capsys.readouterr().err
     assert command.main(["--warehouse", str(tmp_path), f"--metrics_file={other}"]) == 0
@@ -104,7 +104,7 @@ def test_a_page_is_replaced_at_once(
 ) -> None:
     page = tmp_path / "report.html"
     page.write_text("yesterday's")
-    monkeypatch.setattr(command, "_open", lambda _: Source("runs"))
+    monkeypatch.setattr(command, "_open", lambda _: Reader("runs"))
     monkeypatch.setattr(command, "html", lambda _: f"{page.read_text()}, today's")
     assert command.main(["--output", str(page)]) == 0
     assert page.read_text() == "yesterday's, today's"

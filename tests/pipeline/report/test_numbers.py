@@ -14,9 +14,9 @@ import pytest
 from pipeline import launcher, publish, tables
 from pipeline.report.__main__ import ask
 from pipeline.report.page import page
+from pipeline.report.readers import LocalReader, Rows
 from pipeline.report.section import Section
 from pipeline.report.sections import WEEKDAYS, sections
-from pipeline.report.sources import LocalSource, Rows
 from pipeline.report.verdict import verdict
 from pipeline.views import views
 from tests.builders import METRICS, OUTPUTS, event, run, write_events
@@ -36,14 +36,14 @@ class Ahead(datetime):
         return datetime(cls.YEAR, 1, 1, tzinfo=tz)
 
 
-def source_of(warehouse: Path) -> LocalSource:
+def reader_of(warehouse: Path) -> LocalReader:
     """Its tables and their views."""
-    return LocalSource((warehouse / "posthog_aggregated").resolve(), views(load_metrics(metrics_of(warehouse))))
+    return LocalReader((warehouse / "posthog_aggregated").resolve(), views(load_metrics(metrics_of(warehouse))))
 
 
 @pytest.fixture(scope="module")
 def answers(warehouse: Path) -> dict[str, Rows]:
-    return ask(source_of(warehouse))
+    return ask(reader_of(warehouse))
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +74,7 @@ def test_the_last_run_is_the_one_that_no_other_follows(tmp_path: Path, monkeypat
     write_events(tmp_path, [event(9, "s9")], "later")
     for _ in range(2):
         assert run(tmp_path) == 0
-    rows = ask(LocalSource((tmp_path / "posthog_aggregated").resolve(), views(METRICS)))["runs"]
+    rows = ask(LocalReader((tmp_path / "posthog_aggregated").resolve(), views(METRICS)))["runs"]
     last, *_ = rows
     assert last["run_id"] not in {row["previous_run_id"] for row in rows}
     assert last["published_at"].year < Ahead.YEAR == max(row["published_at"] for row in rows).year
@@ -154,7 +154,7 @@ def test_what_a_metrics_file_does_not_declare_is_not_asked(tmp_path: Path) -> No
     metrics = tmp_path / "small.toml"
     metrics.write_text('[metrics.screens]\nkind = "count"\nevents = ["$screen"]\ndescription = "Screens."\n')
     assert run(tmp_path, "--metrics_file", str(metrics)) == 0
-    answers = ask(LocalSource((tmp_path / "posthog_aggregated").resolve(), views(load_metrics(metrics))))
+    answers = ask(LocalReader((tmp_path / "posthog_aggregated").resolve(), views(load_metrics(metrics))))
     assert not {"entry", "versions", "funnels", "links"} & set(answers)
     shown = sections(answers)
     assert [one.name for one in shown if one.rows] == ["quality"]
@@ -223,4 +223,4 @@ def test_nobody_is_in_the_page(answers: dict[str, Rows], sql: duckdb.DuckDBPyCon
 
 
 def test_the_page_is_the_same_for_the_same_tables(warehouse: Path, answers: dict[str, Rows]) -> None:
-    assert page_of(ask(source_of(warehouse))) == page_of(answers)
+    assert page_of(ask(reader_of(warehouse))) == page_of(answers)

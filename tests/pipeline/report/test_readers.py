@@ -14,7 +14,7 @@ import pytest
 
 from pipeline.errors import RunError
 from pipeline.report.questions import Question
-from pipeline.report.sources import BigQuerySource, LocalSource, Rows, can_answer
+from pipeline.report.readers import BigQueryReader, LocalReader, Rows, can_answer
 from pipeline.warehouse.bigquery import client as module
 
 QUESTION = Question("SELECT name, COUNTIF(number > 1) AS many FROM ${visits} GROUP BY name ORDER BY name", ("visits",))
@@ -47,15 +47,15 @@ def test_all_tables_and_the_columns_of_the_first_must_be_there(tables: dict[str,
 
 
 @pytest.fixture
-def local(tmp_path: Path) -> LocalSource:
+def local(tmp_path: Path) -> LocalReader:
     (tmp_path / "visits").mkdir()
     rows = [("b", 2, date(2026, 1, 5)), ("a", 1, date(2026, 1, 6)), ("b", 7, date(2026, 1, 7))]
     content = pa.table(dict(zip(("name", "number", "day"), map(list, zip(*rows, strict=True)), strict=True)))
     pq.write_table(content, tmp_path / "visits" / "part-0.parquet")
-    return LocalSource(tmp_path, ())
+    return LocalReader(tmp_path, ())
 
 
-def test_a_folder_is_asked_in_duckdbs_dialect(local: LocalSource) -> None:
+def test_a_folder_is_asked_in_duckdbs_dialect(local: LocalReader) -> None:
     assert local.columns("visits") == {"name", "number", "day"}
     assert local.columns("none") == set()
     assert local.rows(QUESTION) == [{"name": "a", "many": 0}, {"name": "b", "many": 2}]
@@ -64,7 +64,7 @@ def test_a_folder_is_asked_in_duckdbs_dialect(local: LocalSource) -> None:
 
 
 class Client:
-    """What a source asks of BigQuery."""
+    """What a reader asks of BigQuery."""
 
     asked: list[tuple[str, str]] = []  # noqa: RUF012 (one test at a time)
 
@@ -88,14 +88,14 @@ class Client:
 def test_bigquery_is_asked_in_its_own_words(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "BigQueryClient", Client)
     monkeypatch.setattr(Client, "asked", [])
-    source = BigQuerySource("p", "out")
-    assert source.columns("visits") == {"name", "number"}
-    assert source.columns("none") == set()
-    assert source.rows(QUESTION) == [{"name": "a", "many": 0}]
+    reader = BigQueryReader("p", "out")
+    assert reader.columns("visits") == {"name", "number"}
+    assert reader.columns("none") == set()
+    assert reader.rows(QUESTION) == [{"name": "a", "many": 0}]
     assert Client.asked == [(QUESTION.sql.replace("${visits}", "`p.out.visits`"), "a question of the report")]
 
 
 def test_a_dataset_that_is_not_there_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "BigQueryClient", Client)
     with pytest.raises(RunError, match=r"^dataset none does not exist in project p$"):
-        BigQuerySource("p", "none")
+        BigQueryReader("p", "none")

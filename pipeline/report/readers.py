@@ -15,8 +15,8 @@ from pipeline.views import View
 Rows = list[dict[str, Any]]
 
 
-class Source(Protocol):
-    """Published tables and views that can be asked."""
+class Reader(Protocol):
+    """Asks published tables and views."""
 
     def columns(self, name: str) -> Collection[str]:
         """The columns of a table or view; none where there is none."""
@@ -25,7 +25,7 @@ class Source(Protocol):
         """The rows that a question gives, in its order."""
 
 
-class LocalSource:
+class LocalReader:
     """The tables of one published run in a folder, through DuckDB."""
 
     def __init__(self, snapshot: Path, views: Collection[View]) -> None:
@@ -37,12 +37,12 @@ class LocalSource:
         self._connection.execute(script(snapshot, views))
 
     def columns(self, name: str) -> Collection[str]:
-        """See `Source`."""
+        """See `Reader`."""
         query = "SELECT column_name FROM duckdb_columns() WHERE table_name = ? AND NOT internal"
         return {str(column) for (column,) in self._connection.execute(query, [name]).fetchall()}
 
     def rows(self, question: Question) -> Rows:
-        """See `Source`."""
+        """See `Reader`."""
         import sqlglot
 
         asked = _over(question, {name: f"`{name}`" for name in question.reads})
@@ -53,7 +53,7 @@ class LocalSource:
         return [dict(zip(answer.columns, row, strict=True)) for row in answer.fetchall()]
 
 
-class BigQuerySource:
+class BigQueryReader:
     """A dataset of BigQuery."""
 
     def __init__(self, project: str, dataset: str) -> None:
@@ -65,19 +65,19 @@ class BigQuerySource:
             raise RunError(f"dataset {dataset} does not exist in project {project}")
 
     def columns(self, name: str) -> Collection[str]:
-        """See `Source`."""
+        """See `Reader`."""
         info = self._client.table(self._dataset, name)
         return {field["name"] for field in info.fields} if info else set()
 
     def rows(self, question: Question) -> Rows:
-        """See `Source`."""
+        """See `Reader`."""
         names = {name: self._client.name(self._dataset, name) for name in question.reads}
         return self._client.rows(_over(question, names), "a question of the report")
 
 
-def can_answer(source: Source, question: Question) -> bool:
+def can_answer(reader: Reader, question: Question) -> bool:
     """Whether there is all that a question needs."""
-    return all(map(source.columns, question.reads)) and set(question.columns) <= set(source.columns(question.reads[0]))
+    return all(map(reader.columns, question.reads)) and set(question.columns) <= set(reader.columns(question.reads[0]))
 
 
 def _over(question: Question, names: Mapping[str, str]) -> str:
