@@ -31,6 +31,7 @@ from benchmarks.measure import (
     TWO_WORKERS,
     Measured,
     environment,
+    first_event,
     first_load,
     paired,
     pipeline,
@@ -63,11 +64,6 @@ LARGE = Sizes(1_800_000, 9_000_000, 2_000_000, 200_000, 5_000_000, (1_800_000, 9
 QUICK = Sizes(100_000, 200_000, 50_000, 20_000, 200_000, (200_000,), 20_000, 1, 1)
 
 
-def command(name: str, events: int, *arguments: str, python: str = sys.executable) -> Callable[[], Measured]:
-    """A command that can be measured."""
-    return functools.partial(run_once, name, events, arguments, python)
-
-
 def full_load(name: str, warehouse: Path, events: int, *options: str) -> Callable[[], Measured]:
     """A first full load that can be measured."""
     return functools.partial(first_load, name, warehouse, events, *options)
@@ -76,7 +72,7 @@ def full_load(name: str, warehouse: Path, events: int, *options: str) -> Callabl
 def peer(name: str, module: str, warehouse: Path, events: int, python: str = sys.executable) -> Callable[[], Measured]:
     """A peer that can be measured; its tables go to `_tables(warehouse, module)`."""
     out = _tables(warehouse, module)
-    return command(name, events, f"benchmarks.{module}", str(warehouse), str(out), python=python)
+    return functools.partial(run_once, name, events, [f"benchmarks.{module}", str(warehouse), str(out)], python)
 
 
 def duckdb_sql(warehouse: Path, events: int, suffix: str = "") -> Callable[[], Measured]:
@@ -285,7 +281,7 @@ def figures(data: Data, sizes: Sizes) -> list[Line]:
         total, events, slices = map(int, _printed("benchmarks.shuffle_bytes", warehouse).split())
         result = f"{total / events:.1f} in {slices:,} slices"
         lines.append(note(f"bytes of an event in the shuffle, {order}", events, result, allowed[order]))
-    [start] = paired(max(3, sizes.runs), command("start-up", 1, "benchmarks.first_event", str(warehouses[0])))
+    [start] = paired(max(3, sizes.runs), functools.partial(first_event, "start-up", warehouses[0]))
     read = _printed("benchmarks.read_methods", data.sample(sizes.reads))
     micros = {name: float(value) for name, value in map(str.split, read.splitlines())}
     rows, arrow = micros["DIRECT_READ"], micros["ARROW"]

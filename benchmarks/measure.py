@@ -86,9 +86,20 @@ def pipeline(warehouse: Path, *options: str) -> list[str]:
 
 def first_load(name: str, warehouse: Path, events: int, *options: str) -> Measured:
     """A full load where nothing is published yet, as nothing is for a peer."""
+    forget(warehouse)
+    return run_once(name, events, pipeline(warehouse, "--full_load", *options))
+
+
+def first_event(name: str, warehouse: Path) -> Measured:
+    """The same until the first batch of events is decoded."""
+    forget(warehouse)
+    return run_once(name, 1, ["benchmarks.first_event", str(warehouse)])
+
+
+def forget(warehouse: Path) -> None:
+    """Remove what is published."""
     shutil.rmtree(warehouse / ".posthog_aggregated", ignore_errors=True)
     (warehouse / "posthog_aggregated").unlink(missing_ok=True)
-    return run_once(name, events, pipeline(warehouse, "--full_load", *options))
 
 
 #: The Python of the pandas peer: where pandas is installed, every process of ours would import it.
