@@ -6,6 +6,7 @@ script that breaks off keeps nothing. It executes the very SQL that is sent, par
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -98,15 +99,12 @@ class FakeBigQuery:
             self.jobs[job_id] = JobState(True)
 
     def _run(self, script: str) -> None:
-        statements = [statement for statement in sqlglot.parse(script, dialect="bigquery") if statement]
-        assert isinstance(statements[0], exp.Transaction)
-        assert isinstance(statements[-1], exp.Commit)
         self.database.execute("BEGIN")
         try:
-            for statement in statements[1:-1]:
-                if isinstance(statement, exp.Merge):
-                    self._refuse_repeated_keys(statement)
-                self.database.execute(_duckdb(statement))
+            for repeated_keys, statement in _transaction(script):
+                if repeated_keys and self.database.execute(repeated_keys).fetchall():
+                    raise ValueError("UPDATE/MERGE must match at most one source row for each target row")
+                self.database.execute(statement)
             if self.conflicts:
                 self.conflicts -= 1
                 raise ValueError("Transaction is aborted due to concurrent update against table sessions")
@@ -115,17 +113,36 @@ class FakeBigQuery:
             self.database.execute("ROLLBACK")
             raise
 
-    def _refuse_repeated_keys(self, merge: exp.Merge) -> None:
-        source = _duckdb(merge.args["using"].copy())
-        key = ", ".join(f'"{same.right.name}"' for same in merge.args["on"].find_all(exp.EQ))
-        rows = self.database.execute(f"SELECT 1 FROM {source} GROUP BY {key} HAVING COUNT(*) > 1").fetchall()
-        if rows:
-            raise ValueError("UPDATE/MERGE must match at most one source row for each target row")
-
     def _execute(self, query: str) -> list[tuple[Any, ...]]:
-        [statement] = sqlglot.parse(query, dialect="bigquery")
-        assert statement is not None
-        return self.database.execute(_duckdb(statement)).fetchall()
+        return self.database.execute(_query(query)).fetchall()
+
+
+# a text is translated once: a publish that is killed at every call sends the same script every time
+
+
+@functools.cache
+def _transaction(script: str) -> tuple[tuple[str, str], ...]:
+    """Of each statement of a transaction: the query of keys that its source repeats (of a MERGE), and itself."""
+    begin, *statements, commit = [statement for statement in sqlglot.parse(script, dialect="bigquery") if statement]
+    assert isinstance(begin, exp.Transaction)
+    assert isinstance(commit, exp.Commit)
+    return tuple(
+        (_repeated_keys(statement) if isinstance(statement, exp.Merge) else "", _duckdb(statement))
+        for statement in statements
+    )
+
+
+@functools.cache
+def _query(query: str) -> str:
+    [statement] = sqlglot.parse(query, dialect="bigquery")
+    assert statement is not None
+    return _duckdb(statement)
+
+
+def _repeated_keys(merge: exp.Merge) -> str:
+    source = _duckdb(merge.args["using"].copy())
+    key = ", ".join(f'"{same.right.name}"' for same in merge.args["on"].find_all(exp.EQ))
+    return f"SELECT 1 FROM {source} GROUP BY {key} HAVING COUNT(*) > 1"
 
 
 def _duckdb(statement: exp.Expression) -> str:

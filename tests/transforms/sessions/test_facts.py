@@ -74,7 +74,7 @@ def any_event(
 
 
 EVENTS = st.builds(any_event, **{name: st.sampled_from(values) for name, values in CHOICES.items()})
-RANDOM = st.randoms(use_true_random=False)
+RANDOM = st.randoms(use_true_random=True)
 
 
 def slice_of(rows: Rows, metrics: Metrics = SMALL_METRICS) -> tuple[int, bytes]:
