@@ -51,9 +51,6 @@ from transforms.machinery.steps import collecting_less
 from transforms.metrics.definitions import Metrics, MetricsError
 from transforms.metrics.file import load_metrics
 
-#: By default glibc's malloc keeps what a thread frees in a heap of that thread, and a worker process has many threads:
-#: all together would hold an eighth more memory. The processes inherit the variable.
-_WORKER_MALLOC = ("MALLOC_ARENA_MAX", "1")
 _NOTHING = "; nothing is published"
 _LOG = logging.getLogger("pipeline")
 
@@ -245,7 +242,6 @@ def _execute(given: _Given, run: Run, left_out: LeftOut) -> None:
     workers = choose_workers(options, run.scan.rows)
     if workers > 1:
         print(f"  workers   {workers} processes (from {MANY_ROWS:,} rows on; --direct_num_workers decides otherwise)")
-        os.environ.setdefault(*_WORKER_MALLOC)
     try:
         source.prepare(run)
         sink.begin(run)

@@ -9,7 +9,9 @@ an environment, and the handler that is registered for it.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import logging
+import os
 import queue
 import signal
 import subprocess
@@ -36,6 +38,8 @@ _URN = "sessions:worker_process:v1"
 #: Seconds that a worker without work has to end by itself.
 _PATIENCE = 5.0
 _LOOK_SECONDS = 0.1
+#: glibc's variable, and its name for the same in a process that runs already.
+_HEAPS, _M_ARENA_MAX = "MALLOC_ARENA_MAX", -8
 _LOG = logging.getLogger(__name__)
 #: How worker processes ended that nobody had asked to.
 _ENDED: list[str] = []
@@ -47,7 +51,19 @@ def local_runner(options: PipelineOptions) -> FnApiRunner | None:
     if options.view_as(StandardOptions).runner != IN_PROCESS or direct.direct_running_mode != "multi_processing":
         return None
     direct.direct_running_mode = None  # or the runner would take Beam's own environment
+    one_heap()
     return FnApiRunner(default_environment=WorkerProcesses(python_sdk_capabilities()))
+
+
+def one_heap() -> None:
+    """Let this process and the workers that it starts have one heap each, unless the environment says otherwise.
+
+    By default glibc's malloc keeps what a thread frees in a heap of that thread, and these processes have many threads:
+    together they would hold a fifth more memory.
+    """
+    number = os.environ.setdefault(_HEAPS, "1")
+    with contextlib.suppress(OSError, AttributeError, ValueError):  # another libc has no such heaps
+        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, int(number))
 
 
 @contextlib.contextmanager

@@ -6,6 +6,7 @@ Whole runs whose workers are killed are in `tests.end_to_end.test_signals`.
 from __future__ import annotations
 
 import logging
+import os
 import subprocess
 import threading
 from types import SimpleNamespace
@@ -157,3 +158,19 @@ def test_a_worker_that_does_not_end_by_itself_is_ended(monkeypatch: pytest.Monke
     handler(process).stop_worker()
     process.kill.assert_called_once_with()
     handler(None).stop_worker()  # one that never started
+
+
+@pytest.mark.parametrize(
+    ("given", "told"), [(None, 1), ("4", 4), ("many", None)], ids=["default", "given", "no number"]
+)
+def test_runner_and_workers_have_one_heap_each(
+    monkeypatch: pytest.MonkeyPatch, given: str | None, told: int | None
+) -> None:
+    libc = Mock()
+    monkeypatch.setattr(workers.ctypes, "CDLL", lambda name: libc)
+    monkeypatch.setenv("MALLOC_ARENA_MAX", given or "")
+    if given is None:
+        monkeypatch.delenv("MALLOC_ARENA_MAX")
+    local_runner(parse(PROCESSES))
+    assert os.environ["MALLOC_ARENA_MAX"] == (given or "1"), "the workers inherit it"
+    assert [call.args for call in libc.mallopt.mock_calls] == ([(-8, told)] if told else [])
