@@ -183,6 +183,8 @@ def make_plan(
     """
     everything = Window(clock=micros(now))
     if request.limit is not None:
+        if previous is not None:
+            terms.check_left_out(previous.terms)
         return Plan("sample", everything, f"--limit {request.limit}: a sample", previous, request.limit)
     if previous is not None:
         terms.check(previous.terms, full_load=request.full_load)

@@ -70,8 +70,8 @@ class Terms:
             )
         return False
 
-    def check(self, before: Terms, *, full_load: bool) -> None:
-        """Raise RunError when tables that were made under the terms of `before` must not be built upon under these."""
+    def check_left_out(self, before: Terms) -> None:
+        """Raise RunError when a list, or the table of requests, that was there in the run `before` is forgotten."""
         if self.excluded_digest is None and before.digests[0] != NOBODY:
             raise RunError(
                 "the last run left out excluded users, and this run has no list of them: give --excluded_users, or an "
@@ -82,6 +82,10 @@ class Terms:
                 "the last run left out who asked to be deleted, and now there is no table deletion_requests in "
                 "--privacy_dataset: put it back, or an empty one with --full_load to bring everybody back"
             )
+
+    def check(self, before: Terms, *, full_load: bool) -> None:
+        """Raise RunError when tables that were made under the terms of `before` must not be built upon under these."""
+        self.check_left_out(before)
         if before.metrics_digest != self.metrics_digest and not full_load:
             raise RunError(
                 "the metric definitions changed since the last run, and one table must not mix them: "
