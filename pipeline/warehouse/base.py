@@ -13,7 +13,7 @@ import pyarrow as pa
 from pipeline import tables
 from pipeline.checks import Checks
 from pipeline.errors import RunError
-from pipeline.plan import LastRun, Plan, partitions_for, session_blocks_for
+from pipeline.plan import SAMPLE_SUFFIX, LastRun, Plan, partitions_for, session_blocks_for
 from pipeline.tables import OutputTable, Table
 from pipeline.terms import Terms
 from pipeline.views import View
@@ -105,6 +105,11 @@ class Run:
         return LoadedBy(self.run_id, self.started_at, frozenset(stay))
 
     @property
+    def empties_samples(self) -> bool:
+        """Whether samples of before go with it: who is left out may be in them, and nothing compares them."""
+        return self.plan.mode != "sample" and self.terms.leave_somebody_out
+
+    @property
     def partitions(self) -> int:
         """Blocks of persons and of ids."""
         return partitions_for(self.scan.rows_total)
@@ -118,6 +123,9 @@ class Run:
         """The name of a table as this run publishes it."""
         return table.name + self.plan.suffix
 
+
+#: The names of the tables that samples are.
+SAMPLES = tuple(output.name + SAMPLE_SUFFIX for output in tables.OUTPUTS if output.in_samples)
 
 #: (table name, where it is staged, rows): one piece of a staged table.
 Staged = tuple[str, str, int]

@@ -20,9 +20,9 @@ from pipeline import tables
 from pipeline.errors import RunError
 from pipeline.ledger import latest_run
 from pipeline.meter import PUBLISHING, Meter, TellBlocks, TellConcluded
-from pipeline.plan import SAMPLE_SUFFIX, LastRun, Plan
+from pipeline.plan import LastRun, Plan
 from pipeline.tables import OutputTable, Table
-from pipeline.warehouse.base import Inputs, Problem, Published, Run, Scan, Staged, check_staged, names_told
+from pipeline.warehouse.base import SAMPLES, Inputs, Problem, Published, Run, Scan, Staged, check_staged, names_told
 from pipeline.warehouse.datasets import Datasets
 from pipeline.warehouse.folders import files_of, unread_text
 from pipeline.warehouse.ledger_files import all_rows, read_ledger, write_ledger
@@ -155,7 +155,7 @@ class LocalWarehouse:
             if not rows[table.name]:  # a table without rows is a file without rows, not a missing table
                 (snapshot / name).mkdir()
                 pq.write_table(table.schema.empty_table(), snapshot / name / "part-empty.parquet")
-        carried = _all_names() - written.keys()
+        carried = _all_names(samples=not run.empties_samples) - written.keys()
         if run.plan.mode != "sample":
             carried -= {tables.RUNS.name}
             (snapshot / tables.RUNS.name).mkdir()
@@ -261,10 +261,10 @@ class LocalWarehouse:
         return [group for group in self._all_groups() if group.needed(plan.window)]
 
 
-def _all_names() -> frozenset[str]:
+def _all_names(*, samples: bool) -> frozenset[str]:
     """Everything that a snapshot can hold; what a run does not write is carried over."""
-    samples = (output.name + SAMPLE_SUFFIX for output in tables.OUTPUTS if output.in_samples)
-    return frozenset((*(output.name for output in tables.OUTPUTS), tables.RUNS.name, *samples))
+    names = [*(output.name for output in tables.OUTPUTS), tables.RUNS.name]
+    return frozenset([*names, *SAMPLES]) if samples else frozenset(names)
 
 
 @guarded("staging of rows")

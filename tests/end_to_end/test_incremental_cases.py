@@ -223,3 +223,29 @@ def test_history_that_is_loaded_with_its_old_arrivals_is_told(
     assert "events.never_read" not in notes(tmp_path)
     assert run(tmp_path, "--full_load") == 0
     assert len(sessions(tmp_path)) == 502
+
+
+@ON_BOTH
+def test_nobody_who_is_left_out_stays_or_comes_in_a_sample(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_events(tmp_path, [event(n, f"s{n}", distinct_id=f"anon-{n}") for n in range(6)])
+    assert run(tmp_path) == run(tmp_path, "--limit=6") == 0
+    assert published(tmp_path, "sessions_sample").num_rows == 6
+    assert run(tmp_path) == 0
+    assert published(tmp_path, "sessions_sample").num_rows == 6
+    listed = a_list(tmp_path, "anon-1")
+    assert run(tmp_path, *listed) == 0
+    assert rows_of_sample(tmp_path) == 0
+    assert run(tmp_path, "--limit=6") == 1
+    assert "--excluded_users" in capsys.readouterr().err
+    assert rows_of_sample(tmp_path) == 0
+    assert run(tmp_path, "--limit=6", *listed) == 0
+    assert "anon-1" not in published(tmp_path, "sessions_sample").column("distinct_id").to_pylist()
+    assert rows_of_sample(tmp_path) == 5
+
+
+def rows_of_sample(warehouse: Path) -> int:
+    """Its sessions; a table that is gone has none."""
+    try:
+        return int(published(warehouse, "sessions_sample").num_rows)
+    except AssertionError:
+        return 0

@@ -261,6 +261,7 @@ def publish_script(
     ledger: Mapping[str, Any] | None,
     runs: str,
     cut: Collection[str] = (),
+    emptied: Sequence[str] = (),
 ) -> str:
     """The one transaction that publishes a run.
 
@@ -270,6 +271,7 @@ def publish_script(
       ledger: the row of `tables.RUNS`, or None for a sample, which has none.
       runs: the ledger's table.
       cut: targets whose merge is cut into several, by their partitions.
+      emptied: tables whose rows go.
     """
     before = literal(fence.before, TEXT)
     holds = f"(SELECT MAX(run_id) FROM {fence.table}) = {before}"
@@ -287,6 +289,7 @@ def publish_script(
             parts = _parts(staging, table) if target in cut else [staging]
             statements.append(_ensure(f"{_count_keys(table, staging)} = {rows}", f"{DUPLICATES} {where}"))
             statements += [_merge(target, table, part) for part in parts]
+    statements += [f"DELETE FROM {table} WHERE TRUE" for table in emptied]
     if ledger is not None:
         names = tables.RUNS.schema.names
         values = ", ".join(literal(ledger.get(field.name), field.type) for field in tables.RUNS.schema)

@@ -16,7 +16,7 @@ from pipeline.ledger import rows_after
 from pipeline.meter import TellBlocks, TellConcluded
 from pipeline.plan import LastRun, Plan
 from pipeline.tables import LedgerRow, OutputTable, Table
-from pipeline.warehouse.base import DAMAGED, Published, Run, Staged, check_staged, names_told
+from pipeline.warehouse.base import DAMAGED, SAMPLES, Published, Run, Staged, check_staged, names_told
 from pipeline.warehouse.bigquery import sql
 from pipeline.warehouse.bigquery.announce import announce
 from pipeline.warehouse.bigquery.publish import publish_once, wait_for_loads
@@ -95,8 +95,14 @@ class BigQueryWarehouse(BigQuerySource):
         }
         before = self._sample_before if is_sample else ledger["previous_run_id"] or ""
         fence = sql.Fence(self._fence(run), before, run.run_id)
+        there = [name for name in SAMPLES if run.empties_samples and self._client.table(self._out, name) is not None]
         script = sql.publish_script(
-            changes, fence, None if is_sample else ledger, self._runs, self._partitioned_merges(changes)
+            changes,
+            fence,
+            None if is_sample else ledger,
+            self._runs,
+            self._partitioned_merges(changes),
+            [self._client.name(self._out, name) for name in there],
         )
         committed = sql.committed(fence.table if is_sample else self._runs, run.run_id)
         publish_once(self._client, script, f"sessions_{plain(run.run_id)}", committed)

@@ -70,6 +70,7 @@ def statements() -> dict[str, str]:
         "read_without_arrival": sql.select(EVENTS, ["uuid", "timestamp"], without),
         "publish": sql.publish_script(changes, fence, row, RUNS),
         "publish_nothing": sql.publish_script(nothing, fence, row, RUNS),
+        "publish_leaving_out": sql.publish_script(nothing, fence, row, RUNS, (), list(sample)),
         "publish_sample": sql.publish_script(sample, samples, None, RUNS),
         "publish_many_days": sql.publish_script(sample, samples, None, RUNS, {next(iter(sample))}),
         "publish_visits": sql.publish_script(visits, samples, None, RUNS),
