@@ -105,7 +105,8 @@ def test_it_is_taken(name: str) -> None:
     if name.startswith("publish"):
         assert kinds[0] == "ResolvedBeginStmt"
         assert kinds[-1] == "ResolvedCommitStmt"
-        assert ("ResolvedMergeStmt" in kinds) == (name != "publish_nothing")
+        assert ("ResolvedMergeStmt" in kinds) == (name not in ("publish_nothing", "publish_leaving_out"))
+        assert ("ResolvedDeleteStmt" in kinds) == (name == "publish_leaving_out")
 
 
 def test_the_query_of_the_alert_is_taken() -> None:

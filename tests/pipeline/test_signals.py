@@ -28,6 +28,8 @@ def of_a_process_that_is_new(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         raise Left(code)
 
     before = {number: signal.getsignal(number) for number in (*ALL, signal.SIGALRM)}
+    for number in ALL:  # nohup, or a shell's background, would have them ignored
+        signal.signal(number, signal.SIG_DFL)
     monkeypatch.setattr(signals, "_received", None)
     monkeypatch.setattr(signals, "_leave", leave)
     yield
