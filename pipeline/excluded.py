@@ -62,8 +62,8 @@ def _no_list(lines: Sequence[str]) -> str | None:
         return "is JSON"
     if any(_CONTROL.search(line) for line in content):
         return "has control characters or tabs between words"
-    heading = _CELLS.split(content[0]) if content else []
-    if len(heading) > 1 and any(cell.strip(_AROUND) and is_meaningless(cell.strip(_AROUND)) for cell in heading):
+    heading = [cell.strip(_AROUND) for cell in _CELLS.split(content[0])] if content else []
+    if len(heading) > 1 and any(cell and is_meaningless(cell) for cell in heading):
         return "is a table of several columns"
     return None
 

@@ -127,7 +127,7 @@ def never_read(run: Run, counts: Mapping[str, int]) -> dict[str, int]:
     previous = run.plan.previous
     if run.plan.mode != "incremental" or previous is None or previous.events_total is None:
         return {}
-    looked_at = counts.get("read", 0) - counts.get("filtered.outside_scan", 0)
+    looked_at = counts.get("read", 0) - counts.get(f"filtered.{OUTSIDE}", 0)
     return some_of({NEVER_READ: max(0, run.scan.rows_total - previous.events_total - looked_at)})
 
 

@@ -141,8 +141,9 @@ class Plan:
 
     def events_total(self, rows: int) -> int | None:
         """`EVENTS_TOTAL` after a run that finds so many rows: one of some days looks for no news."""
-        of_some_days = self.mode == "backfill" and self.previous is not None
-        return self.previous.events_total if of_some_days and self.previous else rows
+        if self.mode == "backfill" and self.previous is not None:
+            return self.previous.events_total
+        return rows
 
     def keeps_persons(self, code_version: str) -> bool:
         """Whether published persons whose sessions are all as they were need not be aggregated again.

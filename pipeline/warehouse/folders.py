@@ -22,7 +22,7 @@ _NAMED = 3
 
 def files_of(folder: Path) -> list[Path]:
     """The Parquet files of a table, by path."""
-    return [path for path in _visible(folder) if path.suffix.lower() == ".parquet"]
+    return [path for path in _visible(folder) if path.suffix.lower() == ".parquet" and not _is_lost(path)]
 
 
 def unread_text(folder: Path, label: str) -> str | None:
@@ -31,23 +31,24 @@ def unread_text(folder: Path, label: str) -> str | None:
     A table that lies beside its folder counts: `users.parquet` instead of `users/`, or a folder `Users`. So does a link
     that leads to nothing: its disk may not be there.
     """
-    lost = [f"{path.relative_to(folder)} (a link to nothing)" for path in _visible(folder, lost=True) if _is_lost(path)]
-    others = [path for path in _visible(folder) if path.suffix.lower() != ".parquet" and _looks_like_data(path)]
+    inside = list(_visible(folder))
+    lost = {path for path in inside if _is_lost(path)}
+    others = [path for path in inside if path not in lost and path.suffix.lower() != ".parquet"]
     beside = [
         path
         for path in (sorted(folder.parent.iterdir()) if folder.parent.is_dir() else [])
         if path.name.lower().split(".")[0] == folder.name and path.name != folder.name and not _is_hidden(path)
     ]
     found: list[Path | str] = [
-        *lost,
-        *(path.relative_to(folder) for path in others),
+        *(f"{path.relative_to(folder)} (a link to nothing)" for path in inside if path in lost),
+        *(path.relative_to(folder) for path in others if _looks_like_data(path)),
         *(Path("..", path.name) for path in beside),
     ]
     return f"{label}: not read, only *.parquet files in {folder.name}/ are: {_listed(found)}" if found else None
 
 
-def _visible(folder: Path, seen: frozenset[Path] = frozenset(), *, lost: bool = False) -> Iterator[Path]:
-    """The files below a folder that are not hidden, in order; with `lost` also links to nothing.
+def _visible(folder: Path, seen: frozenset[Path] = frozenset()) -> Iterator[Path]:
+    """The files below a folder that are not hidden, and links to nothing, in order.
 
     A link back to a folder above is left alone.
     """
@@ -58,8 +59,8 @@ def _visible(folder: Path, seen: frozenset[Path] = frozenset(), *, lost: bool = 
         if _is_hidden(path):
             continue
         if path.is_dir():
-            yield from _visible(path, seen | {real}, lost=lost)
-        elif path.is_file() or (lost and _is_lost(path)):
+            yield from _visible(path, seen | {real})
+        elif path.is_file() or _is_lost(path):
             yield path
 
 

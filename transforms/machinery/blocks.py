@@ -15,7 +15,6 @@ import apache_beam as beam
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-from apache_beam.pvalue import TaggedOutput
 
 from transforms.machinery.guard import guarded
 from transforms.machinery.steps import at_bundle_end
@@ -122,11 +121,7 @@ class Gather(beam.DoFn, abc.ABC, Generic[Held]):
 
     def finish_bundle(self) -> Iterator[Any]:
         """Cut what is left."""
-        for output in self._cut():
-            if isinstance(output, TaggedOutput):
-                yield TaggedOutput(output.tag, at_bundle_end(output.value))
-            else:
-                yield at_bundle_end(output)
+        yield from map(at_bundle_end, self._cut())
 
     def _cut(self) -> Iterator[Any]:
         held = self._held

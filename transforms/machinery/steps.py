@@ -10,7 +10,7 @@ from typing import Any
 
 import apache_beam as beam
 import pyarrow as pa
-from apache_beam.pvalue import PCollection
+from apache_beam.pvalue import PCollection, TaggedOutput
 from apache_beam.transforms.window import GlobalWindow
 from apache_beam.typehints.native_type_compatibility import convert_to_beam_type
 from apache_beam.utils.windowed_value import WindowedValue
@@ -66,7 +66,9 @@ def _call(function: Callable[..., Iterable[Any]], args: tuple[Any, ...], element
     return function(element, *args)
 
 
-def at_bundle_end(value: Any) -> WindowedValue:
-    """What `finish_bundle` must yield for a value in the one global window."""
+def at_bundle_end(value: Any) -> WindowedValue | TaggedOutput:
+    """What `finish_bundle` must yield for a value, with its tag if it has one, in the one global window."""
+    if isinstance(value, TaggedOutput):
+        return TaggedOutput(value.tag, at_bundle_end(value.value))
     window = GlobalWindow()
     return WindowedValue(value, window.max_timestamp(), [window])

@@ -122,8 +122,7 @@ class _BatchRows(beam.DoFn):
         """Give what is left."""
         if self._rows:
             yield at_bundle_end(self._batch())
-        for count in self._lost.tagged():
-            yield TaggedOutput(count.tag, at_bundle_end(count.value))
+        yield from map(at_bundle_end, self._lost.tagged())
 
     def _batch(self) -> pa.RecordBatch:
         rows, self._rows, self._bytes = self._rows, [], 0

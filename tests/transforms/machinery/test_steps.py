@@ -61,6 +61,8 @@ def test_outputs_have_their_names_and_types() -> None:
 def test_a_value_at_the_bundles_end_is_in_the_global_window() -> None:
     value = at_bundle_end(pa.RecordBatch)
     assert (value.value, value.windows) == (pa.RecordBatch, [GlobalWindow()])
+    tagged = at_bundle_end(TaggedOutput("odd", 7))
+    assert (tagged.tag, tagged.value) == ("odd", at_bundle_end(7))
 
 
 def test_the_collector_is_as_it_was_also_after_an_error() -> None:
