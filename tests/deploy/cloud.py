@@ -14,7 +14,6 @@ import re
 import shlex
 import shutil
 import subprocess
-import sys
 import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.deploy.dockerfile import ROOT
+from tests.deploy.fake_tools import put_tools
 
 NO_GCLOUD = "gcloud is not installed; what the commands do is checked by the other tests"
 HAS_GCLOUD = shutil.which("gcloud") is not None and shutil.which("bq") is not None
@@ -64,11 +64,7 @@ class Cloud:
     def make(cls, folder: Path, there: Mapping[str, Mapping[str, str]] = THERE) -> Cloud:
         """A project in which there is this much."""
         folder.mkdir(exist_ok=True)
-        fake = Path(__file__).with_name("fake_tools.py")
-        for name in ("gcloud", "bq", "docker", "curl"):
-            program = f'#!/bin/sh\nFAKE_TOOL={name} exec "{sys.executable}" -S -E "{fake}" "$@"\n'
-            (folder / name).write_text(program)
-            (folder / name).chmod(0o755)
+        put_tools(folder)
         (folder / "state.json").write_text(json.dumps(there))
         return cls(folder)
 
