@@ -7,11 +7,9 @@ import fnmatch
 import re
 from pathlib import Path
 
-import pytest
-
 from deploy import template
 from pipeline.tables import OUTPUTS
-from tests.deploy.cloud import HAS_GCLOUD, NO_GCLOUD, SETTINGS, commands_in, complaints, run
+from tests.deploy.cloud import SETTINGS, run
 from tests.deploy.dockerfile import ROOT
 from tests.deploy.test_bodies import ALERTS
 from transforms.events.outcomes import FILTERED, REJECTED
@@ -91,24 +89,7 @@ def test_every_counter_is_documented_and_every_documented_one_exists() -> None:
         assert any(fnmatch.fnmatch(re.sub(r"<\w+>", "x", name), known) for name in documented), known
 
 
-# commands
-
-
-def shell(text: str) -> str:
-    """All shell blocks of a text, and the commands in backticks of its tables."""
-    blocks = re.findall(r"^```sh\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
-    inline = re.findall(r"`((?:gcloud|bq) .+?)`", re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL))
-    return "\n".join([*blocks, *inline])
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(not HAS_GCLOUD, reason=NO_GCLOUD)
-def test_gcloud_and_bq_know_every_command_of_the_docs() -> None:
-    commands = (
-        commands_in(shell(DEPLOY)) + commands_in(shell(OPERATE)) + commands_in(shell((ROOT / "README.md").read_text()))
-    )
-    assert len(commands) > 30
-    assert complaints(commands) == {}
+# files
 
 
 def test_scripts_and_files_that_the_docs_name_exist() -> None:

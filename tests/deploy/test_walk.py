@@ -1,17 +1,34 @@
 """docs/deploy.md, walked from an empty project: every command of the page, copied, in three settings.
 
-The tools are pretended (`fake_tools.py`); what the scripts would run is looked at by gcloud's own linter.
+The tools are pretended (`fake_tools.py`). What the scripts would run here and with other settings, and what the other
+pages tell one to run, is looked at by the real ones: by gcloud's own linter, and by the help of bq.
 """
 
 from __future__ import annotations
 
 import re
+import shlex
 import subprocess
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from tests.deploy.cloud import HAS_GCLOUD, THERE, Cloud, complaints
+from tests.deploy.cloud import (
+    BARE,
+    HAS_GCLOUD,
+    NO_GCLOUD,
+    RELEASE,
+    SECOND_GENERATION,
+    THERE,
+    Cloud,
+    commands_in,
+    complaints,
+    release,
+    run,
+)
+from tests.deploy.cloud import SETTINGS as SETUP
+from tests.deploy.conftest import NewProject
 from tests.deploy.dockerfile import ROOT
 
 pytestmark = pytest.mark.slow
@@ -31,6 +48,7 @@ OTHER = {
     "MAX_WORKERS": "3",
     "BUILD_REGION": "global",
 }
+TEARDOWN = "deploy/teardown.sh --plan"
 REPOSITORY = "projects/my-project/locations/europe-west1/connections/github/repositories/my-repository"
 SETTINGS = {
     "defaults": ({}, THERE),
@@ -51,8 +69,21 @@ def page(settings: dict[str, str]) -> str:
     return "\n".join([first, exports, *others])
 
 
-def walk(folder: Path, script: str, there: dict[str, dict[str, str]]) -> tuple[Cloud, list[list[str]], str, list[str]]:
-    """The project afterwards, the calls of the tools, what was printed, and the commands that failed."""
+@dataclass(frozen=True)
+class Walk:
+    """What a script of the page has done."""
+
+    cloud: Cloud
+    """The project afterwards."""
+    calls: list[list[str]]
+    """Of the tools."""
+    printed: str
+    failed: list[str]
+    """The commands that failed."""
+
+
+def walk(folder: Path, script: str, there: dict[str, dict[str, str]]) -> Walk:
+    """Do it in a project with this much."""
     cloud = Cloud.make(folder / "cloud", there)
     for name in ("deploy", "flex_template.json", "cloudbuild.yaml"):
         (folder / name).symlink_to(ROOT / name)
@@ -71,16 +102,26 @@ def walk(folder: Path, script: str, there: dict[str, dict[str, str]]) -> tuple[C
     )
     cloud.errors = done.stderr
     failed = re.findall(r"^FAILED: (.*)$", done.stderr, re.MULTILINE)
-    return cloud, cloud.noted(), done.stdout, failed
+    return Walk(cloud, cloud.noted(), done.stdout, failed)
+
+
+@pytest.fixture(scope="module")
+def walks(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Walk]:
+    """The page until it removes all again, by the name of the settings; look only."""
+    return {
+        name: walk(tmp_path_factory.mktemp("walk"), page(settings).partition(TEARDOWN)[0], there)
+        for name, (settings, there) in SETTINGS.items()
+    }
 
 
 @pytest.mark.parametrize("name", SETTINGS)
-def test_the_page_is_walked(tmp_path: Path, name: str) -> None:
-    settings, there = SETTINGS[name]
+def test_the_page_is_walked(tmp_path: Path, walks: dict[str, Walk], name: str) -> None:
+    settings, _ = SETTINGS[name]
     script = page(settings)
     assert script.count("deploy/setup.sh") == 3
-    until, teardown, rest = script.partition("deploy/teardown.sh --plan")
-    cloud, calls, printed, failed = walk(tmp_path, until, there)
+    _, teardown, rest = script.partition(TEARDOWN)
+    walked = walks[name]
+    cloud, calls, printed, failed = walked.cloud, walked.calls, walked.printed, walked.failed
     # without Firebase the page's own command says what is left to do, and everything else works
     wanted = ["deploy/setup.sh"] if "Firebase" in name else []
     assert failed == wanted, cloud.errors
@@ -99,21 +140,16 @@ def test_the_page_is_walked(tmp_path: Path, name: str) -> None:
         words = [word for call in calls for word in call] + [launched]
         for default in ("europe-west1", "my-project-sessions", "posthog_etl", "posthog_aggregated", "firebase_etl"):
             assert not [word for word in words if default in word], default
-    if HAS_GCLOUD:
-        kinds = {tuple(sorted(word.partition("=")[0] for word in call)): call for call in calls}
-        assert complaints(call for call in kinds.values() if call[0] in ("gcloud", "bq")) == {}
     others = (cloud.folder / "others").read_text()
     for said in ("git tag v1.0", "git push origin v1.0", "make test-dataflow", "--plan_only"):
         assert said in others
     if name == "defaults":  # and back again
-        state = cloud.state
-        (tmp_path / "back").mkdir()
-        cloud, _, printed, failed = walk(
-            tmp_path / "back", page({}).partition("\n\n")[0] + "\n" + teardown + rest, state
-        )
-        assert failed == []
-        assert "remove  bucket my-project-sessions" in printed
-        left = {key for key in cloud.state if not key.startswith(("policy ", "artifacts docker", "beta monitoring"))}
+        back = walk(tmp_path, page({}).partition("\n\n")[0] + "\n" + teardown + rest, cloud.state)
+        assert back.failed == []
+        assert "remove  bucket my-project-sessions" in back.printed
+        left = {
+            key for key in back.cloud.state if not key.startswith(("policy ", "artifacts docker", "beta monitoring"))
+        }
         assert left == {*THERE, "secrets/excluded-users", "secrets versions/excluded-users"}
 
 
@@ -127,9 +163,48 @@ def test_every_script_of_the_page_has_a_dry_run(tmp_path: Path, name: str) -> No
         line for line in lines if "launch.sh" not in line
     ]  # a launch is that of a Scheduler job, which is not there
     names = "".join(f"export {key}={value}\n" for key, value in ({"PROJECT": "my-project"} | settings).items())
-    cloud, calls, printed, failed = walk(tmp_path, names + "\n".join(ready), there)
-    assert calls == [] or all("describe" in call for call in calls)
-    assert [line for line in failed if "setup" not in line] == []
-    assert "gcloud scheduler jobs create http sessions-nightly" in printed
-    assert "gcloud builds submit" in printed
-    assert cloud.state == there
+    told = walk(tmp_path, names + "\n".join(ready), there)
+    assert all("describe" in call for call in told.calls)
+    assert [line for line in told.failed if "setup" not in line] == []
+    assert "gcloud scheduler jobs create http sessions-nightly" in told.printed
+    assert "gcloud builds submit" in told.printed
+    assert told.cloud.state == there
+
+
+# the real tools
+
+
+def commands_of_scripts(new_project: NewProject, cloud: Cloud, folder: Path) -> list[list[str]]:
+    """What all scripts run, in projects that have and lack what they look for."""
+    commands = [*new_project.calls]
+    bare = Cloud.make(folder / "bare", BARE)
+    commands += bare.calls("setup.sh", fails=True, **SECOND_GENERATION, NETWORK_PROJECT="host")
+    commands += Cloud.make(folder / "other", BARE).calls("setup.sh", fails=True, **SECOND_GENERATION)
+    commands += cloud.calls("setup.sh", **SETUP, MACHINE_TYPE="other", PRODUCTION_DATASET="other")
+    for calls in release(cloud, "push", "template", "proven", "promote"):
+        commands += calls
+    commands += cloud.calls("build.sh", **RELEASE)
+    commands += commands_in(run("teardown.sh", "--dry-run", "posthog_aggregated", "excluded-users", **SETUP))
+    return commands + cloud.calls("teardown.sh", **SETUP, PRODUCTION_DATASET="other")
+
+
+def commands_of_pages() -> list[list[str]]:
+    """Those in shell blocks, and those in backticks of tables."""
+    found = []
+    for file in ("docs/deploy.md", "docs/operate.md", "README.md"):
+        text = (ROOT / file).read_text()
+        inline = re.findall(r"`((?:gcloud|bq) .+?)`", re.sub(r"(?ms)^```.*?^```", "", text))
+        found += commands_in("\n".join([*re.findall(r"(?ms)^```sh\n(.*?)^```", text), *inline]))
+    return found
+
+
+@pytest.mark.skipif(not HAS_GCLOUD, reason=NO_GCLOUD)
+def test_gcloud_and_bq_know_every_command_of_the_scripts_and_the_docs(
+    new_project: NewProject, cloud: Cloud, walks: dict[str, Walk], tmp_path: Path
+) -> None:
+    written = commands_of_pages()
+    assert len(written) > 30
+    walked = [call for walked in walks.values() for call in walked.calls]
+    bad = [["gcloud", "scheduler", "jobs", "pause", "x", "--shedule=1"], ["bq", "mk", "--datset", "x"]]
+    commands = [*written, *walked, *commands_of_scripts(new_project, cloud, tmp_path), *bad]
+    assert set(complaints(commands)) == {shlex.join(words) for words in bad}
