@@ -51,6 +51,7 @@ PROJECT, BUCKET = "test-project", "bucket"
 _READY_SECONDS, _STOP_SECONDS, _TAIL_LINES = 60, 10, 15
 #: The emulator copies every table that a statement changes, for queries of the past; here nobody asks for it.
 _LEAN = {"BQEMU_TIME_TRAVEL_RETENTION_DAYS": "0", "BQEMU_METRICS_ENABLED": "false", "BQEMU_LOG_LEVEL": "warning"}
+_LAUNCHER = Path(__file__).with_name("lean_emulator.py")
 _SQL_TYPES = {"INTEGER": "INT64", "FLOAT": "FLOAT64", "BOOLEAN": "BOOL"}
 HOME = Path(os.environ.get("EMULATORS", Path(__file__).parents[2] / ".venv-emulators"))
 
@@ -91,7 +92,8 @@ def running(folder: Path) -> Iterator[Emulators]:
     with ExitStack() as stack:
         bq_ports = ["--rest-port", str(found.rest), "--grpc-port", str(found.grpc)]
         bq_command = ["bqemulator", "start", *bq_ports, "--project", PROJECT, "--ephemeral"]
-        bigquery_server = stack.enter_context(_server(bq_command, folder, **_LEAN, BQEMU_GCS_LOCAL_ROOT=str(root)))
+        bq_variables = _LEAN | {"BQEMU_GCS_LOCAL_ROOT": str(root)}
+        bigquery_server = stack.enter_context(_server(bq_command, folder, _LAUNCHER, **bq_variables))
         address = ["-host", "127.0.0.1", "-port", str(found.gcs), "-public-host", gcs.removeprefix("http://")]
         files = ["-backend", "filesystem", "-filesystem-root", str(root)]
         gcs_command = ["fake-gcs-server", "-scheme", "http", *address, "-external-url", gcs, *files]
@@ -126,17 +128,18 @@ class _Server:
 
 
 @contextmanager
-def _server(command: list[str], folder: Path, **variables: str) -> Iterator[_Server]:
-    """Run a program of the emulators' environment until the end of the context."""
+def _server(command: list[str], folder: Path, launcher: Path | None = None, **variables: str) -> Iterator[_Server]:
+    """Run a program of the emulators' environment, or a script that becomes it, until the end of the context."""
     name, *arguments = command
-    program = HOME.absolute() / "bin" / name
-    if not program.exists():
+    programs = HOME.absolute() / "bin"
+    if not (programs / name).exists():
         raise EmulatorError(f"{name} is not in {HOME}: `make test` installs it; -m 'not emulator' leaves it out")
     log = folder / f"{name}.log"
     environment = os.environ | {"HOME": str(HOME.absolute() / "home")} | variables
+    start = [programs / name] if launcher is None else [programs / "python", launcher]
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [str(program), *arguments], cwd=folder, env=environment, stdout=output, stderr=subprocess.STDOUT
+            [*start, *arguments], cwd=folder, env=environment, stdout=output, stderr=subprocess.STDOUT
         )
     try:
         yield _Server(name, process, log)
