@@ -25,7 +25,9 @@ import pyarrow.compute as pc
 
 #: Blanks, brackets, dashes, dots, slashes, and the direction marks that address books leave around numbers.
 _FILL = r"[\s\x{a0}\x{2000}-\x{2015}\x{2028}-\x{202f}\x{2060}\x{2066}-\x{2069}\x{3000}\x{feff}()\[\]./\-]"
-_SHAPE = rf"^{_FILL}*[+\x{{ff0b}}]?(?:{_FILL}*\p{{Nd}}){{7,19}}{_FILL}*$"
+_CHARACTERS = rf"^{_FILL}*[+\x{{ff0b}}]?(?:{_FILL}|\p{{Nd}})*$"
+_FEWEST_DIGITS, _MOST_DIGITS = 7, 19
+_PLAIN = rf"^\+?[0-9]{{{_FEWEST_DIGITS},{_MOST_DIGITS}}}$"
 #: Country codes after which a number never begins with a zero and the library changes nothing else (North America,
 #: then codes whose trunk prefix is a zero or none): such texts are normal already. A test compares with the library.
 _USUAL = r"(?:1[2-9][0-9]{9}|(?:20|27|3[0-4]|39|4[01356789]|5[12368]|6[02-6]|84|9[0-5]|98)[1-9][0-9]{6,12})"
@@ -38,7 +40,10 @@ _PLUS = ("+", "＋")
 def phone_forms(texts: pa.Array) -> pa.Array:
     """The normal form of each text of a string array (see the module docstring); nulls stay."""
     trimmed = pc.utf8_trim_whitespace(texts)
-    strange = pc.and_(pc.match_substring_regex(trimmed, _SHAPE), pc.invert(pc.match_substring_regex(trimmed, _NORMAL)))
+    strange = _have_shape(trimmed)
+    if not pc.any(strange).as_py():
+        return trimmed
+    strange = pc.and_(strange, pc.invert(pc.match_substring_regex(trimmed, _NORMAL)))
     if not pc.any(strange).as_py():
         return trimmed
     encoded = trimmed.filter(strange).dictionary_encode()
@@ -48,8 +53,28 @@ def phone_forms(texts: pa.Array) -> pa.Array:
 
 def are_ambiguous(texts: pa.Array) -> pa.Array:
     """Which texts are phone numbers without a country code; null for null."""
+    shaped = _have_shape(texts)
+    if not pc.any(shaped).as_py():
+        return shaped
     no_code = pc.invert(pc.match_substring_regex(texts, rf"^{_FILL}*(?:[+\x{{ff0b}}]|0{_FILL}*0)"))
-    return pc.and_(pc.match_substring_regex(texts, _SHAPE), no_code)
+    return pc.and_(shaped, no_code)
+
+
+def _have_shape(texts: pa.Array) -> pa.Array:
+    """Which texts have the shape of a phone number; null for null.
+
+    Digits of unusual texts are counted apart. A pattern that repeats a digit and what can be between two so often takes
+    longer to compile, which is done for every array, than a thousand texts to look at.
+    """
+    plain = pc.match_substring_regex(texts, _PLAIN)
+    if pc.all(plain).as_py():
+        return plain
+    unusual = pc.and_not(pc.match_substring_regex(texts, _CHARACTERS), plain)
+    if not pc.any(unusual).as_py():
+        return plain
+    digits = pc.count_substring_regex(pc.if_else(unusual, texts, ""), r"\p{Nd}")
+    counted = pc.and_(pc.greater_equal(digits, _FEWEST_DIGITS), pc.less_equal(digits, _MOST_DIGITS))
+    return pc.or_(plain, counted)
 
 
 @functools.lru_cache(maxsize=65_536)

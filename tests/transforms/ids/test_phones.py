@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Callable
 
 import phonenumbers
 import pyarrow as pa
@@ -68,6 +69,14 @@ def test_numbers_without_a_country_code_are_ambiguous(text: str, form: str, ambi
 @pytest.mark.parametrize("text", ["anon-1", "a12015550100", "+1201555", "12-34", "u+12015550100", "1e400", "", "tel"])
 def test_other_texts_are_their_own_form(text: str) -> None:
     assert phone_form(text) == text
+
+
+@pytest.mark.parametrize(("digits", "has_shape"), [(6, False), (7, True), (19, True), (20, False)])
+@pytest.mark.parametrize("write", [lambda digits: digits, " ".join, lambda digits: f"({digits}) "])
+def test_a_number_has_seven_to_nineteen_digits(write: Callable[[str], str], digits: int, has_shape: bool) -> None:
+    text = write("3" * digits)
+    assert are_ambiguous(pa.array([text])).to_pylist() == [has_shape]
+    assert (phone_form(text) != text.strip()) == (has_shape and text.strip() != "3" * digits)
 
 
 def test_a_column_keeps_its_nulls_and_repeats() -> None:
