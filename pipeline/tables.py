@@ -5,6 +5,7 @@ Their columns are in `transforms.schemas`, the event-derived ones in the metrics
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -40,12 +41,12 @@ class Table:
     def __hash__(self) -> int:
         return hash((self.source, self.name))
 
-    @property
+    @functools.cached_property
     def bare(self) -> pa.Schema:
         """Names and types only, as they travel with the data (which may hold nulls where it must not)."""
         return bare(self.schema)
 
-    @property
+    @functools.cached_property
     def content(self) -> pa.Schema:
         """The bare schema without the run columns."""
         return without_run_columns(self.bare)

@@ -7,6 +7,7 @@ rows do. One zstd frame holds a slice.
 
 from __future__ import annotations
 
+import functools
 import struct
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -50,13 +51,13 @@ class Layout:
     numbers: Mapping[str, str]
     texts: tuple[str, ...]
 
-    @property
+    @functools.cached_property
     def rows(self) -> pa.Schema:
         """The schema of packed rows."""
         kinds = [(name, pa.from_numpy_dtype(np.dtype(kind))) for name, kind in self.numbers.items()]
         return pa.schema([*kinds, *((name, pa.int32()) for name in self.texts)])
 
-    @property
+    @functools.cached_property
     def dictionaries(self) -> pa.Schema:
         """The schema of packed dictionaries, one row a slice."""
         return pa.schema([(name, pa.list_(pa.string())) for name in self.texts])

@@ -22,7 +22,7 @@ from apache_beam.pvalue import PCollection
 
 from transforms.events.decoder import MAX_TIMESTAMP, MIN_TIMESTAMP
 from transforms.machinery.join import JoinByKey, JoinFunction, Outcome, Results, Side
-from transforms.machinery.keys import rows_of_keys
+from transforms.machinery.keys import grouped, rows_of_keys
 from transforms.machinery.times import column_micros, dates
 from transforms.machinery.zones import local_micros
 from transforms.metrics.definitions import Metrics
@@ -73,7 +73,7 @@ def deeds_by_day(events: pa.Table, invites: pa.Table, users: pa.Table, zone: str
     for name, status in _COUNTED.items():
         known = every.column("status")
         days[name] = (pc.is_null(known) if status is None else pc.equal(known, status)).fill_null(False).cast(INTEGER)
-    found = pa.table(days).group_by(["person_id", "date"]).aggregate([(name, "sum") for name in _COUNTED])
+    found = grouped(pa.table(days), "person_id", "date").aggregate([(name, "sum") for name in _COUNTED])
     return found.rename_columns(["person_id", "date", *_COUNTED])
 
 
@@ -88,16 +88,15 @@ def unaffected(sessions: pa.Table, deeds: pa.Table, published: pa.Table) -> pa.A
       deeds: of these persons, as `deeds_by_day` gives.
       published: rows.
     """
-    before = published.group_by("person_id").aggregate([("sessions_started", "sum")])
+    before = grouped(published, "person_id").aggregate([("sessions_started", "sum")])
     marked = pa.table([sessions.column("person_id"), pc.equal(sessions.column(CHANGE), "unchanged")], ["id", "same"])
-    found = marked.group_by("id").aggregate([("same", "count"), ("same", "all")])
+    found = grouped(marked, "id").aggregate([("same", "count"), ("same", "all")])
     now = rows_of_keys(found, "id", before.column("person_id"), ["same_count", "same_all"])
     same = pc.equal(now.column("same_count").fill_null(0), before.column("sessions_started_sum"))
     same = pc.and_(same, now.column("same_all").fill_null(True))
     social = published.filter(published.column("is_social_active")).select(deeds.schema.names)
-    both = (
-        pa.concat_tables([deeds, social.cast(deeds.schema)]).group_by(deeds.schema.names).aggregate([([], "count_all")])
-    )
+    every = pa.concat_tables([deeds, social.cast(deeds.schema)])
+    both = grouped(every, *deeds.schema.names).aggregate([([], "count_all")])
     changed = both.filter(pc.equal(both.column("count_all"), 1)).column("person_id").combine_chunks()
     return before.column("person_id").filter(pc.and_not(same, pc.is_in(before.column("person_id"), changed)))
 

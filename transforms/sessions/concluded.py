@@ -29,6 +29,7 @@ import pyarrow.compute as pc
 
 from transforms.ids.excluded import Excluded
 from transforms.incremental.window import Window
+from transforms.machinery.keys import grouped
 from transforms.machinery.times import column_micros
 from transforms.sessions.facts import ARRIVAL, MAX_DISTINCT_IDS
 
@@ -111,7 +112,7 @@ class _Waits:
     @classmethod
     def of(cls, unsettled: pa.Table, keys: pa.Array, begins: _Ints) -> _Waits:
         """From `UNSETTLED` rows; the published row (of `keys`, with its `begins`) may begin earlier than they."""
-        found = unsettled.group_by("session_id").aggregate([("timestamp", "min")])
+        found = grouped(unsettled, "session_id").aggregate([("timestamp", "min")])
         row = np.asarray(pc.index_in(found.column("session_id"), value_set=keys).fill_null(-1))
         earliest = np.minimum(column_micros(found.column("timestamp_min")), np.append(begins, _NEVER)[row])
         return cls(found.column("session_id"), earliest)

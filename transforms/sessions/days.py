@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 from apache_beam.pvalue import PCollection
 
 from transforms.machinery.guard import guarded
+from transforms.machinery.keys import grouped
 from transforms.machinery.record_batches import as_batch
 from transforms.machinery.steps import flat_map
 from transforms.metrics.kinds.every_session import START_DATE
@@ -71,7 +72,7 @@ class SumDays(beam.CombineFn):
         """Sum by day."""
         rows = pa.Table.from_batches(accumulators, self._schema)
         names = [name for name in self._schema.names if name != START_DATE]
-        summed = rows.group_by(START_DATE).aggregate([(name, "sum") for name in names])
+        summed = grouped(rows, START_DATE).aggregate([(name, "sum") for name in names])
         columns = [summed.column(START_DATE), *(summed.column(f"{name}_sum") for name in names)]
         return as_batch(pa.table(columns, schema=self._schema))
 

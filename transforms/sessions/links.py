@@ -11,7 +11,7 @@ from __future__ import annotations
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from transforms.machinery.keys import rows_of_keys
+from transforms.machinery.keys import grouped, rows_of_keys
 from transforms.metrics.kinds.links import JOINED, SOCIAL_EVENT_LINK, VIEWED
 from transforms.published.changes import Target
 from transforms.schemas.fields import BOOLEAN, columns_of
@@ -59,5 +59,5 @@ def involved_persons(rows: pa.Table, sessions: pa.Table) -> pa.Table:
         columns[action] = pa.repeat(False, rows.num_rows) if done is None else done
     told = pa.table(columns, schema=INVOLVED)
     told = told.filter(pc.or_(told.column(VIEWED), told.column(JOINED)))
-    found = told.group_by(["social_event_id", "person_id"]).aggregate([(VIEWED, "any"), (JOINED, "any")])
+    found = grouped(told, "social_event_id", "person_id").aggregate([(VIEWED, "any"), (JOINED, "any")])
     return found.rename_columns(INVOLVED.names)

@@ -15,7 +15,7 @@ from apache_beam.pvalue import PCollection
 
 from transforms.machinery.counts import some_of
 from transforms.machinery.join import JoinByKey, JoinFunction, Outcome, Results, Side
-from transforms.machinery.keys import rows_of_keys
+from transforms.machinery.keys import grouped, rows_of_keys
 from transforms.machinery.record_batches import where
 from transforms.machinery.times import column_micros
 from transforms.metrics.definitions import CREATED_EVENT, Metrics
@@ -113,7 +113,7 @@ def unaffected(sessions: pa.Table, persons: pa.Table) -> pa.Array:
     for name in _CREATED:
         same &= equal(sessions.column(name), before.column(name))
     marked = pa.table({"person_id": sessions.column("person_id"), "same": same})
-    found = marked.group_by("person_id").aggregate([("same", "count"), ("same", "all")])
+    found = grouped(marked, "person_id").aggregate([("same", "count"), ("same", "all")])
     number = rows_of_keys(found, "person_id", persons.column("person_id"), ["same_count", "same_all"])
     before = pc.equal(number.column("same_count"), persons.column("total_sessions"))
     return persons.column("person_id").filter(pc.and_(before, number.column("same_all")).fill_null(False))
@@ -177,7 +177,7 @@ def _derived(
 
 def with_created(sessions: pa.Table, events: pa.Table) -> pa.Table:
     """Session rows with `CREATED` of their users, who are in the same partition as their Firebase events."""
-    of_users = events.group_by("user_id").aggregate([("createdAt", "count"), ("createdAt", "min")])
+    of_users = grouped(events, "user_id").aggregate([("createdAt", "count"), ("createdAt", "min")])
     found = rows_of_keys(of_users, "user_id", sessions.column("user_id"), ["createdAt_count", "createdAt_min"])
     signed_up = sessions.column("createdAt").cast(INTEGER)
     micros = pc.subtract(found.column("createdAt_min").cast(INTEGER), signed_up)

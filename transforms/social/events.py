@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 from apache_beam.pvalue import PCollection
 
 from transforms.machinery.join import JoinByKey, JoinFunction, Outcome, Results, Side
-from transforms.machinery.keys import rows_of_keys
+from transforms.machinery.keys import grouped, rows_of_keys
 from transforms.metrics.definitions import Metrics
 from transforms.metrics.kinds.links import JOINED, SOCIAL_EVENT_LINK, VIEWED
 from transforms.published.changes import LoadedBy, Target, compare
@@ -97,9 +97,7 @@ def social_event_rows(
     some = pc.if_else(pc.greater(invited, 0), invited, pa.scalar(None, INTEGER))
     values["acceptance_rate"] = pc.divide(values["accepted_count"].cast(FLOAT), some.cast(FLOAT))
 
-    persons = who.group_by(["social_event_id", "person_id"]).aggregate(
-        [(action, "any") for action in _PERSONS.values()]
-    )
+    persons = grouped(who, "social_event_id", "person_id").aggregate([(action, "any") for action in _PERSONS.values()])
     did = {name: persons.column(f"{action}_any").cast(INTEGER) for name, action in _PERSONS.items()}
     counted = _sums(pa.table({"social_event_id": persons.column("social_event_id")} | did), "social_event_id", ids)
     for name, action in _PERSONS.items():
@@ -110,7 +108,7 @@ def social_event_rows(
 def _sums(rows: pa.Table, key: str, wanted: pa.ChunkedArray) -> dict[str, pa.ChunkedArray]:
     """The sums of all other columns by key, of the wanted keys; 0 for one without rows."""
     names = [name for name in rows.schema.names if name != key]
-    sums = rows.group_by(key).aggregate([(name, "sum") for name in names])
+    sums = grouped(rows, key).aggregate([(name, "sum") for name in names])
     found = rows_of_keys(sums, key, wanted, [f"{name}_sum" for name in names])
     return {name: found.column(f"{name}_sum").fill_null(0) for name in names}
 
