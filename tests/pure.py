@@ -20,7 +20,7 @@ from pipeline.marks import marks
 from pipeline.plan import LastRun, Plan, Request, make_plan
 from pipeline.terms import Terms
 from pipeline.warehouse.base import Run, Scan
-from tests.builders import events_batch, facts_of_slices, slices_of
+from tests.builders import events_batch, slices_of
 from tests.same import RUN_COLUMNS
 from transforms.events.decoder import EventDecoder
 from transforms.events.distinct_ids import SESSION_IDS, distinct_ids, session_ids
@@ -36,7 +36,7 @@ from transforms.persons.days import person_days
 from transforms.persons.rows import moved_schema, person_rows
 from transforms.published.changes import LoadedBy, compare, with_change
 from transforms.sessions.concluded import excluded_ids
-from transforms.sessions.facts import fact_schema
+from transforms.sessions.facts import SessionCombineFn, fact_schema
 from transforms.sessions.fate import LINKED, STAYING, WAITING, WHO, Conclude
 from transforms.sessions.owners import match_users
 from transforms.sessions.rows import session_rows
@@ -73,6 +73,11 @@ class Model:
     counts: dict[str, int] = field(default_factory=dict)
     clock: datetime = datetime(2040, 1, 1, tzinfo=UTC)
     code_version: str = "1"
+
+    def __post_init__(self) -> None:
+        self._tables = {output: output.under(self.metrics) for output in tables.OUTPUTS}
+        self._fact_schema = fact_schema(self.metrics, self._tables[tables.SESSIONS].bare)
+        self._combine = SessionCombineFn(self.metrics, self._fact_schema)
 
     @property
     def _left_out(self) -> LeftOut:
@@ -122,7 +127,7 @@ class Model:
         run_id = f"run-{len(self.ledger)}"
         loaded_by = LoadedBy(run_id, self.clock)
         sessions, persons, links, days, social_rows = (
-            output.under(self.metrics)
+            self._tables[output]
             for output in (
                 tables.SESSIONS,
                 tables.PERSONS,
@@ -227,7 +232,7 @@ class Model:
     def _reach_back(self, terms: Terms) -> datetime | None:
         if self.last is None or self.last.terms.digests == terms.digests:
             return None
-        published = self._table(tables.SESSIONS.under(self.metrics))
+        published = self._table(self._tables[tables.SESSIONS])
         some, every = excluded_ids(published["distinct_ids"], Excluded(self._left_out.every))
         starts = published["start_timestamp"].filter(pa.array(some & ~every))
         return min(starts.to_pylist(), default=None)
@@ -242,9 +247,9 @@ class Model:
             events_batch(events)
         )
         self._count(decoded.counts.items())
-        schema = fact_schema(self.metrics, tables.SESSIONS.under(self.metrics).bare)
         left_out = [session_ids(decoded.left_out)] if decoded.left_out else []
-        facts = pa.Table.from_batches([facts_of_slices(slices_of(decoded.kept, self.metrics), self.metrics)], schema)
+        made = self._combine.output(slices_of(decoded.kept, self.metrics))
+        facts = pa.Table.from_batches([made], self._fact_schema)
         return facts, pa.Table.from_batches(left_out, SESSION_IDS), decoded.late, decoded.latest
 
     def _unique(self, users: Rows) -> tuple[pa.Table, dict[str, pa.Table]]:
@@ -299,8 +304,8 @@ class Model:
         return self._collect(function(given), also)
 
     def _persons(self, rows: pa.Table) -> pa.Table:
-        moved = moved_schema(self.metrics, tables.SESSIONS.under(self.metrics).bare)
-        content = tables.PERSONS.under(self.metrics).content
+        moved = moved_schema(self.metrics, self._tables[tables.SESSIONS].bare)
+        content = self._tables[tables.PERSONS].content
         made = person_rows(as_batch(rows.select(moved.names)), self.metrics, content)
         return pa.Table.from_batches([made], content)
 

@@ -42,7 +42,7 @@ class FakeBigQuery:
     _looks: dict[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.database = duckdb.connect()
+        self.database = duckdb.connect(config={"threads": 1})  # on a few rows they only wait
 
     # what publishing calls
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -84,21 +85,32 @@ def slice_of(rows: Rows, metrics: Metrics = SMALL_METRICS) -> tuple[int, bytes]:
     return len(kept), packed
 
 
-def combine(bound: int = 1_000, metrics: Metrics = SMALL_METRICS) -> SessionCombineFn:
-    return SessionCombineFn(metrics, fact_schema(metrics, tables.SESSIONS.under(metrics).bare), bound)
+@functools.cache
+def combine(bound: int = 1_000) -> SessionCombineFn:
+    return SessionCombineFn(SMALL_METRICS, fact_schema(SMALL_METRICS, tables.SESSIONS.under(SMALL_METRICS).bare), bound)
 
 
-def facts(accumulator: Accumulator, metrics: Metrics = SMALL_METRICS) -> dict[str, dict[str, Any]]:
+def facts(accumulator: Accumulator) -> dict[str, dict[str, Any]]:
     """Session id → its facts."""
-    found = combine(metrics=metrics).extract_output(accumulator).to_pylist()
+    found = combine().extract_output(accumulator).to_pylist()
     return {row.pop("session_id"): row for row in found}
 
 
-def one_by_one(rows: Rows) -> list[tuple[int, bytes]]:
-    """A slice of each row. All are decoded together: a fold is about what is done with slices."""
+def decoded(rows: Rows) -> Columns:
+    """All rows as they are decoded together."""
     kept = DECODERS[False].decode(events_batch(rows)).kept
     assert len(kept) == len(rows)
-    return list(Columns.concat([kept]).slices(np.arange(len(rows) + 1), layout(SMALL_METRICS)))
+    return Columns.concat([kept])
+
+
+def one_by_one(rows: Rows) -> list[tuple[int, bytes]]:
+    """A slice of each row."""
+    return slices_between(decoded(rows), range(len(rows) + 1))
+
+
+def slices_between(rows: Columns, cuts: Iterable[int]) -> list[tuple[int, bytes]]:
+    """The rows between each two cuts. They were decoded together: the law is about what is done with slices."""
+    return list(rows.slices(np.array([*cuts]), layout(SMALL_METRICS)))
 
 
 def fold(rows: Rows, bound: int = 1_000) -> Accumulator:
@@ -114,14 +126,15 @@ def fold_slices(slices: Sequence[tuple[int, bytes]], bound: int) -> Accumulator:
     return accumulator
 
 
-def tree(rows: Rows, rng: random.Random, bound: int) -> Accumulator:
+def tree(rows: Columns, rng: random.Random, bound: int) -> Accumulator:
     """The rows cut into slices, merged in a random order and tree, some compacted on the way."""
     fn = combine(bound)
     coder = fn.get_accumulator_coder()
-    rows = list(rows)
-    rng.shuffle(rows)
+    order = list(range(len(rows)))
+    rng.shuffle(order)
     cuts = sorted({0, len(rows), *(rng.randint(0, len(rows)) for _ in range(3))})
-    pool = [fn.add_input(fn.create_accumulator(), slice_of(rows[a:b])) for a, b in itertools.pairwise(cuts)]
+    slices = slices_between(rows.take(np.array(order)), cuts)
+    pool = [fn.add_input(fn.create_accumulator(), one) for one in slices]
     pool.append(fn.create_accumulator())
     while len(pool) > 1:
         rng.shuffle(pool)
@@ -131,17 +144,22 @@ def tree(rows: Rows, rng: random.Random, bound: int) -> Accumulator:
     return pool[0]
 
 
-def check_law(rows: list[dict[str, Any]], rng: random.Random) -> None:
-    """Fold = any split, order and tree, however soon it is pruned; repetition changes the number of rows alone."""
-    slices = one_by_one(rows)
+def check_law(rows: Rows, rng: random.Random) -> dict[str, dict[str, Any]]:
+    """Fold = any split, order and tree, however soon it is pruned; repetition changes the number of rows alone.
+
+    Gives the facts.
+    """
+    together = decoded(rows)
+    slices = slices_between(together, range(len(rows) + 1))
     expected = facts(fold_slices(slices, 1_000))
     for bound in (1, 4, 1_000):
-        assert facts(tree(rows, rng, bound)) == expected
+        assert facts(tree(together, rng, bound)) == expected
         assert facts(fold_slices(slices, bound)) == expected
-    repeated = rows + rng.choices(rows, k=5)
+    repeated = together.take(np.array([*range(len(rows)), *rng.choices(range(len(rows)), k=5)]))
     again = facts(tree(repeated, rng, rng.choice([1, 4, 1_000])))
     assert sum(row.pop("_rows") for row in again.values()) == len(repeated)
     assert again == {session: without_rows(row) for session, row in expected.items()}
+    return expected
 
 
 def without_rows(row: dict[str, Any]) -> dict[str, Any]:
@@ -151,7 +169,23 @@ def without_rows(row: dict[str, Any]) -> dict[str, Any]:
 @settings(max_examples=40, deadline=None)
 @given(st.lists(EVENTS, min_size=1, max_size=14), RANDOM)
 def test_any_split_order_tree_and_repetition_gives_the_same_facts(rows: Rows, rng: random.Random) -> None:
-    check_law(list(rows), rng)
+    check_law(rows, rng)
+
+
+@settings(max_examples=40)
+@given(st.lists(EVENTS, min_size=1, max_size=14), RANDOM)
+def test_a_slice_says_the_same_whatever_its_rows_are_decoded_with(rows: Rows, rng: random.Random) -> None:
+    cuts = sorted({0, len(rows), *(rng.randint(0, len(rows)) for _ in range(3))})
+    apart = [slice_of(rows[a:b]) for a, b in itertools.pairwise(cuts)]
+    assert [unpacked(*one) for one in apart] == [unpacked(*one) for one in slices_between(decoded(rows), cuts)]
+
+
+def unpacked(rows: int, packed: bytes) -> dict[str, list[Any]]:
+    """The columns of a slice, as it says of how many rows."""
+    columns = Columns.unpack([packed], layout(SMALL_METRICS))
+    assert len(columns) == rows
+    numbers = {name: values.view(f"u{values.itemsize}").tolist() for name, values in columns.numbers.items()}
+    return numbers | {name: column.texts().to_pylist() for name, column in columns.texts.items()}
 
 
 @settings(max_examples=150, deadline=None)
@@ -268,7 +302,7 @@ def test_an_oversized_session_is_a_sample_that_no_order_decides() -> None:
     rows = [event(number, name="tap", distinct_id=f"id-{number}") for number in range(9)]
     results = []
     for seed in range(20):
-        [found] = facts(tree(rows, random.Random(seed), bound=1 + seed % 4)).values()
+        [found] = facts(tree(decoded(rows), random.Random(seed), bound=1 + seed % 4)).values()
         assert found["event_count"] == found["taps"] == LIMIT
         assert found["is_oversized"]
         assert found["end_timestamp"] - found["start_timestamp"] == timedelta(seconds=8)
@@ -285,8 +319,7 @@ def test_an_oversized_session_is_a_sample_that_no_order_decides() -> None:
 def test_oversized_sessions_with_differing_copies_keep_the_law(rows: Rows, rng: random.Random, limit: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(vars(SMALL_METRICS), "max_events_per_session", limit)
-        check_law(list(rows), rng)
-        for found in facts(fold(rows)).values():
+        for found in check_law(rows, rng).values():
             assert found["event_count"] <= limit
 
 

@@ -71,6 +71,7 @@ class Service:
             tables=TABLES,
         )
         self.staged: list[Staged] = []
+        self.fake.database.execute("BEGIN")
         for table in TABLES:
             self._create(table.name, fields_of(table))
             self._fill(table.name, [(key, run_id, None) for key, run_id in OLD[table.name].items()])
@@ -85,6 +86,7 @@ class Service:
         self._fill("runs", [("run-1", None, None)])
         self._create("run_fence", [{"name": "run_id", "type": "STRING", "mode": "NULLABLE"}])
         self._fill("run_fence", [("run-1", None, None)])
+        self.fake.database.execute("COMMIT")
 
     def publish(self, temp_location: str | None = None) -> None:
         warehouse = BigQueryWarehouse(
@@ -122,6 +124,8 @@ class Service:
         self.fake.database.execute(f"CREATE TABLE {_name(name)} ({', '.join(columns)})")
 
     def _fill(self, name: str, rows: list[tuple[str, str | None, str | None]]) -> None:
+        if not rows:
+            return
         database = self.fake.database
         names = [row[0] for row in database.execute(f"DESCRIBE {_name(name)}").fetchall()]
         for key, run_id, change in rows:
