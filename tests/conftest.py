@@ -7,13 +7,13 @@ import gc
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
 
-from tests import builders
-from tests.bigquery.emulators import Emulators, running
-from transforms.events.decoder import EventDecoder
+if TYPE_CHECKING:
+    from tests.bigquery.emulators import Emulators
 
 #: A red run must be red again, so what is looked at is the same every time; `make test-random` looks elsewhere.
 settings.register_profile("repeatable", derandomize=True, deadline=None)
@@ -24,8 +24,6 @@ settings.load_profile("repeatable")
 BIGQUERY = pytest.param("bigquery", marks=pytest.mark.emulator)
 _BYSTANDER = "bystander"
 _WHOLE_RUNS = Path(__file__).with_name("end_to_end")
-#: The first decoder of a process raises the recursion limit, and Hypothesis warns when that happens in a test.
-EventDecoder(builders.METRICS)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -44,7 +42,16 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_collection_finish() -> None:
-    """What is loaded now stays to the end: the collector of cycles need not walk it after every run."""
+    """What is loaded now stays to the end: the collector of cycles need not walk it after every run.
+
+    Beam is loaded here, in the processes that run tests, not above: the one that deals them out would take a third of
+    its start for it, while the others wait.
+    """
+    from tests import builders
+    from transforms.events.decoder import EventDecoder
+
+    # the first decoder of a process raises the recursion limit, and Hypothesis warns when that happens in a test
+    EventDecoder(builders.METRICS)
     gc.collect()
     gc.freeze()
 
@@ -59,6 +66,8 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 @pytest.fixture(scope="session")
 def emulators(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulators]:
     """Both services; they start when the first test needs them."""
+    from tests.bigquery.emulators import running
+
     with running(tmp_path_factory.mktemp("emulators")) as started:
         yield started
 
@@ -71,7 +80,7 @@ def bigquery(
 
     Runs make views only for tests that are marked so: they would take the emulator a third of a run's time.
     """
-    monkeypatch.setattr(builders, "PLACE", emulators)
+    monkeypatch.setattr("tests.builders.PLACE", emulators)
     if request.node.get_closest_marker("views") is None:
         monkeypatch.setattr("pipeline.warehouse.bigquery.warehouse.make_views", lambda *_: None)
     client = emulators.client()
