@@ -16,6 +16,8 @@ IN_PARALLEL := -n 2 --dist worksteal
 new_venv = { test -n "$(PYTHON)" || { echo "Python 3.11, 3.12, 3.13 or 3.14 with venv is needed (on Debian and Ubuntu: apt \
 install python3 python3-venv), or say which: make PYTHON=…" >&2; exit 1; }; $(PYTHON) -m venv $(1); }
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# where it is set, each process of the tests would compile every module and its assertions anew
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: run test test-fast test-engines test-random test-python report notebook test-report test-dbt test-cloud test-dataflow check format bench bench-quick bench-engines template docs lock clean
 
