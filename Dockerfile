@@ -6,15 +6,19 @@ FROM gcr.io/dataflow-templates-base/python311-template-launcher-base:20240506-rc
 
 FROM python:3.11.14-slim-bookworm@sha256:65a93d69fa75478d554f4ad27c85c1e69fa184956261b4301ebaf6dbb0a3543d AS build
 WORKDIR /src
-COPY requirements.txt ./
-# the lock in its own layer: a change of the code alone downloads nothing
-RUN python -m venv /opt/venv \
-    && /opt/venv/bin/pip install --no-cache-dir --require-hashes --no-deps --requirement requirements.txt
+# not in a folder that is copied into the image. Bytecode, because nothing can write it later
+ENV UV_COMPILE_BYTECODE=1 UV_NO_CACHE=1
+COPY requirements-image.txt requirements.txt ./
+# the lock in its own layer: a change of the code alone downloads nothing. The environment has pip of its own, with
+# which Dataflow's boot logs what is installed
+RUN python -m pip install --no-cache-dir --target /opt/uv --require-hashes --no-deps --requirement requirements-image.txt \
+    && python -m venv /opt/venv \
+    && /opt/uv/bin/uv pip install --python /opt/venv --require-hashes --no-deps --requirement requirements.txt
 COPY pyproject.toml setup.py requirements.in ./
 COPY pipeline ./pipeline
 COPY transforms ./transforms
-RUN /opt/venv/bin/pip install --no-cache-dir --no-deps . \
-    && /opt/venv/bin/pip check
+RUN /opt/uv/bin/uv pip install --python /opt/venv --no-deps . \
+    && /opt/uv/bin/uv pip check --python /opt/venv
 
 FROM python:3.11.14-slim-bookworm@sha256:65a93d69fa75478d554f4ad27c85c1e69fa184956261b4301ebaf6dbb0a3543d
 COPY --from=beam /opt/apache/beam /opt/apache/beam

@@ -86,7 +86,7 @@ docs: $(VENV)/dev  ## docs/tables.md and .json, sources for dbt, from the declar
 	$(BIN)/python -m deploy.views_page
 
 lock: $(VENV)/dev  ## compile the lock files from requirements*.in, for Python 3.11 and later
-	for name in requirements requirements-dev requirements-emulators requirements-peers requirements-dbt requirements-report \
+	for name in requirements requirements-image requirements-dev requirements-emulators requirements-peers requirements-dbt requirements-report \
 		requirements-notebook; do \
 		$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --strip-extras \
 			--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock (Python 3.11 and later)" \

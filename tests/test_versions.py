@@ -16,7 +16,13 @@ ROOT = Path(__file__).parents[1]
 FILES = ("*.py", "*.toml", "*.in", "*.txt", "*.yaml", "*.json", "Makefile", "Dockerfile", ".ci/run")
 FOLDERS = ("pipeline", "transforms", "sample", "deploy", "docs", "benchmarks")
 
-LOCKS = ("requirements.txt", "requirements-dev.txt", "requirements-emulators.txt", "requirements-peers.txt")
+LOCKS = (
+    "requirements.txt",
+    "requirements-image.txt",
+    "requirements-dev.txt",
+    "requirements-emulators.txt",
+    "requirements-peers.txt",
+)
 #: A pin of a lock: package, version, for which Pythons and systems.
 PIN = re.compile(r"^([a-z0-9._-]+)==(\S+)(?: ; ([^\\\n]+?))?(?= \\$|$)", re.MULTILINE)
 #: The Pythons that `make` takes; the image has the first.
@@ -98,7 +104,7 @@ def test_the_image_and_the_build_use_one_patch_version() -> None:
 
 def test_a_lock_has_the_pins_of_the_other() -> None:
     pins: dict[tuple[str, str], str] = {}
-    for name in ("requirements.txt", "requirements-dev.txt"):
+    for name in ("requirements.txt", "requirements-image.txt", "requirements-dev.txt"):
         for package, version, marker in PIN.findall((ROOT / name).read_text()):
             # the other lock may leave a marker away: it is compiled for what both need
             known = {pins.get((package, marker)), pins.get((package, ""))} - {None}

@@ -59,7 +59,8 @@ def context(text: str) -> set[str]:
 def run_steps(stage: Stage, folder: Path, environment: Mapping[str, str]) -> None:
     """Do what the WORKDIR, COPY and RUN instructions of a stage say, with `folder` as the root of the image.
 
-    Two differences: absolute paths of the image lie below `folder`, and pip may use its cache.
+    Two differences: absolute paths of the image lie below `folder`, and installers may use their caches and leave
+    bytecode to who imports, since only the image's own ENV says otherwise.
     """
     here = folder
     allowed = context((ROOT / ".dockerignore").read_text())
@@ -74,7 +75,7 @@ def run_steps(stage: Stage, folder: Path, environment: Mapping[str, str]) -> Non
                 assert source.split("/")[0] in allowed, f"{source} is not in the build context"
                 _copy(ROOT / source, place / Path(source).name if target.endswith("./") else place)
         elif word == "RUN":
-            command = rest.replace("--no-cache-dir ", "").replace("/opt/venv", str(folder / "opt/venv"))
+            command = rest.replace("--no-cache-dir ", "").replace("/opt/", f"{folder}/opt/")
             subprocess.run(["sh", "-ec", command], cwd=here, env=dict(environment), check=True)
 
 

@@ -1,7 +1,6 @@
 """The image and the package: the Dockerfile's own steps in a clean environment, launched from elsewhere.
 
-There is no Docker here, so the steps are read from the Dockerfile and run below a temporary folder. It takes
-about a minute: the lock is installed anew.
+There is no Docker here, so the steps are read from the Dockerfile and run below a temporary folder.
 """
 
 from __future__ import annotations
@@ -34,8 +33,11 @@ SOURCES = {
 
 
 def _environment(first_on_path: Path) -> dict[str, str]:
-    """The test's own environment without what would let the repository's code be found."""
-    kept = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "VIRTUAL_ENV")}
+    """The test's own environment without what would let the repository's code be found, or bytecode be made anew."""
+    left_out = ("PYTHONPATH", "VIRTUAL_ENV", "PYTHONDONTWRITEBYTECODE")
+    kept = {name: value for name, value in os.environ.items() if name not in left_out}
+    if index := os.environ.get("PIP_INDEX_URL"):
+        kept.setdefault("UV_DEFAULT_INDEX", index)  # uv reads no settings of pip
     return kept | {"PATH": f"{first_on_path}{os.pathsep}{os.environ['PATH']}"}
 
 
@@ -46,7 +48,8 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
     # most of what is installed no test imports, so its bytecode can wait
     run_steps(BUILD, folder, _environment(Path(sys.executable).parent) | {"PIP_NO_COMPILE": "1"})
     run_steps(FINAL, folder, {})
-    shutil.rmtree(folder / "src")  # the final stage does not have it
+    for name in ("src", "opt/uv"):  # the final stage does not have them
+        shutil.rmtree(folder / name)
     return folder
 
 
@@ -59,8 +62,9 @@ def archives(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
             shutil.copytree(path, source / path.name, ignore=shutil.ignore_patterns("__pycache__"))
         elif path.is_file():
             shutil.copy(path, source)
-    command = [sys.executable, "-m", "build", "--outdir", str(dist), str(source)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    command = [sys.executable, "-m", "build", "--installer=uv", "--outdir", str(dist), str(source)]
+    environment = _environment(Path(sys.executable).parent)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return next(dist.glob("*.tar.gz")), next(dist.glob("*.whl"))
 
@@ -141,6 +145,7 @@ def test_the_final_stage_is_small_and_complete() -> None:
     assert "--from=beam /opt/apache/beam /opt/apache/beam" in copied
     launcher = "/opt/google/dataflow/python_template_launcher"
     assert f"--from=launcher {launcher} {launcher}" in copied
+    assert [source for source in copied if source.startswith("--from=build")] == ["--from=build /opt/venv /opt/venv"]
     assert FINAL.all("RUN") == []
     assert FINAL.all("ENTRYPOINT") == ['["/opt/apache/beam/boot"]']
     assert BUILD.base == FINAL.base
