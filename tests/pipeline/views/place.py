@@ -81,23 +81,56 @@ def on_duckdb(metrics: Metrics, rows: Rows) -> dict[str, list[Row]]:
     return found
 
 
-def on_bigquery(emulators: Emulators, metrics: Metrics, rows: Rows) -> dict[str, list[Row]]:
-    """The same through the emulator, by what a run does after its publish."""
-    client, dataset = emulators.client(), f"views_{uuid.uuid4().hex}"
-    client.create_dataset(dataset)
-    for name, (table, content) in contents(metrics, rows).items():
-        target = f"{emulators.project}.{dataset}.{name}"
-        schema = [bigquery.SchemaField.from_api_repr(field) for field in fields_of(table)]
-        client.create_table(bigquery.Table(target, schema))
+class OnBigQuery:
+    """The same through the emulator, over views that are made by what a run does after its publish.
+
+    The tables and views of a metrics file are made once, and each look gives the tables other rows.
+    """
+
+    def __init__(self, emulators: Emulators) -> None:
+        self._client, self._project = emulators.client(), emulators.project
+        self._made: list[tuple[Metrics, str]] = []
+        self._loaded: dict[str, pa.Table] = {}
+
+    def __call__(self, metrics: Metrics, rows: Rows) -> dict[str, list[Row]]:
+        """The rows of every view, each sorted."""
+        filled = contents(metrics, rows)
+        dataset = next((dataset for known, dataset in self._made if known == metrics), None)
+        if dataset is None:
+            dataset = self._make(metrics, {name: table for name, (table, _) in filled.items()})
+        for name, (_, content) in filled.items():
+            self._load(f"{self._project}.{dataset}.{name}", content)
+        return {view.name: _sorted(self._read(f"{dataset}.{view.name}"), view) for view in views(metrics)}
+
+    def close(self) -> None:
+        """Leave nothing behind: the emulator holds all in memory."""
+        for _, dataset in self._made:
+            self._client.delete_dataset(dataset, delete_contents=True)
+
+    def _make(self, metrics: Metrics, outputs: Mapping[str, tables.Table]) -> str:
+        dataset = f"views_{uuid.uuid4().hex}"
+        self._client.create_dataset(dataset)
+        self._made.append((metrics, dataset))
+        for name, table in outputs.items():
+            target = f"{self._project}.{dataset}.{name}"
+            schema = [bigquery.SchemaField.from_api_repr(field) for field in fields_of(table)]
+            self._client.create_table(bigquery.Table(target, schema))
+            self._loaded[target] = table.bare.empty_table()
+        make_views(BigQueryClient(self._project), dataset, views(metrics), outputs)
+        return dataset
+
+    def _load(self, target: str, content: pa.Table) -> None:
+        if content == self._loaded[target]:
+            return
         file = io.BytesIO()
         pq.write_table(content, file)
+        schema = self._client.get_table(target).schema
         config = bigquery.LoadJobConfig(source_format="PARQUET", schema=schema, write_disposition="WRITE_TRUNCATE")
-        client.load_table_from_file(file, target, rewind=True, job_config=config).result()
-    make_views(BigQueryClient(emulators.project), dataset, views(metrics), contents(metrics, rows))
-    return {
-        view.name: _sorted([dict(row) for row in client.query(f"SELECT * FROM `{dataset}.{view.name}`").result()], view)
-        for view in views(metrics)
-    }
+        self._client.load_table_from_file(file, target, rewind=True, job_config=config).result()
+        self._loaded[target] = content
+
+    def _read(self, view: str) -> list[Row]:
+        return [dict(row) for row in self._client.query(f"SELECT * FROM `{view}`").result()]
 
 
 def _sorted(rows: Sequence[Row], view: View) -> list[Row]:

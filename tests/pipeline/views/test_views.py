@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from datetime import timedelta
 from typing import Any
 
@@ -15,7 +16,7 @@ from tests.bigquery.emulators import Emulators
 from tests.builders import METRICS, SMALL_METRICS
 from tests.pipeline.views import reference
 from tests.pipeline.views.chance import random_tables
-from tests.pipeline.views.place import Row, Rows, at, contents, day, on_bigquery, on_duckdb
+from tests.pipeline.views.place import OnBigQuery, Row, Rows, at, contents, day, on_duckdb
 from transforms.metrics.definitions import Metrics
 from transforms.metrics.file import parse_metrics
 
@@ -34,13 +35,18 @@ QUIZZES = parse_metrics(
 )
 
 
+@pytest.fixture(scope="module")
+def on_bigquery(emulators: Emulators) -> Iterator[Look]:
+    """Gives the rows of all views over tables of the emulator."""
+    with closing(OnBigQuery(emulators)) as look:
+        yield look
+
+
 @pytest.fixture(params=["duckdb", pytest.param("bigquery", marks=pytest.mark.emulator)])
 def look(request: pytest.FixtureRequest) -> Look:
     """Gives the rows of all views over tables."""
-    if request.param == "duckdb":
-        return on_duckdb
-    emulators: Emulators = request.getfixturevalue("emulators")
-    return lambda metrics, rows: on_bigquery(emulators, metrics, rows)
+    found: Look = on_duckdb if request.param == "duckdb" else request.getfixturevalue("on_bigquery")
+    return found
 
 
 def visits(*, today: int, **persons: list[int]) -> Rows:
@@ -331,9 +337,9 @@ def test_any_tables_on_duckdb(seed: int) -> None:
 
 @pytest.mark.emulator
 @pytest.mark.parametrize("seed", range(2))
-def test_some_tables_on_bigquery(emulators: Emulators, seed: int) -> None:
+def test_some_tables_on_bigquery(on_bigquery: Look, seed: int) -> None:
     rows = random_tables(random.Random(seed), least=30)
-    assert_as_in_python(on_bigquery(emulators, METRICS, rows), rows)
+    assert_as_in_python(on_bigquery(METRICS, rows), rows)
 
 
 def test_other_metrics_have_other_views(look: Look) -> None:
