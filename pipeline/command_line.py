@@ -57,6 +57,10 @@ class _Options(PipelineOptions):
         view: _View = views[cls]
         return view
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the views: each read of a graph carries the options a dozen times, and who gets them makes anew."""
+        return {name: value for name, value in super().__getstate__().items() if name != "_views"}
+
 
 def parse(argv: Sequence[str]) -> PipelineOptions:
     """The options of a command line.

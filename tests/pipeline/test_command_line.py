@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import pickle
 
 import pytest
-from apache_beam.options.pipeline_options import DirectOptions
+from apache_beam.options.pipeline_options import DebugOptions, DirectOptions
 
 from pipeline.command_line import MANY_ROWS, choose_shuffles, choose_workers, parse
 from pipeline.options import OPTIONS
@@ -61,3 +62,10 @@ def test_a_view_of_the_options_is_made_once_and_shares_its_values() -> None:
     direct.direct_num_workers = 2
     assert options.get_all_options()["direct_num_workers"] == 2
     assert parse([]).view_as(DirectOptions).direct_num_workers == 1
+
+
+def test_options_travel_without_their_views() -> None:
+    options = parse(["--direct_num_workers=3"])
+    assert options.view_as(DebugOptions)
+    assert b"DebugOptions" not in pickle.dumps(options)
+    assert pickle.loads(pickle.dumps(options)).view_as(DirectOptions).direct_num_workers == 3
