@@ -6,7 +6,7 @@ fewer, through the pipeline.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -73,6 +73,9 @@ class Model:
     counts: dict[str, int] = field(default_factory=dict)
     clock: datetime = datetime(2040, 1, 1, tzinfo=UTC)
     code_version: str = "1"
+    known: dict[Any, tuple[Results, ...]] = field(default_factory=dict)
+    """What the steps on users and on their deeds have given, by all that they were given. Models can share it: a run
+    and the full load that it is compared with have the same users."""
 
     def __post_init__(self) -> None:
         self._tables = {output: output.under(self.metrics) for output in tables.OUTPUTS}
@@ -147,7 +150,8 @@ class Model:
         keep = plan.keeps_persons(self.code_version)
         make = session_rows(self.metrics, facts.schema, sessions.target, persons.target, loaded_by, keep_persons=keep)
         firebase_events, received = (
-            self._deeds(deeds, rows, named["aliases"]) for deeds, rows in ((SOCIAL_EVENTS, social), (INVITES, invites))
+            self._deeds(deeds, rows, users, named["aliases"])
+            for deeds, rows in ((SOCIAL_EVENTS, social), (INVITES, invites))
         )
         also: dict[str, pa.Table] = {}
         given = {
@@ -253,16 +257,39 @@ class Model:
         return facts, pa.Table.from_batches(left_out, SESSION_IDS), decoded.late, decoded.latest
 
     def _unique(self, users: Rows) -> tuple[pa.Table, dict[str, pa.Table]]:
-        rows = self._collect(clean_users(pa.Table.from_pylist(list(users), schema=tables.USERS.bare)))
-        for step in (unique_documents, unique_by_user_id):
-            rows = self._collect(step({"users": rows}))
-        also: dict[str, pa.Table] = {}
-        return self._collect(unique_by_phone(self._left_out.every, self.pseudonyms)({"users": rows}), also), also
+        def steps() -> Iterator[Results]:
+            results = clean_users(pa.Table.from_pylist(list(users), schema=tables.USERS.bare))
+            yield results
+            for step in (unique_documents, unique_by_user_id, unique_by_phone(self._left_out.every, self.pseudonyms)):
+                results = step({"users": _rows(results)})
+                yield results
 
-    def _deeds(self, deeds: Deeds, rows: Rows, aliases: pa.Table) -> pa.Table:
-        known = self._collect(keyed(deeds)(pa.Table.from_pylist(list(rows), schema=deeds.given)))
-        latest = self._collect(unique(deeds, self.pseudonyms)({"rows": known}))
-        return self._collect(of_kept_users(deeds, self._left_out.every)({"rows": latest, "aliases": aliases}))
+        also: dict[str, pa.Table] = {}
+        return self._once(steps, ("users", repr(users)), also), also
+
+    def _deeds(self, deeds: Deeds, rows: Rows, users: Rows, aliases: pa.Table) -> pa.Table:
+        """Of some users, who give the aliases."""
+
+        def steps() -> Iterator[Results]:
+            known = keyed(deeds)(pa.Table.from_pylist(list(rows), schema=deeds.given))
+            yield known
+            latest = unique(deeds, self.pseudonyms)({"rows": _rows(known)})
+            yield latest
+            yield of_kept_users(deeds, self._left_out.every)({"rows": _rows(latest), "aliases": aliases})
+
+        return self._once(steps, (deeds, repr(rows), repr(users)))
+
+    def _once(
+        self, steps: Callable[[], Iterator[Results]], given: Any, also: dict[str, pa.Table] | None = None
+    ) -> pa.Table:
+        """The rows of the last of some steps, which are made once of what they are given; counted are those of all."""
+        key = given, self._left_out.every, self.pseudonyms
+        if key not in self.known:
+            self.known[key] = tuple(steps())
+        *before, last = self.known[key]
+        for results in before:
+            self._count(results.counts.items())
+        return self._collect(last, also)
 
     def _conclude(
         self,
@@ -314,7 +341,7 @@ class Model:
         for name, found in results.also.items():
             assert also is not None
             also[name] = pa.concat_tables(found)
-        return pa.concat_tables(results.rows).combine_chunks()
+        return _rows(results)
 
     def _count(self, counts: Iterable[tuple[str, int]]) -> None:
         for name, number in counts:
@@ -329,6 +356,10 @@ class Model:
             ]
             for name, rows in self.published.items()
         }
+
+
+def _rows(results: Results) -> pa.Table:
+    return pa.concat_tables(results.rows).combine_chunks()
 
 
 def _of_batches(

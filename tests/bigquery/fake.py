@@ -7,6 +7,7 @@ script that breaks off keeps nothing. It executes the very SQL that is sent, par
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,6 +19,15 @@ from sqlglot import expressions as exp
 
 from pipeline.warehouse.bigquery.client import JobState
 from pipeline.warehouse.bigquery.sql import name_of
+
+#: Of databases.
+_NUMBERS = itertools.count()
+
+
+@functools.cache
+def _server() -> duckdb.DuckDBPyConnection:
+    """DuckDB, in which every fake has a database: to start it takes longer than all that a test asks of it."""
+    return duckdb.connect(config={"threads": 1})  # on a few rows several only wait
 
 
 class Killed(BaseException):
@@ -42,7 +52,10 @@ class FakeBigQuery:
     _looks: dict[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.database = duckdb.connect(config={"threads": 1})  # on a few rows they only wait
+        name = f"warehouse_{next(_NUMBERS)}"
+        self.database = _server().cursor()
+        self.database.execute(f"ATTACH ':memory:' AS {name}")
+        self.database.execute(f"USE {name}")
 
     # what publishing calls
 

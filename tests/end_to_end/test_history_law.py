@@ -35,6 +35,7 @@ DOCUMENTS = ["tap", "buy", "buy, corrected"]
 SESSIONS = st.integers(0, 4)
 _OF_OTHERS = {"session_number", "is_first_session", "previous_session_end", "seconds_since_previous_session"}
 USERS = st.integers(0, 2)
+PSEUDONYMS = Pseudonyms(Privacy(identity="hash", fullName="drop"), b"k" * 32)
 
 
 class Runs(RuleBasedStateMachine):
@@ -42,6 +43,7 @@ class Runs(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
+        self.known: dict[Any, Any] = {}
         self.model = self.published_by_nobody()
         self.now = 100.0 * DAY
         self.begins: dict[int, float] = {}
@@ -55,7 +57,7 @@ class Runs(RuleBasedStateMachine):
 
     def published_by_nobody(self) -> Any:
         """Where runs can publish, without a run; `tests.pure.Model`, or what has its interface."""
-        return Model(SMALL_METRICS)
+        return Model(SMALL_METRICS, known=self.known)
 
     # the source
 
@@ -289,7 +291,7 @@ class HashedRuns(Runs):
 
     def published_by_nobody(self) -> Model:
         """See `Runs`."""
-        return Model(SMALL_METRICS, pseudonyms=Pseudonyms(Privacy(identity="hash", fullName="drop"), b"k" * 32))
+        return Model(SMALL_METRICS, pseudonyms=PSEUDONYMS, known=self.known)
 
     @invariant()
     def nobody_is_named(self) -> None:

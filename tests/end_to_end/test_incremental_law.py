@@ -105,14 +105,15 @@ def check_law(rng: random.Random) -> None:
     times = [*sorted(rng.uniform(0, end) for _ in range(rng.randint(0, 7))), end]
     for time in times:
         parts[0].extend(pulse(time))
-    model = Model(SMALL_METRICS)
+    known: dict[Any, Any] = {}
+    model = Model(SMALL_METRICS, known=known)
     for until in times:
         model.run(*[seen(rows, until) for rows in parts])
         read = model.counts.get("read", 0)
         assert read == model.counts.get("kept", 0) + model.counts.get("duplicates", 0) + sum(
             number for name, number in model.counts.items() if name.startswith(("filtered.", "rejected."))
         )
-    full = Model(SMALL_METRICS)
+    full = Model(SMALL_METRICS, known=known)
     full.run(*[seen(rows, end) for rows in parts])
     assert model.too_old == []
     assert model.content() == full.content()

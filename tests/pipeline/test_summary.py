@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -16,20 +18,35 @@ from tests.builders import event, ledger, run, write_events
 from transforms.events.outcomes import FILTERED, REJECTED
 
 
-def test_counters_are_those_of_the_ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    found: dict[str, int] = {}
+class Told(NamedTuple):
+    """A run, its counters as Beam and as the graph have them, and its output."""
 
-    exact: dict[str, int] = {}
+    warehouse: Path
+    found: dict[str, int]
+    exact: dict[str, int]
+    out: str
+
+
+@pytest.fixture(scope="module")
+def told(tmp_path_factory: pytest.TempPathFactory) -> Told:
+    """A run over a repeated event, one of another library and one that is none."""
+    warehouse, found, exact = tmp_path_factory.mktemp("told"), dict[str, int](), dict[str, int]()
 
     def remember(of_run: Any, result: Any, where: str, counted: dict[str, int]) -> str:
         found.update(counters(result))
         exact.update(counted)
         return summary.summary_text(of_run, result, where, counted)
 
-    monkeypatch.setattr(launcher, "summary_text", remember)
     rows = [event(n) for n in range(50)] + [event(3), event(60, lib="web"), event(61, properties="nope")]
-    assert run(write_events(tmp_path, rows)) == 0
-    [row] = ledger(tmp_path)
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(io.StringIO()) as out:
+        patch.setattr(launcher, "summary_text", remember)
+        assert run(write_events(warehouse, rows)) == 0
+    return Told(warehouse, found, exact, out.getvalue())
+
+
+def test_counters_are_those_of_the_ledger(told: Told) -> None:
+    found, exact = told.found, told.exact
+    [row] = ledger(told.warehouse)
     assert (found["read"], found["kept"], found["duplicates"]) == (53, 50, 1)
     assert found["filtered.library"] == 1
     assert json.loads(row["rejected"]) == {"properties_invalid": found["rejected.properties_invalid"]}
@@ -40,28 +57,26 @@ def test_counters_are_those_of_the_ledger(tmp_path: Path, monkeypatch: pytest.Mo
     assert {name for name in found if name.startswith(("rejected.", "filtered."))} <= known
 
 
-def test_the_summary_adds_up_and_says_where_to_look(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    assert run(write_events(tmp_path, [event(1), event(2)])) == 0
-    told = capfd.readouterr().out
+def test_the_summary_adds_up_and_says_where_to_look(told: Told) -> None:
     for part in (
         "full (first run",
-        "kept       2",
-        "= read     2",
+        "kept       50",
+        "duplicates 1",
+        "= read     53",
         "sessions   1 (1 inserted)",
         "/*.parquet",
         "absent",
     ):
-        assert part in told
+        assert part in told.out
 
 
 def test_a_metric_that_no_event_matches_is_told_in_a_large_run(
-    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    told: Told, tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write_events(tmp_path, [event(n, name="view_event") for n in range(5)])
-    assert run(tmp_path) == 0
-    assert "no event matches" not in capfd.readouterr().out
+    assert told.found["matches.autocapture_count"] == 0
+    assert "no event matches" not in told.out
     monkeypatch.setattr(notable, "ENOUGH", 5)
-    assert run(tmp_path, "--full_load") == 0
+    assert run(write_events(tmp_path, [event(n, name="view_event") for n in range(5)])) == 0
     [line] = [line for line in capfd.readouterr().out.splitlines() if "no event matches" in line]
     assert "no event matches autocapture_count and " in line
 
