@@ -234,17 +234,15 @@ def run_on_sample() -> Iterator[Path]:
         yield Path(folder) / "posthog_aggregated"
 
 
-def sample_examples() -> dict[str, dict[str, str]]:
-    """The examples of a run on the sample."""
-    with run_on_sample() as published:
-        return _shown(examples_in(published))
+def shown_examples(published: Path) -> dict[str, dict[str, str]]:
+    """The examples in the tables of a run, without those of personal columns.
 
-
-def _shown(examples: Mapping[str, Mapping[str, str]]) -> dict[str, dict[str, str]]:
-    """The examples without those of personal columns."""
+    Args:
+      published: the folder of the output tables.
+    """
     return {
         table: {name: value for name, value in values.items() if name not in tables.PERSONAL}
-        for table, values in examples.items()
+        for table, values in examples_in(published).items()
     }
 
 
@@ -269,6 +267,8 @@ def files(examples: Mapping[str, Mapping[str, str]]) -> dict[Path, str]:
 
 
 if __name__ == "__main__":
-    for path, content in files(sample_examples()).items():
+    with run_on_sample() as published:
+        examples = shown_examples(published)
+    for path, content in files(examples).items():
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(content, encoding="utf-8")

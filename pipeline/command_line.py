@@ -7,6 +7,7 @@ download another runner, and the pipeline must run the same on every machine.
 from __future__ import annotations
 
 import argparse
+import functools
 import os
 from collections.abc import Sequence
 from typing import Any, NoReturn, TypeVar
@@ -69,24 +70,30 @@ def parse(argv: Sequence[str]) -> PipelineOptions:
       UsageError: an option that neither this pipeline nor Beam knows, or without its value.
       SystemExit: after --help.
     """
-    own = _Parser(
-        prog="python -m pipeline",
-        description="Product events and users → one row per session and one per person.",
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    own.add_argument(
-        "--runner", default="DirectRunner", help="DirectRunner (in process), DataflowRunner, FlinkRunner or PrismRunner"
-    )
-    add_arguments(own)
-    known, others = own.parse_known_args(list(argv))
+    known, others = _parser().parse_known_args(list(argv))
     _refuse_unknown(others)
     options = _Options(others, **_plain(vars(known)))
     standard = options.view_as(StandardOptions)
     if standard.runner in (None, "DirectRunner"):
         standard.runner = IN_PROCESS
     return options
+
+
+@functools.cache
+def _parser() -> _Parser:
+    """Of our own options, which do not change."""
+    parser = _Parser(
+        prog="python -m pipeline",
+        description="Product events and users → one row per session and one per person.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument(
+        "--runner", default="DirectRunner", help="DirectRunner (in process), DataflowRunner, FlinkRunner or PrismRunner"
+    )
+    add_arguments(parser)
+    return parser
 
 
 def choose_workers(options: PipelineOptions, rows: int) -> int:

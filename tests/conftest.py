@@ -109,3 +109,12 @@ def place(request: pytest.FixtureRequest) -> str:
     if request.param == "bigquery":
         request.getfixturevalue("bigquery")
     return str(request.param)
+
+
+@pytest.fixture(scope="session")
+def published_sample() -> Iterator[Path]:
+    """The folder of the tables that a run on the sample publishes; look only."""
+    from deploy.dictionary import run_on_sample
+
+    with run_on_sample() as published:
+        yield published

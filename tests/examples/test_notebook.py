@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from deploy.dictionary import markdown_table, run_on_sample
+from deploy.dictionary import markdown_table
 from deploy.question_page import PAGE
 
 ROOT = Path(__file__).parents[2]
@@ -29,10 +28,9 @@ print(json.dumps({number: [[str(v) for v in row.values()] for row in rows]
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture(scope="module")
-def warehouse() -> Iterator[Path]:
-    with run_on_sample() as published:
-        yield published.parent
+@pytest.fixture
+def warehouse(published_sample: Path) -> Path:
+    return published_sample.parent
 
 
 def ran(*words: str | Path) -> subprocess.CompletedProcess[str]:
