@@ -57,27 +57,35 @@ def contents(metrics: Metrics, rows: Rows) -> dict[str, tuple[tables.Table, pa.T
 
 
 @functools.cache
-def database(made: tuple[View, ...]) -> duckdb.DuckDBPyConnection:
-    """A database of views; its tables come with the first rows. On tables of a test threads only wait."""
+def database(_: tuple[View, ...]) -> duckdb.DuckDBPyConnection:
+    """A database for some views. On tables of a test threads only wait."""
     connection = duckdb.connect(config={"threads": 1})
     connection.execute("SET TimeZone = 'UTC'")
     return connection
 
 
-def on_duckdb(metrics: Metrics, rows: Rows) -> dict[str, list[Row]]:
-    """The rows of every view, each sorted.
+@functools.cache
+def make_once(made: tuple[View, ...]) -> None:
+    """The views of their database, which read the tables that have their names at the time.
 
-    The views of a metrics file are made once: DuckDB takes as long for that as for their rows. They read the tables
-    that have their names at the time.
+    They are made with the first tables: DuckDB takes as long for them as for their rows.
     """
+    for view in made:
+        database(made).execute(f"CREATE VIEW {view.name} AS {in_duckdbs_words(view)}")
+
+
+def on_duckdb(metrics: Metrics, rows: Rows) -> dict[str, list[Row]]:
+    """The rows of every view, each sorted."""
     made = views(metrics)
     connection = database(made)
     for name, (_, content) in contents(metrics, rows).items():
         connection.register(name, content)
+    make_once(made)
     found = {}
     for view in made:
-        connection.execute(f"CREATE VIEW IF NOT EXISTS {view.name} AS {in_duckdbs_words(view)}")
-        found[view.name] = _sorted(connection.sql(f"FROM {view.name}").to_arrow_table().to_pylist(), view)
+        rows_of_view = connection.execute(f"FROM {view.name}").fetchall()
+        names = [column[0] for column in connection.description]
+        found[view.name] = _sorted([dict(zip(names, row, strict=True)) for row in rows_of_view], view)
     return found
 
 
