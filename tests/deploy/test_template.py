@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 import shutil
@@ -39,6 +40,7 @@ ODD = (
 )
 
 
+@functools.cache
 def refused(option: Option, value: str) -> bool:
     """Whether the parser refuses this value of this option, whatever the others are."""
     try:
