@@ -45,30 +45,35 @@ class Side:
     """The block of each key, −1 for a row that has none."""
 
 
+#: (block, (input name, packed rows))
+_Dealt: TypeAlias = tuple[str, tuple[str, bytes]]
+
+
 @guarded("dealing of rows")
 @beam.typehints.with_input_types(pa.RecordBatch)
-@beam.typehints.with_output_types(tuple[str, bytes])
+@beam.typehints.with_output_types(_Dealt)
 class _Deal(Gather[pa.RecordBatch]):
-    """Record batches → (block, packed rows)."""
+    """Record batches → what is shuffled of them."""
 
-    def __init__(self, side: Side, blocks: int) -> None:
+    def __init__(self, name: str, side: Side, blocks: int) -> None:
         super().__init__(blocks)
-        self._side = side
+        self._name, self._side = name, side
 
     def process(self, batch: pa.RecordBatch) -> Iterator[Any]:
         """Hold a batch until there are rows enough."""
         batch = _named(batch, self._side.schema)
         yield from self.hold(batch, batch.num_rows, batch.nbytes)
 
-    def cut(self, held: list[pa.RecordBatch]) -> Iterator[tuple[str, bytes]]:
+    def cut(self, held: list[pa.RecordBatch]) -> Iterator[_Dealt]:
         """The rows of each block."""
         batch = held[0] if len(held) == 1 else pa.concat_batches(held)
-        return cut(batch, self._side.blocks(batch.column(self._side.key), self._blocks))
+        for block, rows in cut(batch, self._side.blocks(batch.column(self._side.key), self._blocks)):
+            yield block, (self._name, rows)
 
 
 @guarded("dealing of rows")
-def _pack_dealt(dealt: tuple[str, pa.RecordBatch], schema: pa.Schema) -> tuple[str, bytes]:
-    return dealt[0], pack_rows(_named(dealt[1], schema))
+def _pack_dealt(dealt: tuple[str, pa.RecordBatch], name: str, schema: pa.Schema) -> _Dealt:
+    return dealt[0], (name, pack_rows(_named(dealt[1], schema)))
 
 
 def _named(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
@@ -114,16 +119,16 @@ def _outcome(source: PCollection[Any], dofn: _Dispatching, also: Sequence[str] =
 
 
 @guarded("joining of rows")
-@beam.typehints.with_input_types(tuple[str, dict[str, Iterable[bytes]]])
+@beam.typehints.with_input_types(tuple[str, Iterable[tuple[str, bytes]]])
 class _CallPerBlock(_Dispatching):
-    def __init__(self, function: JoinFunction, sides: Mapping[str, Side], parts: Mapping[str, str]) -> None:
-        self._function, self._sides, self._parts = function, dict(sides), dict(parts)
+    def __init__(self, function: JoinFunction, sides: Mapping[str, Side]) -> None:
+        self._function, self._sides = function, dict(sides)
 
-    def process(self, element: tuple[str, dict[str, Iterable[bytes]]]) -> Iterator[pa.RecordBatch | TaggedOutput]:
+    def process(self, element: tuple[str, Iterable[tuple[str, bytes]]]) -> Iterator[pa.RecordBatch | TaggedOutput]:
         _, packed = element
         batches: dict[str, list[pa.RecordBatch]] = {name: [] for name in self._sides}
-        for part, name in self._parts.items():
-            batches[name] += [unpack_rows(rows, self._sides[name].schema) for rows in packed[part]]
+        for name, rows in packed:
+            batches[name].append(unpack_rows(rows, self._sides[name].schema))
         tables = {
             name: pa.Table.from_batches(found, self._sides[name].schema).combine_chunks()
             for name, found in batches.items()
@@ -157,19 +162,19 @@ class JoinByKey(beam.PTransform):
         self._also = tuple(also)
 
     def expand(self, inputs: Mapping[str, Any]) -> Outcome:
-        """One shuffle of batches."""
-        keyed, parts = {}, {}
+        """One shuffle of batches; each says which input it is of, so it takes no step an input as CoGroupByKey does."""
+        dealt = []
         for name, given in inputs.items():
+            side = self._sides[name]
             for i, rows in enumerate(given if isinstance(given, tuple) else (given,)):
-                part, schema = f"{name} {i}" if i else name, self._sides[name].schema
-                keyed[part] = rows | (
-                    f"Pack {part}" >> beam.Map(_pack_dealt, schema).with_output_types(tuple[str, bytes])
+                part = f"{name} {i}" if i else name
+                dealt.append(
+                    rows | f"Pack {part}" >> beam.Map(_pack_dealt, name, side.schema).with_output_types(_Dealt)
                     if isinstance(given, tuple)
-                    else f"Deal {part}" >> beam.ParDo(_Deal(self._sides[name], self._blocks))
+                    else rows | f"Deal {part}" >> beam.ParDo(_Deal(name, side, self._blocks))
                 )
-                parts[part] = name
-        grouped = keyed | "Group blocks" >> beam.CoGroupByKey()
-        return _outcome(grouped, _CallPerBlock(self._function, self._sides, parts), self._also)
+        grouped = dealt | "All inputs" >> beam.Flatten() | "Group blocks" >> beam.GroupByKey()
+        return _outcome(grouped, _CallPerBlock(self._function, self._sides), self._also)
 
 
 class EachBatch(beam.PTransform):
