@@ -19,7 +19,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # where it is set, each process of the tests would compile every module and its assertions anew
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: run test test-fast test-engines test-random test-python report notebook test-report test-dbt test-cloud test-dataflow check format bench bench-quick bench-engines template docs lock clean
+.PHONY: run test test-fast test-everywhere test-engines test-random test-python report notebook test-report test-dbt test-cloud test-dataflow check format bench bench-quick bench-engines template docs lock clean
 
 run: $(VENV)/run  ## the main job on the sample warehouse
 	$(BIN)/python -m pipeline --runner DirectRunner
@@ -29,6 +29,9 @@ test: $(VENV)/dev $(EMULATORS)/ready $(NOTEBOOK)/ready  ## all tests; BigQuery a
 
 test-fast: $(VENV)/dev  ## laws, units, SQL and docs, in a minute and a half on two idle cores
 	$(BIN)/python -m pytest $(IN_PARALLEL) -m "not slow"
+
+test-everywhere: $(VENV)/dev $(EMULATORS)/ready  ## the runs that are on folders in make test, on the emulated BigQuery; a quarter of an hour
+	$(BIN)/python -m pytest $(IN_PARALLEL) -m everywhere
 
 test-random: $(VENV)/dev  ## the laws on random data, which differs every time (the other tests repeat theirs)
 	$(BIN)/python -m pytest $(IN_PARALLEL) -m "not slow" --hypothesis-profile random

@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 from pipeline import tables
 from pipeline.launcher import main
 from tests.bigquery.place import Place
+from tests.merging import Folder, read
 from tests.same import assert_same, plain
 from transforms.events.slim_rows import layout
 from transforms.machinery.columns import Columns
@@ -33,6 +34,8 @@ START = datetime(2025, 1, 5, 12, 0, tzinfo=UTC)
 OUTPUTS = (*(output.name for output in tables.OUTPUTS), tables.RUNS.name)
 #: The BigQuery that they go to instead, or None for local warehouses; set by the fixture `place`.
 PLACE: Place | None = None
+#: What holds runs on local warehouses against merges of their changes; set by the fixture `place`.
+FOLDER: Folder | None = None
 
 #: A small metrics file with one entry of every kind.
 SMALL_METRICS_FILE = """
@@ -243,17 +246,19 @@ def run(warehouse: Path, *options: str) -> int:
     """Run the pipeline in this process; its exit code.
 
     On BigQuery (`PLACE`) the same run is made on the folder as well, and both must end alike and publish the same:
-    whatever a test runs there is a comparison with the local warehouse too.
+    whatever a test runs there is a comparison with the local warehouse too. In a `FOLDER` the tables must be what a
+    merge of the run's changes makes of those of before.
     """
     if PLACE is None:
-        return _main("--warehouse", str(warehouse), *options)
+        with FOLDER.held(warehouse) if FOLDER else contextlib.nullcontext():
+            return _main("--warehouse", str(warehouse), *options)
     PLACE.copy(warehouse)
     code = _main(*PLACE.options(warehouse), *options)
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()) as told:
         wanted = _main("--warehouse", str(warehouse), *options)
     assert code == wanted, f"{code} on BigQuery, on the folder {wanted}: {told.getvalue()}"
     for table in OUTPUTS:
-        assert_same(table, PLACE.read(warehouse, table), _local(warehouse, table))
+        assert_same(table, PLACE.read(warehouse, table), read(warehouse, table))
     return code
 
 
@@ -263,20 +268,15 @@ def _main(*options: str) -> int:
 
 def published(warehouse: Path, table: str, *, run_columns: bool = False) -> pa.Table:
     """A published table, sorted by its key (its first column), without the run columns by default."""
-    found = PLACE.read(warehouse, table) if PLACE else _local(warehouse, table)
+    found = PLACE.read(warehouse, table) if PLACE else read(warehouse, table)
     assert found is not None, f"{table} is not published"
     return plain(found, run_columns=run_columns)
 
 
 def has_published(warehouse: Path) -> bool:
     """Whether a run was ever published there."""
-    found = PLACE.read(warehouse, "runs") if PLACE else _local(warehouse, "runs")
+    found = PLACE.read(warehouse, "runs") if PLACE else read(warehouse, "runs")
     return found is not None and found.num_rows > 0
-
-
-def _local(warehouse: Path, table: str) -> pa.Table | None:
-    files = sorted((warehouse / "posthog_aggregated" / table).glob("*.parquet"))
-    return pa.concat_tables([pq.read_table(file) for file in files]) if files else None
 
 
 def tables_of(warehouse: Path) -> dict[str, pa.Table]:

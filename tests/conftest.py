@@ -20,8 +20,9 @@ settings.register_profile("repeatable", derandomize=True, deadline=None)
 settings.register_profile("random", deadline=None, print_blob=True)
 settings.load_profile("repeatable")
 
-#: A value of the fixture `place`.
+#: Values of the fixture `place`, beside "folder".
 BIGQUERY = pytest.param("bigquery", marks=pytest.mark.emulator)
+EVERYWHERE = pytest.param("bigquery", marks=[pytest.mark.emulator, pytest.mark.everywhere])
 _BYSTANDER = "bystander"
 _WHOLE_RUNS = Path(__file__).with_name("end_to_end")
 
@@ -93,22 +94,31 @@ def bigquery(
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """What asks for `place` runs on BigQuery, which makes every run on a folder as well; without emulators on folders.
-
-    A test that is more thorough on a folder, where runs are fast, names its places itself.
-    """
-    named = [mark.args[0] for mark in metafunc.definition.iter_markers("parametrize")]
-    if "place" in metafunc.fixturenames and "place" not in named:
-        alone = "not emulator" in metafunc.config.option.markexpr
-        metafunc.parametrize("place", ["local"] if alone else [BIGQUERY], indirect=True)
+    """What asks for `place` runs on a folder, or on BigQuery when it is marked so: because it is about reading,
+    publishing or SQL there, or as one of its kind. `make test-everywhere` runs all others there too."""
+    if "place" not in metafunc.fixturenames:
+        return
+    wanted = metafunc.config.option.markexpr
+    if not metafunc.definition.get_closest_marker("on_bigquery"):
+        places = ["folder", *([EVERYWHERE] if "everywhere" in wanted else [])]
+    else:
+        places = ["folder" if "not emulator" in wanted else BIGQUERY]
+    metafunc.parametrize("place", places, indirect=True)
 
 
 @pytest.fixture
-def place(request: pytest.FixtureRequest) -> str:
-    """Where `builders.run` runs: on a "local" warehouse, or on "bigquery" and a folder, which must publish the same."""
+def place(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """Where `builders.run` runs: on a "folder", where what changes is merged as BigQuery does it and must be what is
+    published; or on "bigquery" and a folder, which must publish the same."""
     if request.param == "bigquery":
         request.getfixturevalue("bigquery")
-    return str(request.param)
+        yield "bigquery"
+        return
+    from tests.merging import as_bigquery
+
+    with as_bigquery() as folder:
+        monkeypatch.setattr("tests.builders.FOLDER", folder)
+        yield "folder"
 
 
 @pytest.fixture(scope="session")

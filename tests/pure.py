@@ -21,6 +21,7 @@ from pipeline.plan import LastRun, Plan, Request, make_plan
 from pipeline.terms import Terms
 from pipeline.warehouse.base import Run, Scan
 from tests.builders import events_batch, slices_of
+from tests.merging import merge
 from tests.same import RUN_COLUMNS
 from transforms.events.decoder import EventDecoder
 from transforms.events.distinct_ids import SESSION_IDS, distinct_ids, session_ids
@@ -219,18 +220,8 @@ class Model:
     def _merge(self, table: tables.OutputTable, changed: pa.Table) -> None:
         """As the transaction does; and what is called unchanged or deleted was there, what is inserted was not."""
         assert changed.schema.names == with_change(table.bare).names
-        rows, keys = self.published[table.name], set()
-        for row in changed.to_pylist():
-            change = row.pop("_change")
-            several = tuple(row[name] for name in table.output.key)
-            key = several if len(several) > 1 else several[0]
-            assert key not in keys
-            keys.add(key)
-            assert (change == "inserted") != (key in rows)
-            if change == "deleted":
-                del rows[key]
-            elif change != "unchanged":
-                rows[key] = row
+        rows = self.published[table.name]
+        keys = merge(rows, table.output.key, changed.to_pylist())
         assert set(rows) <= keys
 
     def _reach_back(self, terms: Terms) -> datetime | None:

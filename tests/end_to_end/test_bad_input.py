@@ -64,6 +64,7 @@ def broken(tmp_path: Path) -> Path:
     return write_events(tmp_path, rows)
 
 
+@pytest.mark.on_bigquery
 @pytest.mark.usefixtures("place")
 def test_broken_rows_are_dead_letters_and_nothing_of_them_is_told(
     broken: Path, capfd: pytest.CaptureFixture[str]
@@ -100,6 +101,7 @@ def test_too_many_rejected_rows_publish_nothing(broken: Path, capfd: pytest.Capt
     assert not (broken / "posthog_aggregated").exists()
 
 
+@pytest.mark.on_bigquery
 @pytest.mark.usefixtures("place")
 def test_all_rows_broken_leaves_the_tables_as_they_were(tmp_path: Path) -> None:
     warehouse = write_events(tmp_path, [event(n) for n in range(5)])
@@ -111,6 +113,7 @@ def test_all_rows_broken_leaves_the_tables_as_they_were(tmp_path: Path) -> None:
     assert len(ledger(warehouse)) == 1
 
 
+@pytest.mark.on_bigquery
 @pytest.mark.usefixtures("place")
 def test_an_empty_events_table_gives_empty_tables(tmp_path: Path) -> None:
     assert_empty(write_events(tmp_path, []))

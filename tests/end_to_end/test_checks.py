@@ -100,6 +100,7 @@ def test_one_that_warns_is_in_the_summary_and_the_ledger(warehouse: Path, capfd:
     assert found(warehouse)["events.shared"]["value"] == 0
 
 
+@pytest.mark.on_bigquery
 def test_one_that_fails_publishes_nothing(warehouse: Path, capfd: pytest.CaptureFixture[str]) -> None:
     add_days(warehouse, shares=False)
     before = published(warehouse, "sessions", run_columns=True)

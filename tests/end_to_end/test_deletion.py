@@ -116,6 +116,7 @@ def test_a_person_who_asks_is_gone_with_the_next_run(
         assert "excluded.sessions" not in notes(warehouse)
 
 
+@pytest.mark.on_bigquery
 @pytest.mark.usefixtures("place")
 def test_the_account_goes_too_and_nothing_comes_back(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     warehouse = run_first(tmp_path)

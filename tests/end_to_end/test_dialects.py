@@ -55,6 +55,7 @@ def session(warehouse: Path) -> dict[str, Any]:
     return dict(row)
 
 
+@pytest.mark.on_bigquery
 @pytest.mark.usefixtures("place")
 @pytest.mark.parametrize("method", ["DIRECT_READ", "EXPORT", "ARROW"])
 def test_the_types_of_real_exports(warehouse: Path, method: str, place: str) -> None:
@@ -100,6 +101,7 @@ def test_firestores_dates(warehouse: Path, created_at: pa.Array) -> None:
     assert session(warehouse)["createdAt"] == SIGNED_UP
 
 
+@pytest.mark.on_bigquery
 @pytest.mark.usefixtures("place")
 def test_a_column_that_cannot_be_read_is_null_and_named(warehouse: Path, capfd: pytest.CaptureFixture[str]) -> None:
     posthog_sessions(warehouse, is_bounce=STRUCT, channel_type=pa.array([["Direct"]]))
@@ -118,6 +120,7 @@ def test_a_column_that_cannot_be_read_is_null_and_named(warehouse: Path, capfd: 
     assert {row[name] for name in ("is_bounce", "channel_type", "email", "createdAt")} == {None}
 
 
+@pytest.mark.on_bigquery
 @pytest.mark.usefixtures("place")
 def test_events_in_other_types_and_another_case(tmp_path: Path) -> None:
     rows = [event(n, SESSION) for n in range(3)]

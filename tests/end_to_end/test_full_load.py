@@ -49,6 +49,7 @@ def sample(generated: Path, tmp_path: Path) -> Path:
     return shutil.copytree(generated, tmp_path / "sample")
 
 
+@pytest.mark.on_bigquery
 @pytest.mark.usefixtures("place")
 def test_sample(sample: Path) -> None:
     assert run(sample, "--full_load") == 0

@@ -20,7 +20,6 @@ from tests.builders import (
     write_events,
     write_table,
 )
-from tests.conftest import BIGQUERY
 from transforms.incremental.watermark import SUPPORT
 
 pytestmark = pytest.mark.usefixtures("place")
@@ -76,11 +75,10 @@ def put_people(warehouse: Path, users: list[dict[str, Any]], social: list[dict[s
     write_table(warehouse, "firebase_etl_prod", tables.FIREBASE_EVENTS, social)
 
 
-@pytest.mark.parametrize("place", ["local", BIGQUERY], indirect=True)
 def test_a_year_in_many_runs_equals_one_full_load(tmp_path: Path, place: str) -> None:
     rows = year(random.Random(3))
     warehouse, whole = tmp_path / "daily", tmp_path / "whole"
-    parts = 12 if place == "local" else 4  # a run through the emulators takes seconds
+    parts = 12 if place == "folder" else 4  # a run through the emulators takes seconds
     ends = [at(part * 396 / parts * DAY) for part in range(1, parts)] + [at(500 * DAY)]
     begin = rows[0]["bq_ingested_timestamp"]
     for part, end in enumerate(ends):
@@ -102,7 +100,7 @@ def test_a_year_in_many_runs_equals_one_full_load(tmp_path: Path, place: str) ->
     marks = [row["watermark"] for row in runs]
     assert marks == sorted(marks)
     assert marks[-1] == sorted(row["bq_ingested_timestamp"] for row in rows)[-SUPPORT]
-    if place == "local":  # the emulator's dry runs know no bytes
+    if place == "folder":  # the emulator's dry runs know no bytes
         assert runs[-1]["bytes_read"] < runs[-1]["bytes_total"] / 3
 
     before = {name: published(warehouse, name, run_columns=True) for name in ("sessions", "persons")}
@@ -179,6 +177,7 @@ def test_a_removed_duplicate_user_changes_the_match(warehouse: Path) -> None:
     assert_equals_full_load(warehouse)
 
 
+@pytest.mark.on_bigquery
 def test_a_newly_excluded_user_leaves_old_sessions(warehouse: Path, tmp_path: Path) -> None:
     write_events(warehouse, [event(7, "old", distinct_id=PHONES[5], seconds=30, arrives=60 * DAY)], name="part-1")
     assert run(warehouse, "--start_date", "2025-01-05", "--end_date", "2025-01-06") == 0
@@ -192,6 +191,7 @@ def test_a_newly_excluded_user_leaves_old_sessions(warehouse: Path, tmp_path: Pa
     assert_equals_full_load(warehouse, *options)
 
 
+@pytest.mark.on_bigquery
 def test_late_beyond_the_lateness_is_listed_and_settled_by_a_backfill(warehouse: Path) -> None:
     write_events(warehouse, [event(8, "old", seconds=90, arrives=61 * DAY)], name="part-1")
     assert run(warehouse) == 0
@@ -235,6 +235,7 @@ def test_equal_arrivals_over_two_runs_with_no_overlap(tmp_path: Path) -> None:
     assert_equals_full_load(tmp_path)
 
 
+@pytest.mark.on_bigquery
 def test_rejected_rows_are_kept_once(tmp_path: Path) -> None:
     write_events(tmp_path, [event(n) for n in range(99)] + [event(200, properties="nope")])
     for _ in range(2):

@@ -63,6 +63,7 @@ def changes(warehouse: Path) -> dict[str, int]:
     return {name: number for name, number in notes.items() if name.startswith("visits.")}
 
 
+@pytest.mark.on_bigquery
 @pytest.mark.usefixtures("place")
 def test_it_is_published_compared_and_kept(tmp_path: Path) -> None:
     write_events(tmp_path, [event(n, f"s{n}", distinct_id=f"anon-{n % 3}", seconds=DAY * n / 2) for n in range(8)])

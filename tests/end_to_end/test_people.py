@@ -190,6 +190,7 @@ def test_a_user_id_excludes_the_person_of_all_their_accounts(warehouse: Path) ->
     assert_as_expected(warehouse, ("u-new",))
 
 
+@pytest.mark.on_bigquery
 def test_an_excluded_account_that_changes_makes_the_next_run_a_full_load(warehouse: Path) -> None:
     options = excluding(warehouse, PHONE)
     assert run(warehouse, *options) == 0

@@ -166,6 +166,7 @@ def test_an_exclusion_and_a_request_find_their_person_behind_the_hash(warehouse:
     assert [text for text in PLAIN if text in texts_of(warehouse)] == []
 
 
+@pytest.mark.on_bigquery
 @pytest.mark.usefixtures("place")
 def test_incremental_runs_equal_a_full_load(warehouse: Path) -> None:
     options = with_privacy(warehouse)

@@ -111,6 +111,7 @@ def test_a_run_that_loses_leaves_no_trace(base: Path, tmp_path: Path, capfd: pyt
     assert run(warehouse) == 0
 
 
+@pytest.mark.on_bigquery
 @pytest.mark.usefixtures("place")
 def test_plan_only_touches_nothing(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     warehouse = used(tmp_path / "used")
@@ -127,6 +128,7 @@ def test_plan_only_touches_nothing(tmp_path: Path, capfd: pytest.CaptureFixture[
     assert not (fresh / ".posthog_aggregated").exists()
 
 
+@pytest.mark.on_bigquery
 @pytest.mark.usefixtures("place")
 def test_limit_publishes_samples_and_moves_nothing(tmp_path: Path) -> None:
     warehouse = used(tmp_path)
@@ -141,6 +143,7 @@ def test_limit_publishes_samples_and_moves_nothing(tmp_path: Path) -> None:
     assert published(warehouse, "sessions_sample").num_rows
 
 
+@pytest.mark.on_bigquery
 @pytest.mark.usefixtures("place")
 def test_an_added_metric_asks_for_a_full_load(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     warehouse = used(tmp_path)
