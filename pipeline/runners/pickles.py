@@ -1,8 +1,9 @@
 """How the steps of a graph are written down for a runner on this machine: quickly.
 
 Beam's own way is for graphs that are sent to a service: each step is compressed by bz2, though no byte leaves the
-machine, and each that holds the options parses a command line to see whether one of them is to be left out. Both
-together are a quarter of the time in which a small run starts.
+machine, each that holds the options parses a command line to see whether one of them is to be left out, and each is
+pickled and read back when it is made, to see whether that can be done. Together that is a third of the time in which a
+small run starts.
 """
 
 from __future__ import annotations
@@ -14,8 +15,9 @@ import zlib
 from collections.abc import Iterator
 from typing import Any
 
-from apache_beam.internal import cloudpickle_pickler
+from apache_beam.internal import cloudpickle_pickler, pickler
 from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.transforms import ptransform
 
 _LEFT_OUT = "impersonate_service_account"
 _FASTEST = 1
@@ -33,14 +35,22 @@ def quick_pickles() -> Iterator[None]:
 
     cloudpickle_pickler.bz2 = types.SimpleNamespace(compress=_compress, decompress=_decompress)
     PipelineOptions.__getstate__ = state
+    # only where steps are made: elsewhere Beam copies by it
+    ptransform.pickler = types.SimpleNamespace(**{**vars(pickler), "roundtrip": _as_it_is})
     try:
         yield
     finally:
         cloudpickle_pickler.bz2, PipelineOptions.__getstate__ = bz2, beams
+        ptransform.pickler = pickler
 
 
 def _compress(content: bytes, compresslevel: int) -> bytes:
     return zlib.compress(content, _FASTEST)
+
+
+def _as_it_is(step: Any) -> Any:
+    """Of a step that cannot be pickled the runner tells as well, before anything runs."""
+    return step
 
 
 def _decompress(content: bytes) -> bytes:

@@ -29,6 +29,7 @@ def signatures_once() -> Iterator[None]:
         stack.enter_context(_instead(userstate, "get_dofn_specs", _specs_once))
         stack.enter_context(_instead(trivial_inference, "infer_return_type_func", _inferred_once))
         stack.enter_context(_instead(trivial_inference, "dis", _disassembled_once))
+        stack.enter_context(_instead(core, "_check_fn_use_yield_and_return", _read_once))
         yield
 
 
@@ -62,6 +63,21 @@ def _arguments_once(inspect: Callable[[Callable[..., Any]], _Arguments]) -> Call
         return [*names], [*defaults]
 
     return arguments
+
+
+def _read_once(check: Callable[[Callable[..., Any]], bool]) -> Callable[[Callable[..., Any]], bool]:
+    """Whether the source of a function both yields and returns, which Beam warns of; its file is read for that."""
+    known = dict[Any, bool]()
+
+    def checked(function: Callable[..., Any]) -> bool:
+        code = getattr(function, "__code__", None)  # also of a method, whose instances have one
+        if code is None:
+            return check(function)
+        if code not in known:
+            known[code] = check(function)
+        return known[code]
+
+    return checked
 
 
 _Specs = tuple[set[Any], set[Any]]

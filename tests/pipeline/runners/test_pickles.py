@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
+import apache_beam as beam
 import pytest
 from apache_beam.internal import pickler
 from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOptions, StandardOptions
@@ -49,3 +51,23 @@ def test_no_command_line_is_parsed_for_a_pickle(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(PipelineOptions, "view_as", None)
     with quick_pickles():
         pickler.dumps(options)
+
+
+def test_a_step_that_cannot_be_pickled_is_told_of_before_anything_runs(tmp_path: Path) -> None:
+    trace = tmp_path / "ran"
+
+    def numbered(element: int) -> tuple[int, int]:
+        return next(once), element
+
+    once = (number for number in range(9))
+    with quick_pickles(), pytest.raises(RuntimeError, match=r"Map\(numbered\)"), beam.Pipeline("FnApiRunner") as p:
+        _ = p | beam.Create([1]) | "Before" >> beam.Map(lambda _: trace.touch()) | beam.Map(numbered)
+    assert not trace.exists()
+
+
+def test_a_step_is_not_pickled_where_it_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    pickled: list[Any] = []
+    monkeypatch.setattr(pickler, "dumps", lambda value, *_, **__: pickled.append(value))
+    with quick_pickles():
+        beam.Map(str, "more", key="value")
+    assert not pickled

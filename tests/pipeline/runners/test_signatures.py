@@ -158,3 +158,28 @@ def test_what_a_function_calls_is_inferred_once(monkeypatch: pytest.MonkeyPatch)
             infer_return_type(lambda element, step=step: _one(step, element), [str])
     assert asked.count(_one) == 1
     assert trivial_inference.infer_return_type_func is not infer
+
+
+class Mixed(beam.DoFn):
+    """With what Beam warns of."""
+
+    def process(self, element: Any) -> Any:
+        """Both ways."""
+        if element:
+            return [element]
+        yield element
+
+
+def test_the_source_of_a_step_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    steps = [Mixed(), Mixed(), Timed()]
+    wanted = [core._check_fn_use_yield_and_return(step.process) for step in steps]
+    assert wanted == [True, True, False]
+    read: list[Any] = []
+    body = core._get_function_body_without_inners
+    monkeypatch.setattr(
+        core, "_get_function_body_without_inners", lambda function: read.append(function) or body(function)
+    )
+    with signatures_once():
+        assert [core._check_fn_use_yield_and_return(step.process) for step in steps] == wanted
+        assert core._check_fn_use_yield_and_return(len) is False
+    assert len(read) == 2
