@@ -28,7 +28,7 @@ pytestmark = pytest.mark.skipif(
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Iterator[Place]:
+def cloud_place(tmp_path: Path) -> Iterator[Place]:
     there = Place(PROJECT, BUCKET)
     mine = []
     try:
@@ -45,7 +45,7 @@ def place(tmp_path: Path) -> Iterator[Place]:
 
 @pytest.mark.parametrize("method", ["DIRECT_READ", "ARROW"])
 def test_two_runs_equal_those_on_a_local_warehouse(
-    tmp_path: Path, place: Place, monkeypatch: pytest.MonkeyPatch, method: str
+    tmp_path: Path, cloud_place: Place, monkeypatch: pytest.MonkeyPatch, method: str
 ) -> None:
-    monkeypatch.setattr(builders, "PLACE", place)  # `run` compares with the same run on the folder
+    monkeypatch.setattr(builders, "PLACE", cloud_place)  # `run` compares with the same run on the folder
     run_two_nights(tmp_path, f"--read_method={method}")

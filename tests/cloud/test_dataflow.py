@@ -47,40 +47,42 @@ def service() -> Dataflow:
 
 
 @pytest.fixture
-def place() -> Place:
+def cloud_place() -> Place:
     """Where the tables are; the test of this test has another."""
     return Place(PROJECT, BUCKET, json_properties=True)  # the type that PostHog's export recommends
 
 
 @pytest.fixture
-def datasets(tmp_path: Path, place: Place, service: Dataflow) -> Iterator[dict[str, str]]:
+def datasets(tmp_path: Path, cloud_place: Place, service: Dataflow) -> Iterator[dict[str, str]]:
     """Datasets that the job may use, and that are gone afterwards; their tables expire in a day in any case."""
     mine: dict[str, str] = {}
     try:
-        for folder, name in place.datasets(tmp_path).items():
-            made = bigquery.Dataset(f"{place.project}.{name}")
+        for folder, name in cloud_place.datasets(tmp_path).items():
+            made = bigquery.Dataset(f"{cloud_place.project}.{name}")
             made.default_table_expiration_ms = DAY
-            made = place.client().create_dataset(made)
+            made = cloud_place.client().create_dataset(made)
             mine[folder] = name
             role = "WRITER" if folder == "posthog_aggregated" else "READER"
             entry = bigquery.AccessEntry(role, "userByEmail", service.runner)
             made.access_entries = [*made.access_entries, entry]
-            place.client().update_dataset(made, ["access_entries"])
+            cloud_place.client().update_dataset(made, ["access_entries"])
         yield mine
     finally:
         for name in mine.values():
-            place.client().delete_dataset(name, delete_contents=True, not_found_ok=True)
+            cloud_place.client().delete_dataset(name, delete_contents=True, not_found_ok=True)
 
 
 @pytest.mark.usefixtures("datasets")
 def test_two_nights_on_dataflow_equal_those_on_a_local_warehouse(
-    tmp_path: Path, place: Place, service: Dataflow, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, cloud_place: Place, service: Dataflow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # a name of its own: it must not keep dev's own job from starting
     job = f"sessions-proof-{datetime.now(UTC):%H%M}-{secrets.token_hex(2)}"
-    monkeypatch.setattr(builders, "PLACE", place)  # `run` makes the same run on the folder, and compares all tables
+    monkeypatch.setattr(
+        builders, "PLACE", cloud_place
+    )  # `run` makes the same run on the folder, and compares all tables
     monkeypatch.setattr(builders, "_main", on(service, job, builders._main))
-    run_two_nights(tmp_path, valid_json=place.json_properties)
+    run_two_nights(tmp_path, valid_json=cloud_place.json_properties)
 
 
 def on(service: Dataflow, job: str, here: Callable[..., int]) -> Callable[..., int]:

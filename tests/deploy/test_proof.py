@@ -109,7 +109,7 @@ def service(google: FakeDataflow, body: dict[str, Any]) -> Dataflow:
 
 
 @pytest.fixture
-def place(emulators: Emulators) -> Iterator[Emulators]:
+def cloud_place(emulators: Emulators) -> Iterator[Emulators]:
     """`json_properties` as in the cloud."""
     emulators.json_properties = True
     yield emulators
