@@ -20,11 +20,14 @@ from tests.cloud.nights import run_two_nights
 DAY = 24 * 3_600 * 1_000
 PROJECT, BUCKET = os.environ.get("PROJECT", ""), os.environ.get("BUCKET", "")
 
-pytestmark = pytest.mark.skipif(
-    # a build has PROJECT and BUCKET in its environment too, and tests without touching them
-    not (os.environ.get("TEST_CLOUD") and PROJECT and BUCKET),
-    reason="no Google Cloud project: make test-cloud PROJECT=… BUCKET=…",
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        # a build has PROJECT and BUCKET in its environment too, and tests without touching them
+        not (os.environ.get("TEST_CLOUD") and PROJECT and BUCKET),
+        reason="no Google Cloud project: make test-cloud PROJECT=… BUCKET=…",
+    ),
+]
 
 
 @pytest.fixture

@@ -26,10 +26,13 @@ PROJECT, BUCKET, LAUNCH = (os.environ.get(name, "") for name in ("PROJECT", "BUC
 REGION = os.environ.get("REGION", "europe-west1")
 DAY = 24 * 3_600 * 1_000
 
-pytestmark = pytest.mark.skipif(
-    not (os.environ.get("TEST_CLOUD") and PROJECT and BUCKET and Path(LAUNCH).is_file()),
-    reason="no launch body: make test-dataflow PROJECT=… BUCKET=…",
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        not (os.environ.get("TEST_CLOUD") and PROJECT and BUCKET and Path(LAUNCH).is_file()),
+        reason="no launch body: make test-dataflow PROJECT=… BUCKET=…",
+    ),
+]
 
 
 def real_service() -> Dataflow:
