@@ -5,6 +5,7 @@ There is no Docker here, so the steps are read from the Dockerfile and run below
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 import shutil
@@ -23,6 +24,14 @@ STAGES = stages((ROOT / "Dockerfile").read_text())
 BUILD = next(stage for stage in STAGES if stage.name == "build")
 FINAL = STAGES[-1]
 VARIABLES = dict(pair.split("=", 1) for pair in " ".join(FINAL.all("ENV")).split())
+#: Settings of pip, as uv calls them.
+_SETTINGS = {
+    "index-url": "UV_DEFAULT_INDEX",
+    "extra-index-url": "UV_INDEX",
+    "find-links": "UV_FIND_LINKS",
+    "no-index": "UV_NO_INDEX",
+    "cert": "SSL_CERT_FILE",
+}
 #: What the package must hold: the code of both packages and the metrics.
 SOURCES = {
     str(path.relative_to(ROOT))
@@ -36,9 +45,16 @@ def _environment(first_on_path: Path) -> dict[str, str]:
     """The test's own environment without what would let the repository's code be found, or bytecode be made anew."""
     left_out = ("PYTHONPATH", "VIRTUAL_ENV", "PYTHONDONTWRITEBYTECODE")
     kept = {name: value for name, value in os.environ.items() if name not in left_out}
-    if index := os.environ.get("PIP_INDEX_URL"):
-        kept.setdefault("UV_DEFAULT_INDEX", index)  # uv reads no settings of pip
-    return kept | {"PATH": f"{first_on_path}{os.pathsep}{os.environ['PATH']}"}
+    return _for_uv() | kept | {"PATH": f"{first_on_path}{os.pathsep}{os.environ['PATH']}"}
+
+
+@functools.cache
+def _for_uv() -> dict[str, str]:
+    """Where this machine's pip finds packages, and by what it knows their servers: uv reads no settings of pip."""
+    command = [sys.executable, "-m", "pip", "config", "list"]
+    told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    found = dict(re.findall(r"^[\w:]+\.([\w-]+)='(.*)'$", told, re.MULTILINE))  # the environment comes last
+    return {name: found[setting].replace("\\n", " ") for setting, name in _SETTINGS.items() if setting in found}
 
 
 @pytest.fixture(scope="module")
