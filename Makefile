@@ -30,7 +30,7 @@ test: $(VENV)/dev $(EMULATORS)/ready $(NOTEBOOK)/ready  ## all tests; BigQuery a
 test-fast: $(VENV)/dev  ## laws, units, SQL and docs, in a minute and a half on two idle cores
 	$(BIN)/python -m pytest $(IN_PARALLEL) -m "not slow"
 
-test-everywhere: $(VENV)/dev $(EMULATORS)/ready  ## the runs that are on folders in make test, on the emulated BigQuery; a quarter of an hour
+test-everywhere: $(VENV)/dev $(EMULATORS)/ready  ## the runs that are on folders in make test, on the emulated BigQuery; seven minutes on two idle cores
 	$(BIN)/python -m pytest $(IN_PARALLEL) -m everywhere
 
 test-random: $(VENV)/dev  ## the laws on random data, which differs every time (the other tests repeat theirs)

@@ -104,11 +104,8 @@ def read(warehouse: Path, table: str) -> pa.Table | None:
 
 def _keys() -> dict[str, tuple[str, ...]]:
     """The keys of all tables that have one, samples too."""
-    return {
-        name: output.key
-        for output in tables.OUTPUTS
-        for name in (output.name, *({output.name + SAMPLE_SUFFIX} & set(SAMPLES)))
-    }
+    keys = {output.name: output.key for output in tables.OUTPUTS}
+    return keys | {output.name + SAMPLE_SUFFIX: output.key for output in tables.OUTPUTS if output.in_samples}
 
 
 def _published(warehouse: Path) -> dict[str, list[dict[str, Any]]]:
