@@ -17,6 +17,8 @@ from apache_beam.portability.api import beam_fn_api_pb2
 from apache_beam.runners.portability.fn_api_runner import execution
 from apache_beam.runners.worker import data_plane
 
+from pipeline.runners.worker_channels import sent_as_they_are
+
 
 @contextlib.contextmanager
 def handing_over() -> Iterator[None]:
@@ -24,7 +26,8 @@ def handing_over() -> Iterator[None]:
     beams = execution.GroupingBuffer, data_plane.InMemoryDataChannel
     execution.GroupingBuffer, data_plane.InMemoryDataChannel = GroupedInPieces, Channel
     try:
-        yield
+        with sent_as_they_are():
+            yield
     finally:
         execution.GroupingBuffer, data_plane.InMemoryDataChannel = beams
 

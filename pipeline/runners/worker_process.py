@@ -78,9 +78,10 @@ def main(parent: int) -> None:
     from apache_beam.runners.worker import sdk_worker_main  # takes a second, in which the run may end
 
     from pipeline.runners.quick import quick_steps
+    from pipeline.runners.worker_channels import sent_as_they_are
 
     gc.enable()
-    with quick_steps():
+    with quick_steps(), sent_as_they_are():
         sdk_worker_main.main([])
 
 
