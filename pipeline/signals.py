@@ -16,6 +16,8 @@ from types import FrameType
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 #: Seconds that a run has to end its workers and to remove what it has staged.
 _PATIENCE = 15
+#: Seconds after which a run that has lost its interruption is interrupted again.
+_AGAIN = 0.05
 _received: int | None = None
 
 
@@ -28,12 +30,14 @@ def run(start: Callable[[], int]) -> int:
     for number in _SIGNALS:
         if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup wants it
             signal.signal(number, _on_signal)
+    hook, sys.unraisablehook = sys.unraisablehook, _on_lost
     try:
         code = start()
     except Interrupted:  # before the launcher was there
         code = exit_code()
         sys.stderr.write(f"pipeline: {cause()}; nothing is published\n")
     finally:
+        sys.unraisablehook = hook
         for number in _SIGNALS:
             if signal.getsignal(number) is _on_signal:
                 signal.signal(number, signal.SIG_DFL)
@@ -62,10 +66,23 @@ def _on_signal(number: int, frame: FrameType | None) -> None:
     if _received is not None:
         return  # it is ending
     _received = number
-    # an exception can get lost (in a callback of C code), or what it closes can wait for ever
+    _interrupt(number, frame)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    # the exception can get lost for good, or what it closes can wait for ever
     signal.signal(signal.SIGALRM, _end_now)
     signal.alarm(_PATIENCE)
     raise Interrupted
+
+
+def _on_lost(lost: sys.UnraisableHookArgs) -> None:
+    """Interrupt once more, soon: the signal came while Python was in a callback, of which nothing can be raised."""
+    if not isinstance(lost.exc_value, Interrupted):
+        sys.__unraisablehook__(lost)
+        return
+    signal.signal(signal.SIGALRM, _interrupt)
+    signal.setitimer(signal.ITIMER_REAL, _AGAIN)
 
 
 def _end_now(number: int, frame: FrameType | None) -> None:

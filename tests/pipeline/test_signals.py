@@ -7,6 +7,9 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
+import time
+import weakref
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -14,6 +17,10 @@ import pytest
 from pipeline import signals
 
 ALL = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class Thing:
+    """Something that a weak reference can be held to."""
 
 
 class Left(BaseException):
@@ -89,6 +96,28 @@ def test_before_the_launcher_is_there_the_line_is_told_here(capsys: pytest.Captu
         signals.run(importing)
     assert left.value.args == (143,)
     assert capsys.readouterr().err == "pipeline: terminated; nothing is published\n"
+
+
+def test_a_signal_in_a_callback_is_not_lost(capsys: pytest.CaptureFixture[str]) -> None:
+    """As in the import of a module, whose lock has such a callback: what it raises Python can only tell of."""
+
+    def calling_back() -> int:
+        thing = Thing()
+        watched = weakref.ref(thing, lambda _: os.kill(os.getpid(), signal.SIGTERM))
+        del thing
+        assert watched() is None
+        try:
+            time.sleep(5)
+        except KeyboardInterrupt:
+            return signals.exit_code()
+        return 0
+
+    hook = sys.unraisablehook
+    with pytest.raises(Left) as left:
+        signals.run(calling_back)
+    assert left.value.args == (143,)
+    assert capsys.readouterr().err == ""
+    assert sys.unraisablehook is hook
 
 
 def test_a_second_signal_changes_nothing() -> None:
