@@ -37,6 +37,8 @@ def run(start: Callable[[], int]) -> int:
         code = exit_code()
         sys.stderr.write(f"pipeline: {cause()}; nothing is published\n")
     finally:
+        if signal.getsignal(signal.SIGALRM) is _interrupt:
+            _be_patient()  # it has ended: nothing is left to interrupt
         sys.unraisablehook = hook
         for number in _SIGNALS:
             if signal.getsignal(number) is _on_signal:
@@ -70,10 +72,13 @@ def _on_signal(number: int, frame: FrameType | None) -> None:
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
-    # the exception can get lost for good, or what it closes can wait for ever
+    _be_patient()  # the exception can get lost for good, or what it closes can wait for ever
+    raise Interrupted
+
+
+def _be_patient() -> None:
     signal.signal(signal.SIGALRM, _end_now)
     signal.alarm(_PATIENCE)
-    raise Interrupted
 
 
 def _on_lost(lost: sys.UnraisableHookArgs) -> None:

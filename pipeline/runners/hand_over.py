@@ -22,7 +22,7 @@ from pipeline.runners.worker_channels import sent_as_they_are
 
 @contextlib.contextmanager
 def handing_over() -> Iterator[None]:
-    """While entered, shuffles and channels that a local runner makes are those of this module."""
+    """While entered, shuffles and channels that a local runner makes are those of this module and `worker_channels`."""
     beams = execution.GroupingBuffer, data_plane.InMemoryDataChannel
     execution.GroupingBuffer, data_plane.InMemoryDataChannel = GroupedInPieces, Channel
     try:

@@ -8,6 +8,7 @@ pieces as they come, which takes four. The seams are Beam's channels; the messag
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Iterator
 from typing import Any
 
@@ -65,16 +66,16 @@ class WorkersEnd(_AsTheyAre, data_plane.GrpcClientDataChannel):
         """Gathers the elements of a step, as Beam does."""
         ids = {"instruction_id": instruction_id, "transform_id": transform_id}
 
-        def send(content: bytes, **more: Any) -> None:
+        def send(content: bytes, *, is_last: bool = False) -> None:
             message = beam_fn_api_pb2.Elements()
             if content:
                 message.data.add(data=content, **ids)
-            if more:
-                message.data.add(**more, **ids)
+            if is_last:
+                message.data.add(is_last=True, **ids)
             self._pending_send.put((message, len(content)), len(content))
 
         return data_plane.ClosableOutputStream.create(
-            lambda content: send(content, is_last=True), send, self._data_buffer_time_limit_ms
+            functools.partial(send, is_last=True), send, self._data_buffer_time_limit_ms
         )
 
 

@@ -98,14 +98,17 @@ def test_before_the_launcher_is_there_the_line_is_told_here(capsys: pytest.Captu
     assert capsys.readouterr().err == "pipeline: terminated; nothing is published\n"
 
 
-def test_a_signal_in_a_callback_is_not_lost(capsys: pytest.CaptureFixture[str]) -> None:
-    """As in the import of a module, whose lock has such a callback: what it raises Python can only tell of."""
+def called_back() -> None:
+    """A signal in a callback, as the lock of an import has one: what it raises Python can only tell of."""
+    thing = Thing()
+    watched = weakref.ref(thing, lambda _: os.kill(os.getpid(), signal.SIGTERM))
+    del thing
+    assert watched() is None
 
+
+def test_a_signal_in_a_callback_is_not_lost(capsys: pytest.CaptureFixture[str]) -> None:
     def calling_back() -> int:
-        thing = Thing()
-        watched = weakref.ref(thing, lambda _: os.kill(os.getpid(), signal.SIGTERM))
-        del thing
-        assert watched() is None
+        called_back()
         try:
             time.sleep(5)
         except KeyboardInterrupt:
@@ -118,6 +121,21 @@ def test_a_signal_in_a_callback_is_not_lost(capsys: pytest.CaptureFixture[str]) 
     assert left.value.args == (143,)
     assert capsys.readouterr().err == ""
     assert sys.unraisablehook is hook
+
+
+def test_a_run_that_ends_by_itself_meanwhile_is_not_interrupted(monkeypatch: pytest.MonkeyPatch) -> None:
+    def leave(code: int) -> None:
+        time.sleep(4 * signals._AGAIN)  # as a slow reader of what is written last
+        raise Left(code)
+
+    def ending() -> int:
+        called_back()
+        return signals.exit_code()
+
+    monkeypatch.setattr(signals, "_leave", leave)
+    with pytest.raises(Left) as left:
+        signals.run(ending)
+    assert left.value.args == (143,)
 
 
 def test_a_second_signal_changes_nothing() -> None:
