@@ -1,9 +1,9 @@
 """What Beam asks of the methods of a step, each once.
 
-Beam asks about ten times for the arguments, the state and the timers of every method of every DoFn while it makes,
-translates and starts a graph, and looks anew each time: thirty thousand times here, a third of what a small run takes.
-Nearly all are the methods of Beam's own base class. What a function returns it infers from the function's code, and
-from that of all that it calls, which are the same few functions for every read and every load.
+Beam asks about ten times for the arguments, the types, the state and the timers of every method of every DoFn while it
+makes, translates and starts a graph, and looks anew each time: thirty thousand times here, a third of what a small run
+takes. Nearly all are the methods of Beam's own base class. What a function returns it infers from the function's code,
+and from that of all that it calls, which are the same few functions for every read and every load.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Any
 
 from apache_beam.transforms import core, userstate
 from apache_beam.typehints import trivial_inference
+from apache_beam.typehints.decorators import IOTypeHints
 
 #: Constants that are equal only where they are the same for what is inferred: unlike 1 and True.
 _TOLD_APART = (str, bytes, type(None), type, types.FunctionType, types.BuiltinFunctionType, types.ModuleType)
@@ -27,6 +28,7 @@ def signatures_once() -> Iterator[None]:
     with contextlib.ExitStack() as stack:
         stack.enter_context(_instead(core, "get_function_args_defaults", _arguments_once))
         stack.enter_context(_instead(userstate, "get_dofn_specs", _specs_once))
+        stack.enter_context(_instead(IOTypeHints, "from_callable", _hints_once))
         stack.enter_context(_instead(trivial_inference, "infer_return_type_func", _inferred_once))
         stack.enter_context(_instead(trivial_inference, "dis", _disassembled_once))
         stack.enter_context(_instead(core, "_check_fn_use_yield_and_return", _read_once))
@@ -34,14 +36,14 @@ def signatures_once() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _instead(module: types.ModuleType, name: str, wrapped: Callable[[Any], Any]) -> Iterator[None]:
-    """While entered, what a module of Beam's calls by a name is what `wrapped` makes of it."""
-    beams = getattr(module, name)
-    setattr(module, name, wrapped(beams))
+def _instead(place: Any, name: str, wrapped: Callable[[Any], Any]) -> Iterator[None]:
+    """While entered, what a module or a class of Beam's calls by a name is what `wrapped` makes of it."""
+    beams = vars(place)[name]
+    setattr(place, name, wrapped(getattr(place, name)))
     try:
         yield
     finally:
-        setattr(module, name, beams)
+        setattr(place, name, beams)
 
 
 _Arguments = tuple[list[str], list[Any]]
@@ -63,6 +65,23 @@ def _arguments_once(inspect: Callable[[Callable[..., Any]], _Arguments]) -> Call
         return [*names], [*defaults]
 
     return arguments
+
+
+def _hints_once(inspect: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """The types that a function's annotations tell; of a method, whatever instance it is bound to."""
+    known = dict[tuple[Any, bool], Any]()
+
+    def hints(function: Any) -> Any:
+        is_bound = isinstance(function, types.MethodType)
+        key = (function.__func__ if is_bound else function, is_bound)
+        try:
+            if key not in known:
+                known[key] = inspect(function)
+        except TypeError:  # not hashable
+            return inspect(function)
+        return known[key]
+
+    return hints
 
 
 def _read_once(check: Callable[[Callable[..., Any]], bool]) -> Callable[[Callable[..., Any]], bool]:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterator
 from typing import Any
 
 import apache_beam as beam
 import pyarrow as pa
 import pytest
+from apache_beam.metrics import Metrics, MetricsFilter
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner, worker_handlers
-from apache_beam.runners.worker import statecache
+from apache_beam.runners.worker import statecache, statesampler
 
 from pipeline.runners.bundles import small_bundles
 
@@ -74,3 +77,38 @@ def test_what_a_side_input_takes_is_as_by_beam(value: Any) -> None:
     with small_bundles():
         assert statecache.get_deep_size(value) == beams
     assert statecache.get_deep_size(value) == beams
+
+
+class Seen(beam.DoFn):
+    """Counts what it sees, and gives how many threads look at it meanwhile."""
+
+    def process(self, element: int) -> Iterator[int]:
+        """The threads of Beam's sampler, which are named by its method."""
+        Metrics.counter("here", "seen").inc()
+        yield sum(thread.name.endswith("(run)") for thread in threading.enumerate())
+
+
+def test_no_thread_looks_at_a_step_which_counts_all_the_same() -> None:
+    def threads() -> int:
+        GIVEN.clear()
+        p = beam.Pipeline(FnApiRunner())
+        _ = p | beam.Create(range(5)) | beam.ParDo(Seen()) | beam.Map(give)
+        result = p.run()
+        (counted,) = result.metrics().query(MetricsFilter().with_name("seen"))["counters"]
+        assert counted.committed == 5
+        return max(GIVEN)
+
+    assert threads() == 1
+    with small_bundles():
+        assert threads() == 0
+    assert threads() == 1
+
+
+def test_a_step_that_fails_leaves_nobody_who_counts_for_it() -> None:
+    def fail(_: int) -> None:
+        raise ValueError("on purpose")
+
+    with small_bundles():
+        with pytest.raises(Exception, match="on purpose"), beam.Pipeline(FnApiRunner()) as p:
+            _ = p | beam.Create([1]) | beam.Map(fail)
+        assert statesampler.get_current_tracker() is None

@@ -7,8 +7,10 @@ from apache_beam.internal import cloudpickle_pickler
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners.portability.fn_api_runner.execution import BundleContextManager
 from apache_beam.runners.worker import statecache
+from apache_beam.runners.worker.statesampler import StateSampler
 from apache_beam.transforms import core, ptransform, userstate
 from apache_beam.typehints import trivial_inference
+from apache_beam.typehints.decorators import IOTypeHints
 
 from pipeline.runners.quick import quick_steps
 
@@ -16,14 +18,15 @@ from pipeline.runners.quick import quick_steps
 SEAMS = (
     *((core, "get_function_args_defaults"), (userstate, "get_dofn_specs")),
     *((trivial_inference, "infer_return_type_func"), (trivial_inference, "dis")),
-    *((core, "_check_fn_use_yield_and_return"), (ptransform, "pickler")),
+    *((core, "_check_fn_use_yield_and_return"), (IOTypeHints, "from_callable"), (ptransform, "pickler")),
     *((cloudpickle_pickler, "bz2"), (PipelineOptions, "__getstate__")),
     *((BundleContextManager, "_build_process_bundle_descriptor"), (statecache, "objsize")),
+    *((StateSampler, "start"), (StateSampler, "stop")),
 )
 
 
 def found() -> list[object]:
-    return [getattr(place, name) for place, name in SEAMS]
+    return [vars(place)[name] for place, name in SEAMS]
 
 
 def test_every_seam_is_taken_and_given_back_however_it_ends() -> None:

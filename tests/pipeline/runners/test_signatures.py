@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dis
+import functools
 import inspect
 from typing import Any
 
@@ -11,7 +12,8 @@ import pytest
 from apache_beam.transforms import core, userstate
 from apache_beam.transforms.timeutil import TimeDomain
 from apache_beam.transforms.userstate import CombiningValueStateSpec, TimerSpec, get_dofn_specs, on_timer
-from apache_beam.typehints import trivial_inference, typehints
+from apache_beam.typehints import decorators, trivial_inference, typehints
+from apache_beam.typehints.decorators import IOTypeHints
 from apache_beam.typehints.trivial_inference import Const, infer_return_type
 
 from pipeline.runners.signatures import signatures_once
@@ -61,6 +63,35 @@ def test_beam_inspects_a_method_once(monkeypatch: pytest.MonkeyPatch) -> None:
         get_dofn_specs(STEPS[1])
         assert len(asked) < 2 * once, "the methods of Beam's base class are known"
     assert core.get_function_args_defaults is before
+
+
+def annotated(element: int, *more: str, key: float = 1.0) -> list[int]:
+    """A function that tells its types."""
+    return [element]
+
+
+def test_types_that_annotations_tell_are_beams() -> None:
+    functions = [annotated, _other, len, lambda element: element, functools.partial(annotated, key=2.0)]
+    functions += [method for step in (*STEPS, Timed()) for method in (step.process, step.finish_bundle)]
+    own = [IOTypeHints.from_callable(function) for function in functions]
+    assert sum(hints is not None for hints in own) > 5
+    with signatures_once():
+        for _ in range(2):
+            found = [IOTypeHints.from_callable(function) for function in functions]
+            for ours, beams in zip(found, own, strict=True):
+                assert (ours is None) == (beams is None)
+                assert ours is None or (ours.input_types, ours.output_types) == (beams.input_types, beams.output_types)
+    assert IOTypeHints.from_callable(Timed().process) is not IOTypeHints.from_callable(Timed().process)
+
+
+def test_beam_reads_the_annotations_of_a_method_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Any] = []
+    signature = decorators.get_signature
+    monkeypatch.setattr(decorators, "get_signature", lambda function: asked.append(function) or signature(function))
+    with signatures_once():
+        for step in (Timed(), Timed()):
+            IOTypeHints.from_callable(step.process)
+    assert len(asked) == 1
 
 
 SEEN, ALARM = CombiningValueStateSpec("seen", sum), TimerSpec("alarm", TimeDomain.REAL_TIME)
