@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pyarrow as pa
 import pytest
 from hypothesis import settings
 
@@ -55,6 +56,13 @@ def pytest_collection_finish() -> None:
     EventDecoder(builders.METRICS)
     gc.collect()
     gc.freeze()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def gives_back() -> Iterator[None]:
+    """What a module's tests had of memory goes back to the system: two processes and emulators share 3 GB."""
+    yield
+    pa.default_memory_pool().release_unused()
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import weakref
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -28,6 +29,12 @@ _NUMBERS = itertools.count()
 def _server() -> duckdb.DuckDBPyConnection:
     """DuckDB, in which every fake has a database: to start it takes longer than all that a test asks of it."""
     return duckdb.connect(config={"threads": 1})  # on a few rows several only wait
+
+
+def _forget(database: duckdb.DuckDBPyConnection, name: str) -> None:
+    """A database lives in memory, in a server that outlives its fake."""
+    database.close()
+    _server().execute(f"DETACH {name}")
 
 
 class Killed(BaseException):
@@ -56,6 +63,7 @@ class FakeBigQuery:
         self.database = _server().cursor()
         self.database.execute(f"ATTACH ':memory:' AS {name}")
         self.database.execute(f"USE {name}")
+        weakref.finalize(self, _forget, self.database, name)
 
     # what publishing calls
 
