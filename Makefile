@@ -27,7 +27,7 @@ run: $(VENV)/run  ## the main job on the sample warehouse
 test: $(VENV)/dev $(EMULATORS)/ready $(NOTEBOOK)/ready  ## all tests; BigQuery and GCS are emulated
 	$(BIN)/python -m pytest $(IN_PARALLEL)
 
-test-fast: $(VENV)/dev  ## laws, units, SQL and docs, in a minute and a half on two idle cores
+test-fast: $(VENV)/dev  ## laws, units, SQL and docs, in about a minute on two idle cores
 	$(BIN)/python -m pytest $(IN_PARALLEL) -m "not slow"
 
 test-everywhere: $(VENV)/dev $(EMULATORS)/ready  ## the runs that are on folders in make test, on the emulated BigQuery; seven minutes on two idle cores
