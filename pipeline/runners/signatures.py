@@ -28,7 +28,7 @@ def signatures_once() -> Iterator[None]:
     with contextlib.ExitStack() as stack:
         stack.enter_context(_instead(core, "get_function_args_defaults", _arguments_once))
         stack.enter_context(_instead(userstate, "get_dofn_specs", _specs_once))
-        stack.enter_context(_instead(IOTypeHints, "from_callable", _hints_once))
+        stack.enter_context(_instead(IOTypeHints, "from_callable", _of_method_once))
         stack.enter_context(_instead(trivial_inference, "infer_return_type_func", _inferred_once))
         stack.enter_context(_instead(trivial_inference, "dis", _disassembled_once))
         stack.enter_context(_instead(core, "_check_fn_use_yield_and_return", _read_once))
@@ -49,39 +49,28 @@ def _instead(place: Any, name: str, wrapped: Callable[[Any], Any]) -> Iterator[N
 _Arguments = tuple[list[str], list[Any]]
 
 
-def _arguments_once(inspect: Callable[[Callable[..., Any]], _Arguments]) -> Callable[[Callable[..., Any]], _Arguments]:
-    """The names of a function's arguments and their defaults; of a method, whatever instance it is bound to."""
+def _of_method_once(inspect: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """What a function's signature tells; of a method, whatever instance it is bound to, once."""
 
     @functools.cache
-    def of_method(function: Callable[..., Any]) -> _Arguments:
-        names, defaults = inspect(types.MethodType(function, object()))
-        return names, defaults
+    def of_method(function: Any) -> Any:
+        return inspect(types.MethodType(function, object()))
 
-    def arguments(function: Callable[..., Any]) -> _Arguments:
-        if not isinstance(function, types.MethodType):
-            names, defaults = inspect(function)
-            return names, defaults
-        names, defaults = of_method(function.__func__)
+    def of(function: Any) -> Any:
+        return of_method(function.__func__) if isinstance(function, types.MethodType) else inspect(function)
+
+    return of
+
+
+def _arguments_once(inspect: Callable[[Any], _Arguments]) -> Callable[[Any], _Arguments]:
+    """The names of a function's arguments and their defaults, in lists that are the caller's own."""
+    once = _of_method_once(inspect)
+
+    def arguments(function: Any) -> _Arguments:
+        names, defaults = once(function)
         return [*names], [*defaults]
 
     return arguments
-
-
-def _hints_once(inspect: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """The types that a function's annotations tell; of a method, whatever instance it is bound to."""
-    known = dict[tuple[Any, bool], Any]()
-
-    def hints(function: Any) -> Any:
-        is_bound = isinstance(function, types.MethodType)
-        key = (function.__func__ if is_bound else function, is_bound)
-        try:
-            if key not in known:
-                known[key] = inspect(function)
-        except TypeError:  # not hashable
-            return inspect(function)
-        return known[key]
-
-    return hints
 
 
 def _read_once(check: Callable[[Callable[..., Any]], bool]) -> Callable[[Callable[..., Any]], bool]:
