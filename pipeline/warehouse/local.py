@@ -29,9 +29,10 @@ from pipeline.warehouse.ledger_files import all_rows, read_ledger, write_ledger
 from pipeline.warehouse.parquet import ReadParquet, problems_in, read_shard, shards, table_shards
 from pipeline.warehouse.published import ReadPublished, damage, read_columns
 from pipeline.warehouse.reading import OnlyRows
-from pipeline.warehouse.row_groups import RowGroup, row_groups
+from pipeline.warehouse.row_groups import RowGroup, needed, row_groups
 from pipeline.warehouse.snapshots import Snapshots
 from transforms.ids.excluded import Excluded
+from transforms.incremental.window import Window
 from transforms.machinery.counts import Count
 from transforms.machinery.guard import guarded
 from transforms.machinery.steps import at_bundle_end
@@ -51,6 +52,7 @@ class LocalWarehouse:
         self._datasets = datasets
         self.snapshots = Snapshots(root / datasets.aggregated)
         self._groups: list[RowGroup] | None = None
+        self._concerned: dict[Window, list[RowGroup]] = {}
         self._meter: Meter | None = None
 
     def acquire(self) -> None:
@@ -91,22 +93,22 @@ class LocalWarehouse:
         """See `base.Source`."""
 
     def scan(self, plan: Plan) -> Scan:
-        """See `base.Source`; from the Parquet footers."""
-        every, needed = self._all_groups(), self._needed(plan)
-        rows = sum(group.rows for group in needed)
+        """See `base.Source`; from the Parquet footers, and where they do not tell, from the events' times."""
+        every, some = self._all_groups(), self._needed(plan.window)
+        rows = sum(group.rows for group in some)
         return Scan(
             rows=rows if plan.limit is None else min(rows, plan.limit),
             rows_total=sum(group.rows for group in every),
-            bytes=sum(group.bytes for group in needed),
+            bytes=sum(group.bytes for group in some),
             bytes_total=sum(group.bytes for group in every),
-            files=len({group.path for group in needed}),
+            files=len({group.path for group in some}),
             files_total=len({group.path for group in every}),
         )
 
     def read_events(self, plan: Plan) -> beam.PTransform:
         """See `base.Source`."""
-        needed = shards(self._needed(plan), plan.limit)
-        return OnlyRows(ReadParquet(needed, tables.EVENTS, self._datasets.label(tables.EVENTS), self._meter))
+        read = shards(self._needed(plan.window), plan.limit)
+        return OnlyRows(ReadParquet(read, tables.EVENTS, self._datasets.label(tables.EVENTS), self._meter))
 
     def read_input(self, table: Table) -> beam.PTransform:
         """See `base.Source`."""
@@ -257,8 +259,10 @@ class LocalWarehouse:
             self._groups = row_groups(files, self._datasets.label(tables.EVENTS))
         return self._groups
 
-    def _needed(self, plan: Plan) -> list[RowGroup]:
-        return [group for group in self._all_groups() if group.needed(plan.window)]
+    def _needed(self, window: Window) -> list[RowGroup]:
+        if window not in self._concerned:
+            self._concerned[window] = needed(self._all_groups(), window, self._datasets.label(tables.EVENTS))
+        return self._concerned[window]
 
 
 def _all_names(*, samples: bool) -> frozenset[str]:

@@ -148,7 +148,7 @@ def _conformed(shard: Shard, table: Table, label: str, lost: Lost | None) -> Ite
     for path, indices in shard.pieces:
         file = open_file(path, label)
         binding = binding_of(file, path, table, label)
-        for raw in ahead(_raw_batches(file, (path, indices), binding, label)):
+        for raw in ahead(raw_batches(file, (path, indices), binding, label)):
             if left is not None:
                 raw = raw.slice(0, left)
                 left -= raw.num_rows
@@ -156,7 +156,8 @@ def _conformed(shard: Shard, table: Table, label: str, lost: Lost | None) -> Ite
                 yield binding.conform(part, lost)
 
 
-def _raw_batches(file: pq.ParquetFile, piece: Piece, binding: Binding, label: str) -> Iterator[pa.RecordBatch]:
+def raw_batches(file: pq.ParquetFile, piece: Piece, binding: Binding, label: str) -> Iterator[pa.RecordBatch]:
+    """What a file has of the columns of its binding, in batches of a bounded size; RunError where it is damaged."""
     path, indices = piece
     names = list(binding.names)
     sizes = _Sizes.of(file, indices, names)

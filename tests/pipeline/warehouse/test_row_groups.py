@@ -1,4 +1,4 @@
-"""A row group is left out only when no row in it can concern the run: whatever its statistics say, or do not say."""
+"""A row group is left out exactly when no row in it concerns the run, whatever its statistics say, or do not say."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ from hypothesis import strategies as st
 from pipeline import tables
 from pipeline.warehouse.binding import Binding
 from pipeline.warehouse.parquet import binding_of, open_file
-from pipeline.warehouse.row_groups import RowGroup, row_groups
+from pipeline.warehouse.row_groups import RowGroup, needed, row_groups
 from tests.builders import START, at, event
 from transforms.incremental.window import NO_VALUES, Range, Window
 from transforms.machinery.times import micros
+from transforms.schemas.fields import TIMESTAMP
 
 DAY = 86_400_000_000
 NOW = micros(START)
@@ -81,8 +82,9 @@ def test_pruning_keeps_what_the_rule_of_rows_keeps(
     read = binding(path).conform(pa.table(content).to_batches()[0])
     times = [read.column(name).cast(pa.int64()).to_pylist() for name in ("timestamp", "bq_ingested_timestamp")]
     [found] = row_groups([path], "in.events")
-    if concerned(window, list(zip(*times, strict=True))):
-        assert found.needed(window)
+    expected = concerned(window, list(zip(*times, strict=True)))
+    assert found.may_concern(window) or not expected
+    assert needed([found], window, "in.events") == [found] * expected
 
 
 def binding(path: Path) -> Binding:
@@ -95,7 +97,7 @@ TO_COME = Range(NOW + 90 * DAY, NOW + 99 * DAY, has_nulls=False)
 
 
 @pytest.mark.parametrize(
-    ("times", "arrivals", "needed"),
+    ("times", "arrivals", "expected"),
     [
         (OLD, OLD, False),
         (OLD, NEW, True),  # late rows are told apart and listed
@@ -113,20 +115,38 @@ TO_COME = Range(NOW + 90 * DAY, NOW + 99 * DAY, has_nulls=False)
         (Range(), Range(), True),
     ],
 )
-def test_what_an_incremental_run_leaves_out(times: Range, arrivals: Range, needed: bool) -> None:
-    assert group(times, arrivals).needed(WINDOW) is needed
+def test_what_an_incremental_run_leaves_out(times: Range, arrivals: Range, expected: bool) -> None:
+    assert group(times, arrivals).may_concern(WINDOW) is expected
 
 
 def test_without_arrivals_only_a_row_without_time_can_be_news_of_before_the_window() -> None:
-    assert group(Range(OLD.least, OLD.greatest, has_nulls=True), NO_VALUES).needed(WINDOW)
-    assert not group(OLD, NO_VALUES).needed(WINDOW)
+    assert group(Range(OLD.least, OLD.greatest, has_nulls=True), NO_VALUES).may_concern(WINDOW)
+    assert not group(OLD, NO_VALUES).may_concern(WINDOW)
 
 
 def test_a_backfill_reads_its_days_whenever_they_arrived_later() -> None:
     window = Window(NOW - 30 * DAY, NOW - 29 * DAY, days=(NOW - 30 * DAY, NOW - 29 * DAY))
-    assert group(OLD, NEW).needed(window)
-    assert not group(NEW, NEW).needed(window)
-    assert not group(NO_VALUES, NEW).needed(window)
+    assert group(OLD, NEW).may_concern(window)
+    assert not group(NEW, NEW).may_concern(window)
+    assert not group(NO_VALUES, NEW).may_concern(window)
+
+
+def test_odd_rows_of_old_days_do_not_make_a_run_read_these_days(tmp_path: Path) -> None:
+    old = NOW - 30 * DAY
+    days = [  # (time, arrival) of the rows of each row group
+        [(old, old), (None, old), (old, None)],
+        [(old, old), (NOW + 90 * DAY, old), (old, None)],
+        [(old, old), (None, None), (old, old)],  # of no known day: it may be news
+        [(old, old), (old, old), (NOW, NOW)],
+    ]
+    times, arrivals = zip(*(row for rows in days for row in rows), strict=True)
+    content = {name: pa.array([value] * len(times)) for name, value in TEXTS.items()}
+    content |= {"timestamp": pa.array(times, TIMESTAMP), "bq_ingested_timestamp": pa.array(arrivals, TIMESTAMP)}
+    pq.write_table(pa.table(content), tmp_path / "part-0.parquet", row_group_size=3)
+    groups = row_groups([tmp_path / "part-0.parquet"], "in.events")
+    assert [one.may_concern(WINDOW) for one in groups] == [True] * 4
+    assert [one.index for one in needed(groups, WINDOW, "in.events")] == [2, 3]
+    assert needed(groups, Window(), "in.events") == groups
 
 
 @pytest.mark.parametrize("zone", ["UTC", None])

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.warehouse.bigquery import sql
-from pipeline.warehouse.row_groups import row_groups
+from pipeline.warehouse.row_groups import needed, row_groups
 from transforms.incremental.window import (
     ARRIVAL_TIME,
     EVENT_TIME,
@@ -131,9 +131,10 @@ def test_row_groups_that_are_not_read_hold_nothing(
     content = {name: pa.array(values, TIMESTAMP) for name, values in columns.items()}
     others = {name: pa.array(["x"] * len(rows)) for name in ("uuid", "event", "properties", "distinct_id")}
     pq.write_table(pa.table(content | others), path, row_group_size=size)
-    for group in row_groups([path], "in.events"):
-        begin = group.index * size
-        assert group.needed(window) or not any(wanted(window, rows[begin : begin + size]))
+    groups = row_groups([path], "in.events")
+    read = [any(wanted(window, rows[begin : begin + size])) for begin in range(0, len(rows), size)]
+    assert all(group.may_concern(window) or not read[group.index] for group in groups)
+    assert needed(groups, window, "in.events") == [group for group in groups if read[group.index]]
 
 
 @settings(max_examples=60, deadline=None)
