@@ -7,6 +7,7 @@ download another runner, and the pipeline must run the same on every machine.
 from __future__ import annotations
 
 import argparse
+import difflib
 import functools
 import os
 from collections.abc import Sequence
@@ -25,6 +26,8 @@ _MOST_WORKERS = 8
 #: Events that an in-process run shuffles at once: about 200 MB.
 _SHUFFLE_ROWS = 4_000_000
 _MOST_SHUFFLES = 16
+#: Runners by their names, in any letter case; `DirectRunner` is `IN_PROCESS`.
+_RUNNERS = ("DirectRunner", "DataflowRunner", "FlinkRunner", "PrismRunner", "PortableRunner")
 _EPILOG = """\
 examples:
   python -m pipeline --runner DirectRunner
@@ -67,16 +70,26 @@ def parse(argv: Sequence[str]) -> PipelineOptions:
     """The options of a command line.
 
     Raises:
-      UsageError: an option that neither this pipeline nor Beam knows, or without its value.
+      UsageError: an option or a value that neither this pipeline nor Beam knows, or an option without its value.
       SystemExit: after --help.
     """
     known, others = _parser().parse_known_args(list(argv))
     _refuse_unknown(others)
     options = _Options(others, **_plain(vars(known)))
-    standard = options.view_as(StandardOptions)
-    if standard.runner in (None, "DirectRunner"):
-        standard.runner = IN_PROCESS
+    standard, direct = options.view_as(StandardOptions), options.view_as(DirectOptions)
+    standard.runner = _runner(standard.runner)
+    if (direct.direct_num_workers or 0) < 0:
+        raise UsageError(f"--direct_num_workers {direct.direct_num_workers} is not a number of worker processes")
     return options
+
+
+def _runner(given: str | None) -> str:
+    """The name of a runner as Beam has it."""
+    by_name = {name.lower(): name for name in (*_RUNNERS, IN_PROCESS)}
+    found = by_name.get((given or _RUNNERS[0]).lower())
+    if found is None:
+        raise UsageError(f"--runner {given!r} is not one of {', '.join(_RUNNERS)}")
+    return IN_PROCESS if found == _RUNNERS[0] else found
 
 
 @functools.cache
@@ -139,4 +152,6 @@ def _refuse_unknown(others: list[str]) -> None:
         options_class._add_argparse_args(beam_parser)
     _, unknown = beam_parser.parse_known_args(others)
     if unknown:
-        raise UsageError(f"unknown option {unknown[0]!r}; see --help")
+        known = [*_parser()._option_string_actions, *beam_parser._option_string_actions]
+        meant = difflib.get_close_matches(unknown[0].partition("=")[0], known, 1)
+        raise UsageError(f"unknown option {unknown[0]!r}; {f'is {meant[0]} meant? S' if meant else 's'}ee --help")

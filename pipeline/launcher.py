@@ -56,7 +56,7 @@ _LOG = logging.getLogger("pipeline")
 
 
 def main(argv: Sequence[str]) -> int:
-    """Run the pipeline; the exit code is 0, 1 (failed, nothing published), 2 (bad options) or 130 (interrupted).
+    """Run the pipeline; the exit code is 0, 1 (failed, nothing published), 2 (bad options), or 128 + a signal.
 
     Files and folders that it writes are the owner's only (they hold phone numbers): the umask of the process is 077
     meanwhile. Default access lists of a folder (setfacl -d) still count, so others can be let in.
@@ -172,6 +172,7 @@ def _plan(given: _Given) -> tuple[Run, LeftOut]:
         published.last_run,
         now=started_at,
         terms=terms,
+        absent=inputs.absent,
         reach_back_to=None if anew else _reach_back(given.sink, published, terms, left_out),
         latest_end=None if request.days is None else given.sink.latest_end(*request.days),
     )

@@ -12,8 +12,10 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from types import MappingProxyType
 from typing import Any, Literal
 
+from pipeline.errors import RunError
 from pipeline.marks import NO_MARKS
 from pipeline.terms import NOBODY, Terms
 from transforms.incremental.unsettled import Unsettled
@@ -25,6 +27,8 @@ from transforms.machinery.times import from_micros, micros
 SAMPLE_SUFFIX = "_sample"
 #: Count of a run: the rows of the events table.
 EVENTS_TOTAL = "events.total"
+#: Count of a run: 1 for each optional input that is there.
+INPUT_THERE = "inputs."
 Mode = Literal["full", "incremental", "backfill", "sample"]
 _MAX_SESSION = timedelta(microseconds=MAX_SESSION)
 #: PostHog stamps the arrival when it takes rows out of its own store, and may try for hours to load them after that,
@@ -83,6 +87,13 @@ class LastRun:
         """The rows of the events table when a run last looked for news; None where an earlier version did."""
         number: int | None = json.loads(self.notes).get(EVENTS_TOTAL)
         return number
+
+    @property
+    def inputs(self) -> frozenset[str]:
+        """The optional inputs that it had, by their names in counts; none where an earlier version does not tell."""
+        return frozenset(
+            name.removeprefix(INPUT_THERE) for name in json.loads(self.notes) if name.startswith(INPUT_THERE)
+        )
 
     @property
     def terms(self) -> Terms:
@@ -165,6 +176,7 @@ def make_plan(
     *,
     now: datetime,
     terms: Terms,
+    absent: Mapping[str, str] = MappingProxyType({}),
     reach_back_to: datetime | None = None,
     latest_end: datetime | None = None,
 ) -> Plan:
@@ -175,12 +187,13 @@ def make_plan(
       previous: the run that was published last, None before the first.
       now: the run's clock; later arrivals are no evidence for the watermark.
       terms: what the run is made under.
+      absent: optional inputs that are not there, by their names in counts, as the user knows them.
       reach_back_to: start of the earliest published session that must be aggregated again whatever
         arrived (one of its distinct ids was excluded since).
       latest_end: end of the published sessions that start in the days of a backfill.
 
     Raises:
-      RunError: the run must not be built upon what is published, see `Terms.check`.
+      RunError: the run must not be built upon what is published, see `Terms.check`, or lacks what the last one had.
     """
     everything = Window(clock=micros(now))
     if request.limit is not None:
@@ -191,6 +204,12 @@ def make_plan(
         terms.check(previous.terms, full_load=request.full_load)
     if request.full_load:
         return Plan("full", everything, "--full_load", previous)
+    gone = [label for name, label in absent.items() if previous is not None and name in previous.inputs]
+    if gone:  # or a misspelt dataset would take all users away, and bring back the sessions of excluded ones
+        raise RunError(
+            f"there is no {', '.join(gone)}, and the last run had such a table: check --posthog_dataset and "
+            "--firebase_dataset, or put it back; --full_load goes on without it"
+        )
     if request.days is not None:
         reason = f"backfill of the sessions that start in [{request.start_date}, {request.end_date})"
         return Plan("backfill", _backfill(request.days, micros(now), previous, latest_end), reason, previous)

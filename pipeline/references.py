@@ -9,7 +9,7 @@ from apache_beam.io.filesystems import FileSystems
 from google.api_core.exceptions import GoogleAPICallError
 from google.auth.exceptions import GoogleAuthError
 
-from pipeline.errors import RunError
+from pipeline.errors import RunError, UsageError
 from pipeline.secrets import read_secret_bytes, version_name
 
 SECRET, BUCKET = "secret://", "gs://"
@@ -27,9 +27,12 @@ def content_of(reference: str, project: str | None, option: str) -> bytes:
 
     Raises:
       RunError: it cannot be read; the message names it and nothing of its content.
-      UsageError: it is no name of a secret.
+      UsageError: it is no name of a secret or of an object.
     """
     label = f"{option} {reference}"
+    bucket, _, name = reference.removeprefix(BUCKET).partition("/")
+    if reference.startswith(BUCKET) and not (bucket and name):
+        raise UsageError(f"{option} {reference!r} is not gs://BUCKET/OBJECT")
     if reference.startswith(SECRET):
         return read_secret_bytes(reference.removeprefix(SECRET), project, option)
     try:

@@ -55,7 +55,7 @@ def plan_text(run: Run, inputs: Inputs, published: Published, where: str) -> str
     if published.damage:
         lines.append(f"  note       {published.damage}: not used")
     if inputs.absent:
-        lines.append(f"  absent     {', '.join(inputs.absent)} (their columns are null, false or 0)")
+        lines.append(f"  absent     {', '.join(inputs.absent.values())} (their columns are null, false or 0)")
     lines += [f"  note       {problem.line}" for problem in inputs.problems]
     return "\n".join(lines)
 

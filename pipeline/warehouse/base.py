@@ -13,7 +13,7 @@ import pyarrow as pa
 from pipeline import tables
 from pipeline.checks import Checks
 from pipeline.errors import RunError
-from pipeline.plan import SAMPLE_SUFFIX, LastRun, Plan, partitions_for, session_blocks_for
+from pipeline.plan import INPUT_THERE, SAMPLE_SUFFIX, LastRun, Plan, partitions_for, session_blocks_for
 from pipeline.tables import OutputTable, Table
 from pipeline.terms import Terms
 from pipeline.views import View
@@ -39,14 +39,17 @@ class Problem:
 class Inputs:
     """What is there to read, from metadata only."""
 
-    absent: tuple[str, ...] = ()
-    """Optional input tables that do not exist, as dataset.table."""
+    there: tuple[str, ...] = ()
+    """Optional input tables that exist, by their names in counts."""
+    absent: Mapping[str, str] = field(default_factory=dict)
+    """Those that do not, by their names in counts, as dataset.table."""
     problems: tuple[Problem, ...] = ()
 
     @property
     def counts(self) -> tuple[Count, ...]:
-        """Of the problems, for the ledger of a run: each name once, however many files have it."""
-        return tuple((name, 1) for name in sorted({one.counts_as for one in self.problems if one.counts_as}))
+        """What is there and what is wrong, for the ledger of a run: each name once, however many files have it."""
+        named = {one.counts_as for one in self.problems if one.counts_as} | {INPUT_THERE + name for name in self.there}
+        return tuple((name, 1) for name in sorted(named))
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,12 @@ from pipeline.errors import UsageError
 from pipeline.option import Values
 from pipeline.runners.engines import is_engine
 from pipeline.warehouse.bigquery.options import WORD as BIGQUERY
-from pipeline.warehouse.datasets import INPUTS, Datasets
+from pipeline.warehouse.datasets import INPUTS, OPTIONS, Datasets
 from pipeline.warehouse.local import LocalWarehouse
 
 DEFAULT_FOLDER = "./warehouse"
+#: The dataset of the sample's events: where it is, another name is a mistake, and no reason to write a sample.
+SAMPLE = next(option.default for option in OPTIONS if option.name == "posthog_dataset") or ""
 
 
 def check(values: Values, options: PipelineOptions) -> None:
@@ -36,7 +38,7 @@ def open_warehouse(values: Values, options: PipelineOptions) -> LocalWarehouse:
     root, datasets = Path(values["warehouse"] or DEFAULT_FOLDER), Datasets.of(values)
     if is_engine(options):  # workers have working folders of their own
         root = root.absolute()
-    if values["warehouse"] is None and not (root / datasets.posthog).exists():
+    if values["warehouse"] is None and not any((root / name).exists() for name in (datasets.posthog, SAMPLE)):
         _write_sample(root)
     return LocalWarehouse(root, datasets)
 

@@ -23,6 +23,7 @@ from pipeline.meter import PUBLISHING, Meter, TellBlocks, TellConcluded
 from pipeline.plan import LastRun, Plan
 from pipeline.tables import OutputTable, Table
 from pipeline.warehouse.base import SAMPLES, Inputs, Problem, Published, Run, Scan, Staged, check_staged, names_told
+from pipeline.warehouse.binding import noun
 from pipeline.warehouse.datasets import Datasets
 from pipeline.warehouse.folders import files_of, unread_text
 from pipeline.warehouse.ledger_files import all_rows, read_ledger, write_ledger
@@ -67,17 +68,17 @@ class LocalWarehouse:
     def inputs(self) -> Inputs:
         """See `base.Source`; from the Parquet footers."""
         self._check_root()
-        absent, problems = list[str](), list[Problem]()
+        there, absent, problems = list[str](), dict[str, str](), list[Problem]()
         for table in tables.INPUTS:
             folder, label = self._folder(table), self._datasets.label(table)
             unread, files = unread_text(folder, label), files_of(folder)
-            if not files and table is tables.EVENTS:
-                raise RunError(f"no events: {folder} has no *.parquet file" + (f" ({unread})" if unread else ""))
             if not files and table in tables.OPTIONAL_INPUTS:
-                absent.append(label)
+                absent[noun(table)] = label
+            elif table in tables.OPTIONAL_INPUTS:
+                there.append(noun(table))
             problems += [Problem(unread)] if unread else []
             problems += problems_in(files, table, label)
-        return Inputs(tuple(absent), tuple(problems))
+        return Inputs(tuple(there), absent, tuple(problems))
 
     def published(self) -> Published:
         """See `base.Sink`; from the Parquet footers."""
@@ -244,7 +245,14 @@ class LocalWarehouse:
 
     def _check_root(self) -> None:
         if not self.root.is_dir():
-            raise RunError(f"no warehouse at {self.root}: the folder does not exist")
+            raise RunError(
+                f"no warehouse at {self.root}: the folder does not exist; --warehouse is a folder "
+                "DIR/<dataset>/<table>/*.parquet, or the word bigquery"
+            )
+        folder = self._folder(tables.EVENTS)
+        if not files_of(folder):  # a folder of something else is left as it is
+            unread = unread_text(folder, self._datasets.label(tables.EVENTS))
+            raise RunError(f"no events: {folder} has no *.parquet file" + (f" ({unread})" if unread else ""))
 
     def _folder(self, table: Table) -> Path:
         return self.root / self._datasets.holding(table) / table.name

@@ -205,6 +205,19 @@ def test_an_excluded_account_that_changes_makes_the_next_run_a_full_load(warehou
     assert_as_expected(warehouse, (PHONE,))
 
 
+def test_users_that_are_lost_bring_nobody_back(warehouse: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options = excluding(warehouse, "u-new")
+    assert run(warehouse, *options) == 0
+    before = tables_of(warehouse)
+    (warehouse / "firebase_etl_prod" / "users").rename(warehouse / "users of before")
+    assert run(warehouse, *options) == 1
+    assert ".users, and the last run had such a table: check --posthog_dataset and" in capsys.readouterr().err
+    assert tables_of(warehouse) == before
+    (warehouse / "users of before").rename(warehouse / "firebase_etl_prod" / "users")
+    assert run(warehouse, *options) == 0
+    assert tables_of(warehouse) == before
+
+
 def test_who_is_taken_off_the_list_comes_back_with_a_full_load(
     warehouse: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -17,7 +17,8 @@ def test_beam_options_pass_and_the_runner_is_the_in_process_one() -> None:
     everything = options.get_all_options()
     assert everything["runner"] == "FnApiRunner"
     assert everything["direct_num_workers"] == 2
-    assert parse(["--runner", "PrismRunner"]).get_all_options()["runner"] == "PrismRunner"
+    named = {"PrismRunner": "PrismRunner", "dataflowrunner": "DataflowRunner", "directrunner": "FnApiRunner"}
+    assert {name: parse(["--runner", name]).get_all_options()["runner"] for name in named} == named
 
 
 @pytest.mark.parametrize(

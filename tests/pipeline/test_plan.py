@@ -62,6 +62,21 @@ def test_every_run_knows_its_clock(request_: Request, last: LastRun | None) -> N
     assert make_plan(request_, last, now=NOW, terms=Terms("digest")).window.clock == micros(NOW)
 
 
+def test_a_run_does_not_go_on_without_what_the_last_one_had() -> None:
+    """A misspelt dataset has no users: their sessions would be others', and those of excluded accounts come back."""
+    last = replace(LAST, notes='{"inputs.users": 1, "events.total": 5}')
+
+    def modes(absent: dict[str, str], *requests: Request) -> list[str]:
+        return [make_plan(one, last, now=NOW, terms=Terms("digest"), absent=absent).mode for one in requests]
+
+    for request in (Request(), BACKFILL):
+        with pytest.raises(RunError, match=r"no fire\.users, and the last run had .*--firebase_dataset"):
+            modes({"users": "fire.users", "firebase_events": "fire.events"}, request)
+        assert modes({"firebase_events": "fire.events"}, request)
+    assert modes({"users": "fire.users"}, Request(full_load=True), Request(limit=5)) == ["full", "sample"]
+    assert make_plan(Request(), LAST, now=NOW, terms=Terms("digest"), absent={"users": "fire.users"})
+
+
 def test_other_metrics_need_a_full_load() -> None:
     with pytest.raises(RunError, match="--full_load"):
         make_plan(Request(), LAST, now=NOW, terms=Terms("other"))

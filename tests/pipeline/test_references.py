@@ -47,6 +47,12 @@ def test_an_object_that_cannot_be_read_is_named_and_nothing_else(
     assert isinstance(error, OSError) or "secret words" not in str(caught.value)
 
 
+@pytest.mark.parametrize("reference", ["gs://", "gs://bucket", "gs://bucket/", "gs:///object"])
+def test_a_bucket_without_an_object_is_no_reference(reference: str) -> None:
+    with pytest.raises(UsageError, match=f"^--list '{reference}' is not gs://BUCKET/OBJECT$"):
+        content_of(reference, None, "--list")
+
+
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(RunError, match=rf"^--list {tmp_path}: Is a directory$"):
         content_of(str(tmp_path), None, "--list")

@@ -47,6 +47,12 @@ def test_a_step_carries_the_name_alone(tmp_path: Path) -> None:
     assert b"+1201555" not in pickle.dumps(Excluded(staged))
 
 
+def test_the_name_stays_where_the_same_process_knows_the_ids_from_elsewhere(tmp_path: Path) -> None:
+    assert pickle.loads(pickle.dumps(Excluded(IDS)))
+    staged = Excluded(stage_ids(IDS, str(tmp_path), "run-4"))
+    assert b"+1201555" not in pickle.dumps(pickle.loads(pickle.dumps(staged)))
+
+
 def test_nobody_needs_no_file(tmp_path: Path) -> None:
     assert stage_ids(frozenset(), str(tmp_path), "run-1") == frozenset()
     assert list(tmp_path.iterdir()) == []

@@ -154,6 +154,6 @@ def matched_counts(one: str, left_out: LeftOut) -> Iterator[Count]:
             yield name, 1
 
 
-@functools.lru_cache(maxsize=4)
+@functools.lru_cache(maxsize=4, typed=True)  # equal ids travel in their own way each: see `__reduce__`
 def _excluded_of(ids: frozenset[str]) -> Excluded:
     return Excluded(ids)

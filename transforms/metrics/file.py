@@ -57,7 +57,7 @@ def load_metrics(path: Path | None = None) -> Metrics:
     """
     path = path or PACKAGED
     try:
-        if path.stat().st_size > _MAX_BYTES:
+        if path.is_file() and path.stat().st_size > _MAX_BYTES:
             raise MetricsError(f"metrics file {path}: larger than {_MAX_BYTES:,} bytes")
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -111,7 +111,8 @@ def _entry(name: str, value: Any) -> Kind:
     where = _named("metric", name, value)
     kind = value.get("kind")
     if kind not in KINDS:
-        raise MetricsError(f"{where}: kind {kind!r} is not one of {', '.join(KINDS)}")
+        wrong = f"kind {kind!r} is not one of" if "kind" in value else "kind is missing: one of"
+        raise MetricsError(f"{where}: {wrong} {', '.join(KINDS)}")
     return _converted(name, value, KINDS[kind], {"kind"}, where, {**WANTED, **KINDS[kind].wanted})
 
 

@@ -60,10 +60,17 @@ def check(values: Values, options: PipelineOptions) -> None:
     cloud = options.view_as(GoogleCloudOptions)
     project = values["project"]
     if not project or not PROJECT.fullmatch(project):
-        raise UsageError(f"--project {project!r} is no project id; --warehouse {WORD} needs one")
+        wrong = f"--project {project!r} is no project id" if project else "--project is missing"
+        raise UsageError(f"{wrong}; --warehouse {WORD} needs one")
     cloud.project = project
     if values["plan_only"] != "true" and not (cloud.temp_location or "").startswith("gs://"):
-        raise UsageError(f"--temp_location {cloud.temp_location!r} is not gs://BUCKET/FOLDER; load files go there")
+        given = cloud.temp_location
+        wrong = (
+            f"--temp_location {given!r} is not gs://BUCKET/FOLDER"
+            if given
+            else "--temp_location gs://BUCKET/FOLDER is missing"
+        )
+        raise UsageError(f"{wrong}; load files go there")
 
 
 def open_warehouse(values: Values, options: PipelineOptions) -> BigQueryWarehouse:

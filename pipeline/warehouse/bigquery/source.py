@@ -25,7 +25,7 @@ from pipeline.warehouse.bigquery.inputs import Places, copy_problem, needs_copy
 from pipeline.warehouse.bigquery.preflight import check_bucket, check_streams
 from pipeline.warehouse.bigquery.read import ReadTable, Selection, batch_of
 from pipeline.warehouse.bigquery.schema import binding_of
-from pipeline.warehouse.binding import Binding
+from pipeline.warehouse.binding import Binding, noun
 from pipeline.warehouse.reading import Nothing, OnlyRows
 
 #: A killed run leaves copies and staging tables; they are gone after this.
@@ -64,7 +64,7 @@ class BigQuerySource:
     def inputs(self) -> Inputs:
         """See `base.Source`; from the tables' metadata."""
         self._check_locations()
-        absent, problems = list[str](), list[Problem]()
+        there, absent, problems = list[str](), dict[str, str](), list[Problem]()
         for table in tables.INPUTS:
             is_hidden = bool(self._hidden) and table is tables.DELETION_REQUESTS
             info = None if is_hidden else self._info(table, table.name)
@@ -72,15 +72,16 @@ class BigQuerySource:
                 project, _ = self._at.place(self._datasets.posthog)
                 raise RunError(f"no events: table {self._datasets.label(table)} does not exist in project {project}")
             if info is None and table in tables.OPTIONAL_INPUTS:
-                absent.append(self._datasets.label(table))
+                absent[noun(table)] = self._datasets.label(table)
             elif info is None:
                 problems += self._hidden
             else:
+                there += [noun(table)] if table in tables.OPTIONAL_INPUTS else []
                 binding = binding_of(table, info.fields, self._datasets.label(table))
                 self._bindings[self._datasets.label(table)] = binding
                 is_query = table is tables.DELETION_REQUESTS  # which reads views as well
                 problems += [*([] if is_query else copy_problem(info, self._datasets.label(table))), *binding.problems]
-        return Inputs(tuple(absent), tuple(problems))
+        return Inputs(tuple(there), absent, tuple(problems))
 
     def scan(self, plan: Plan) -> Scan:
         """See `base.Source`; bytes are what BigQuery says that a query of the same columns and rows would bill."""

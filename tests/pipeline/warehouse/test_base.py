@@ -57,6 +57,7 @@ def test_problems_are_counted_by_name_once_however_many_files_have_them() -> Non
     lines = [Problem("b in 1", "b"), Problem("a", "a"), Problem("b in 2", "b"), Problem("only told")]
     assert Inputs(problems=tuple(lines)).counts == (("a", 1), ("b", 1))
     assert Inputs().counts == ()
+    assert Inputs(("users",), {"firebase_events": "firebase.events"}).counts == (("inputs.users", 1),)
 
 
 def test_dead_letters_stay_unless_everything_is_read() -> None:

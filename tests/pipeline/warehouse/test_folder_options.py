@@ -52,6 +52,7 @@ def test_a_sample_is_written_where_no_warehouse_is_named_and_none_is_there(sampl
     (tmp_path / "warehouse" / "posthog_etl").mkdir(parents=True)
     open_warehouse({**VALUES, "warehouse": None}, parse([]))
     open_warehouse({**VALUES, "warehouse": "elsewhere"}, parse([]))  # a name that is mistyped makes no data
+    open_warehouse({**VALUES, "warehouse": None, "posthog_dataset": "posthog"}, parse([]))
     assert len(samples) == 1
 
 

@@ -36,6 +36,8 @@ def run_of(run_id: str, previous: str | None = None) -> Run:
 
 @pytest.fixture
 def warehouse(tmp_path: Path) -> Iterator[LocalWarehouse]:
+    (tmp_path / "posthog" / "events").mkdir(parents=True)
+    (tmp_path / "posthog" / "events" / "part-0.parquet").touch()
     found = LocalWarehouse(tmp_path, Datasets("posthog", "firebase", "out", "privacy"))
     found.acquire()
     yield found
@@ -112,3 +114,12 @@ def test_rows_of_an_attempt_that_was_given_up_are_not_published(warehouse: Local
     published = warehouse.snapshots.current()
     assert published is not None
     assert pq.read_table(published / "sessions").num_rows == 2
+
+
+@pytest.mark.parametrize("name", ["", "nothing-here"])
+def test_a_folder_that_is_no_warehouse_is_left_as_it_is(tmp_path: Path, name: str) -> None:
+    (tmp_path / "letters").mkdir()
+    mistaken = LocalWarehouse(tmp_path / name, Datasets("posthog", "firebase", "out", "privacy"))
+    with pytest.raises(RunError, match="^no warehouse at .*, or the word bigquery$" if name else "^no events: "):
+        mistaken.acquire()
+    assert [path.name for path in tmp_path.iterdir()] == ["letters"]

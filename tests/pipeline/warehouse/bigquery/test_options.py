@@ -36,13 +36,15 @@ def test_the_project_is_handed_on_to_beam() -> None:
 
 @pytest.mark.parametrize("project", [None, "", "Bad_Name", "x"])
 def test_without_a_project_nothing_can_be_asked(project: str | None) -> None:
-    with pytest.raises(UsageError, match=f"^--project {project!r} is no project id; --warehouse bigquery needs one$"):
+    wrong = f"{project!r} is no project id" if project else "is missing"
+    with pytest.raises(UsageError, match=f"^--project {wrong}; --warehouse bigquery needs one$"):
         checked({"project": project}, *BUCKET)
 
 
 @pytest.mark.parametrize("argv", [[], ["--temp_location=/tmp/files"], ["--temp_location=s3://bucket"]])
 def test_load_files_need_a_bucket_but_a_plan_loads_nothing(argv: list[str]) -> None:
-    with pytest.raises(UsageError, match=r"^--temp_location .* is not gs://BUCKET/FOLDER; load files go there$"):
+    wrong = " '.*' is not gs://BUCKET/FOLDER" if argv else " gs://BUCKET/FOLDER is missing"
+    with pytest.raises(UsageError, match=rf"^--temp_location{wrong}; load files go there$"):
         checked({}, *argv)
     assert checked({"plan_only": "true"}, *argv) == "my-project"
 

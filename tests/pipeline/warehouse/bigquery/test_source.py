@@ -114,7 +114,8 @@ Opened = Callable[[Client], module.BigQuerySource]
 
 def test_what_is_not_there_is_told_and_views_are_copied(opened: Opened) -> None:
     found = opened(Client()).inputs()
-    assert found.absent == ("in.sessions", "users.events", "users.userinvites")
+    assert tuple(found.absent.values()) == ("in.sessions", "users.events", "users.userinvites")
+    assert found.there == ("users",)
     assert [problem.line.split(",")[0] for problem in found.problems] == ["users.users is a view"]
 
 
