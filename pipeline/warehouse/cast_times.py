@@ -124,7 +124,8 @@ def _of_parts(parts: dict[str, Any]) -> int | None:
         return None
     nanos = next(value for name, value in parts.items() if "nano" in name)
     seconds = next(value for name, value in parts.items() if "nano" not in name)
-    return int(np.clip(seconds, -LIMIT // 1_000_000, LIMIT // 1_000_000)) * 1_000_000 + nanos // 1_000
+    found = seconds * 1_000_000 + nanos // 1_000
+    return found if abs(found) < LIMIT else None
 
 
 def _numpy(column: pa.Array) -> npt.NDArray[np.int64]:

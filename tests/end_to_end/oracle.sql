@@ -69,13 +69,14 @@ from typed;
 -- users: blank is null; the latest version of a document, unique by user_id, then by phone; most complete first
 create table clean_users as
 select
-    user_id,
+    case when trim(user_id) <> '' then user_id end as user_id,
     case when trim(fullName) <> '' then fullName end as fullName,
     nullif(trim(phoneNumber), '') as phoneNumber,
     case when trim(username) <> '' then username end as username,
     case when trim(email) <> '' then email end as email,
-    contactAccessGranted, businessUser, createdAt, document_id, etl_loaded_at
-from users where trim(user_id) <> '';
+    contactAccessGranted, businessUser, createdAt, case when trim(document_id) <> '' then document_id end as document_id,
+    etl_loaded_at
+from users where trim(user_id) <> '' or trim(document_id) <> '';
 create table ranked_users as
 select *,
     (fullName is not null)::int + (phoneNumber is not null)::int + (username is not null)::int
@@ -92,6 +93,7 @@ qualify row_number() over (
 ) = 1;
 create table by_user as
 select * from by_document
+where user_id is not null
 qualify row_number() over (
     partition by user_id
     order by completeness desc, fullName nulls last, phoneNumber nulls last, username nulls last, email nulls last,
@@ -196,10 +198,21 @@ qualify row_number() over (
 
 create table social_events as
 select distinct on (coalesce('id' || document_id, 'row' || user_id || epoch_us(createdAt))) *
-from social order by etl_loaded_at desc nulls last, user_id, createdAt, type, startTime, endTime, eventDate;
+from (
+    select * replace (
+        case when trim(document_id) <> '' then document_id end as document_id,
+        case when trim(user_id) <> '' then user_id end as user_id
+    ) from social
+) order by etl_loaded_at desc nulls last, user_id, createdAt, type, startTime, endTime, eventDate;
 create table received as
 select distinct on (coalesce('id' || document_id, concat('row', event_id, user_id, epoch_us(createdAt)))) *
-from invites order by etl_loaded_at desc nulls last, user_id, createdAt, status, event_id;
+from (
+    select * replace (
+        case when trim(document_id) <> '' then document_id end as document_id,
+        case when trim(user_id) <> '' then user_id end as user_id,
+        case when trim(event_id) <> '' then event_id end as event_id
+    ) from invites
+) order by etl_loaded_at desc nulls last, user_id, createdAt, status, event_id;
 create table created as
 select f.session_id, count(*) as events_created_count
 from facts f join matches using (session_id) join owners o on o.owner = matches.user_id

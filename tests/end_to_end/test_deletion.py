@@ -199,3 +199,30 @@ def test_a_backfill_deletes_everywhere(warehouse: Path) -> None:
     assert owners(warehouse) == {"bob": "u-bob", "nobody": "anon-2"}
     assert run(warehouse, *TOLERANT) == 0
     assert_ann_is_gone(warehouse)
+
+
+@pytest.mark.parametrize("is_listed", [False, True])
+def test_a_late_event_of_a_person_who_is_left_out_takes_its_session_along(tmp_path: Path, is_listed: bool) -> None:
+    """It lies before the window, and no other event of the session is read: the id alone says whose it is."""
+    options = list(TOLERANT)
+    if is_listed:
+        (tmp_path / "excluded.txt").write_text("u-ann\n")
+        put_users(tmp_path, ANN)
+        options += ["--excluded_users", str(tmp_path / "excluded.txt")]
+    else:
+        ask(tmp_path, {"distinct_id": "u-ann"})
+
+    def others(day: int) -> list[dict[str, Any]]:
+        return [event(100 * day + n, f"of-{day}", seconds=day * DAY, arrives=day * DAY + 60) for n in range(10)]
+
+    write_events(tmp_path, [event(1, "shared", distinct_id="anon-1"), *others(10)], "part-0")
+    assert run(tmp_path, *options) == 0
+    assert "shared" in owners(tmp_path)
+    late = event(2, "shared", distinct_id="u-ann", seconds=60, arrives=11 * DAY)
+    write_events(tmp_path, [late, *others(11)], "part-1")
+    assert run(tmp_path, *options) == 0
+    assert ledger(tmp_path)[-1]["mode"] == "incremental"
+    found = tables_of(tmp_path)
+    assert set(owners(tmp_path)) == {"of-10", "of-11"}
+    assert run(tmp_path, "--full_load", *options) == 0
+    assert tables_of(tmp_path) == found

@@ -166,14 +166,14 @@ class PropertyDecoder:
             value = content.get(name)
             if value is None:
                 continue
-            is_number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+            is_number = type(value) is int or (type(value) is float and math.isfinite(value))
             if kind == "present":
                 fields[self._slots[name]] = msgspec.Raw(b"1")
             elif kind in ("text", "both") and isinstance(value, str):
                 fields[self._slots[name]] = _SURROGATE.sub(_REPLACEMENT, value)
             elif kind in ("text", "both") and name != self._required and (is_number or isinstance(value, bool)):
                 fields[self._slots[name]] = value
-            elif kind == "number" and is_number:
+            elif kind == "number" and is_number and abs(value) < _MAX_NUMBER:
                 fields[self._slots[name]] = float(value)
             else:
                 nulled[name] += 1
@@ -193,9 +193,11 @@ def _too_deep(text: bytes) -> bool:
 
 
 def _number(digits: str) -> int | float:
-    """An integer as msgspec has it: beyond 64 bits a float (Python would refuse more than 4,300 digits)."""
-    value = float(digits)
-    return int(digits) if abs(value) < 2.0**63 else value
+    """An integer as msgspec has it, with all its digits; beyond 4,300, which both refuse, infinity."""
+    try:
+        return int(digits)
+    except ValueError:
+        return float(digits)
 
 
 def _text_array(values: Sequence[Any]) -> pa.StringArray:
@@ -219,8 +221,10 @@ def _in_range(numbers: npt.NDArray[np.float64], name: str, nulled: Counter[str])
 
 
 def _number_or_none(value: str | bool | float | None) -> float | None:
-    """A number as it is; a text and a boolean are none."""
-    return None if isinstance(value, str | bool) else value
+    """A number as it is, or infinity where it is too large for a float; a text and a boolean are none."""
+    if isinstance(value, str | bool):
+        return None
+    return math.inf if type(value) is int and abs(value) >= _MAX_NUMBER else value
 
 
 def _json_text(value: float | bool) -> str:

@@ -31,6 +31,10 @@ from transforms.machinery.steps import flat_map
 
 #: RE2 refuses patterns above some size.
 _IDS_A_PATTERN = 200
+#: What words are made of, in any script (RE2's `\w` knows ASCII alone), as part of a class of characters.
+_OF_WORDS = r"\p{L}\p{M}\p{N}_\-"
+#: The end of a line or a tab as JSON has it, also of a text in a text: its letter is no part of the word after it.
+_ESCAPED_BLANK = r"\\+[bfnrt]"
 
 #: Counts of a run: excluded ids, and those that some event, published session or user of the run has.
 LISTED, MATCHED = "excluded.ids", "excluded.matched"
@@ -94,11 +98,12 @@ class Excluded:
         return np.asarray(found)
 
     def are_words_in(self, texts: pa.ChunkedArray) -> npt.NDArray[np.bool_]:
-        """Which texts hold an excluded id, in one of its two forms, as a whole word; null does not."""
+        """Which JSON texts hold an excluded id, in one of its two forms, as a whole word; null does not."""
         found = np.zeros(len(texts), bool)
-        if len(texts):
+        if len(texts) and self._patterns:
+            texts = pc.replace_substring_regex(texts, _ESCAPED_BLANK, " ")
             for words in self._patterns:
-                hits = pc.match_substring_regex(texts, rf"(?:^|[^\w+\-])(?:{words})(?:$|[^\w\-])")
+                hits = pc.match_substring_regex(texts, rf"(?:^|[^{_OF_WORDS}+])(?:{words})(?:$|[^{_OF_WORDS}])")
                 found |= np.asarray(hits.fill_null(False))
         return found
 

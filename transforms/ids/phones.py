@@ -79,7 +79,20 @@ def _have_shape(texts: pa.Array) -> pa.Array:
 
 @functools.lru_cache(maxsize=65_536)
 def _form_of_number(text: str) -> str:
-    """The normal form of a text with the shape of a phone number."""
+    """The normal form of a text with the shape of a phone number: its own normal form is itself.
+
+    The library takes one trunk prefix at a time, and a form is brought to its form again where it is hashed.
+    """
+    form = _less_a_prefix(text)
+    while len(phonenumbers.normalize_digits_only(form)) >= _FEWEST_DIGITS:
+        shorter = _less_a_prefix(form)
+        if len(shorter) >= len(form):
+            break
+        form = shorter
+    return form
+
+
+def _less_a_prefix(text: str) -> str:
     digits = phonenumbers.normalize_digits_only(text)
     if text.startswith(_PLUS) or any(plus in text for plus in _PLUS):
         return _international(digits) or f"+{digits}"

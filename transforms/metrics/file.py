@@ -110,7 +110,7 @@ def parse_metrics(text: str) -> Metrics:
 def _entry(name: str, value: Any) -> Kind:
     where = _named("metric", name, value)
     kind = value.get("kind")
-    if kind not in KINDS:
+    if not isinstance(kind, str) or kind not in KINDS:
         wrong = f"kind {kind!r} is not one of" if "kind" in value else "kind is missing: one of"
         raise MetricsError(f"{where}: {wrong} {', '.join(KINDS)}")
     return _converted(name, value, KINDS[kind], {"kind"}, where, {**WANTED, **KINDS[kind].wanted})

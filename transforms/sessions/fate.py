@@ -133,7 +133,7 @@ class Conclude:
         is_fresh = matches.column("fresh")
         now, before = matches.filter(is_fresh), matches.filter(pc.invert(is_fresh))
         theirs = choice.use & have_excluded_user(found, now)
-        use, stay = choice.use & ~theirs, choice.stay & ~have_excluded_user(published, before)
+        use, stay = choice.use & ~theirs, choice.stay & ~have_excluded_user(published, matches)
 
         used, kept = where(found, use), where(published, stay)
         row = positions(used, published, ["session_id"])

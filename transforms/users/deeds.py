@@ -25,9 +25,10 @@ from transforms.machinery.keys import rows_of_keys
 from transforms.schemas.fields import TEXT, bare
 from transforms.schemas.inputs import DOCUMENT_ID, FIREBASE_EVENTS, INVITE, SOCIAL_EVENT, USER_INVITES
 from transforms.users.documents import DOCUMENT_KEY, latest_of_each, repeat_counts, with_document_id, with_document_key
-from transforms.users.users import ALIASES
+from transforms.users.users import ALIASES, blank_to_null
 
 ACCEPTED, PENDING, REJECTED = "accepted", "invited", "rejected"
+_IDS = ("document_id", "user_id", "event_id")
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,9 @@ def keyed(deeds: Deeds) -> Callable[[pa.Table], Results]:
     """The function that gives rows their `DOCUMENT_KEY` and leaves out those that are incomplete and of no document."""
 
     def rows_with_key(rows: pa.Table) -> Results:
+        for place, name in enumerate(rows.schema.names):
+            if name in _IDS:  # a blank id is none, or the rows that have it were versions of one document
+                rows = rows.set_column(place, rows.schema.field(place), blank_to_null(rows.column(place)))
         known = rows.filter(pc.or_(_is_complete(rows), pc.is_valid(rows.column(DOCUMENT_ID.name))))
         counts = some_of({f"{deeds.noun}.incomplete": rows.num_rows - known.num_rows})
         return Results([with_document_key(known, deeds.otherwise)], counts=counts)

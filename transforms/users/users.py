@@ -30,12 +30,14 @@ from transforms.machinery.join import EachBatch, JoinByKey, JoinFunction, Outcom
 from transforms.machinery.keys import first_of_each
 from transforms.machinery.steps import flat_map
 from transforms.schemas.fields import BOOLEAN, TEXT, bare, columns_of
-from transforms.schemas.inputs import PROFILE, USERS
+from transforms.schemas.inputs import DOCUMENT_ID, PROFILE, USERS
 from transforms.users.documents import DOCUMENT_KEY, latest_of_each, repeat_counts, with_document_key
 
 #: Join key of the last deduplication: the phone number's normal form, or the user id where there is none.
 PHONE_KEY = "_phone_key"
 _PHONE = "phone:"
+#: Count of rows, and of latest versions of documents, that belong to nobody.
+WITHOUT_ID = "users.without_user_id"
 
 IDENTITIES = pa.schema([("key", TEXT), ("match", TEXT), ("excluded", BOOLEAN)])
 """`key` is a phone number's normal form or a user id; `match` is "0" (phone) or "1" (user id), then the user that is
@@ -46,9 +48,9 @@ ALIASES = pa.schema([*columns_of(USERS, "user_id"), ("kept", TEXT), ("excluded",
 
 
 def clean_users(users: pa.Table) -> Results:
-    """Rows of `firebase.users` with `DOCUMENT_KEY`; those without a user id are counted and left out."""
+    """Rows of `firebase.users` with `DOCUMENT_KEY`; those of no document and no user id are counted and left out."""
     columns = {
-        name: _blank_to_null(users.column(name))
+        name: blank_to_null(users.column(name))
         if pa.types.is_string(users.schema.field(name).type)
         else users.column(name)
         for name in users.schema.names
@@ -56,18 +58,25 @@ def clean_users(users: pa.Table) -> Results:
     columns["phoneNumber"] = _nobody_to_null(pc.utf8_trim_whitespace(columns["phoneNumber"]))
     columns["user_id"] = _nobody_to_null(columns["user_id"])
     cleaned = pa.table(columns, schema=users.schema)
-    known = cleaned.filter(pc.is_valid(cleaned.column("user_id")))
-    counts = some_of({"users.without_user_id": users.num_rows - known.num_rows})
+    known = cleaned.filter(
+        pc.or_(pc.is_valid(cleaned.column("user_id")), pc.is_valid(cleaned.column(DOCUMENT_ID.name)))
+    )
+    counts = some_of({WITHOUT_ID: users.num_rows - known.num_rows})
     return Results([with_document_key(known, ["user_id"])], counts=counts)
 
 
 def unique_documents(tables: dict[str, pa.Table]) -> Results:
-    """`users` rows of a partition of document keys → the latest version of each document."""
+    """`users` rows of a partition of document keys → the latest version of each document, where it has a user id.
+
+    One without is a document that was emptied or deleted: versions of before say nothing any longer.
+    """
     users = tables["users"]
     ranked = users.append_column(_MISSING, _missing(users))
     order = [_MISSING, "user_id", *(name for name in users.schema.names if name != DOCUMENT_KEY)]
     latest = latest_of_each(ranked, order).drop_columns([_MISSING])
-    return Results([latest], counts=repeat_counts("users", users, latest))
+    known = latest.filter(pc.is_valid(latest.column("user_id")))
+    without = some_of({WITHOUT_ID: latest.num_rows - known.num_rows})
+    return Results([known], counts=repeat_counts("users", users, latest) | without)
 
 
 def unique_by_user_id(tables: dict[str, pa.Table]) -> Results:
@@ -197,7 +206,8 @@ def sum_of(columns: list[pa.ChunkedArray]) -> pa.ChunkedArray:
     return total
 
 
-def _blank_to_null(texts: pa.ChunkedArray) -> pa.ChunkedArray:
+def blank_to_null(texts: pa.ChunkedArray) -> pa.ChunkedArray:
+    """A text of nothing but blanks is no text."""
     blank = pc.equal(pc.utf8_trim_whitespace(texts), "")
     return pc.if_else(blank, pa.scalar(None, texts.type), texts)
 

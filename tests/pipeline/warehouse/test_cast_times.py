@@ -160,3 +160,10 @@ def test_days_are_clipped_before_they_overflow() -> None:
 def test_where_one_unit_ends_and_the_next_begins(number: int, micros: int) -> None:
     for sign in (1, -1):
         assert moments_of_numbers(pa.array([sign * number])).view(pa.int64()).to_pylist() == [sign * micros]
+
+
+@pytest.mark.parametrize("parts", [(1, 10**26), (10**26, 1), (-(10**26), 1)])
+def test_parts_of_a_text_beyond_all_times_are_no_moment(parts: tuple[int, int]) -> None:
+    seconds, nanos = parts
+    text = f'{{"_seconds": {seconds}, "_nanoseconds": {nanos}}}'
+    assert read(pa.array([text, "1970-01-01T00:00:01Z"]), TIMESTAMP) == [None, 1_000_000]

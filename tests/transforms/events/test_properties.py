@@ -138,3 +138,13 @@ def test_the_strict_and_the_tolerant_decoder_agree(content: dict[str, Any]) -> N
     forced = json.dumps({**content, "zz": "\ud800"})
     assert row(decode(text)) == row(decode(forced))
     assert decode(text).valid.all()
+
+
+@pytest.mark.parametrize("digits", ["18446744073709551615", "18446744073709551616", "-9223372036854775809", "9" * 400])
+def test_a_large_whole_number_is_the_same_text_whatever_else_the_row_holds(digits: str) -> None:
+    strict, tolerant = (
+        decode(f'{{"name": {digits}, "two": {digits}, "size": {other}}}') for other in ("1", '"no number"')
+    )
+    for found in (strict, tolerant):
+        assert (row(found)["name"], row(found)["two"], row(found)["two as a number"]) == (digits, digits, None)
+    assert (strict.nulled, tolerant.nulled) == ({"two": 1}, {"two": 1, "size": 1})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 
 import pyarrow as pa
@@ -61,3 +62,22 @@ def test_all_of_some_texts() -> None:
     assert LIST.has_all("staff", "+1 (201) 555-0100", None)
     assert LIST.has_all(None)
     assert not LIST.has_all("staff", "x")
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("of u-1", True),
+        ("[u-1]", True),
+        ("a line\nu-1", True),  # in a text of JSON its end is a backslash and a letter
+        ("\tu-1\r\n", True),
+        (r"{\"of\": \"x\nu-1\"}", True),
+        ("u-12", False),
+        ("su-1", False),
+        ("u-1é", False),
+        ("éu-1", False),
+        ("u-1\u0301", False),
+    ],
+)
+def test_an_id_is_a_word_in_any_script_and_after_the_end_of_a_line(text: str, found: bool) -> None:
+    assert LIST.are_words_in(pa.chunked_array([[json.dumps({"row": text}, ensure_ascii=False)]])).tolist() == [found]

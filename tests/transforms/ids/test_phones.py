@@ -128,3 +128,10 @@ def test_numbers_of_every_country_are_those_of_the_library(code: int) -> None:
 def test_the_form_of_a_text_does_not_depend_on_the_others(texts: list[str | None]) -> None:
     alone = [None if text is None else phone_form(text) for text in texts]
     assert phone_forms(pa.array(texts, pa.string())).to_pylist() == alone
+
+
+@example("+49 00102364")  # a zero after a zero
+@given(st.from_regex(r"(\+|00|)[0-9]{1,3}0{0,4}[0-9]{4,12}", fullmatch=True))
+def test_a_form_is_its_own_form(text: str) -> None:
+    """Where ids are hashed, a form is brought to its form once more."""
+    assert phone_form(phone_form(text)) == phone_form(text)

@@ -27,6 +27,7 @@ TOO_MUCH = "a value is nested too deep or too large"
         (f"{RATIO}clip = [0, 1{'0' * 400}]\n", f"metric 'a': clip: {TOO_MUCH}"),
         (f"max_events_per_session = {'9' * 4_000}\n{FLAG}", "max_events_per_session: 999"),
         (f"{'k' * 50_000} = 1\n{FLAG}", "the file: unknown key 'kkk"),
+        ("[metrics.new]\nkind = ['flag']", "metric 'new': kind ['flag'] is not one of flag, "),
         ("[metrics.new]\ndescription = 'y'", "metric 'new': kind is missing: one of flag, "),
         (f"#{'x' * 200_000}\n{FLAG}", "larger than 100,000 bytes"),
     ],

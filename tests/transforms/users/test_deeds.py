@@ -134,3 +134,12 @@ def test_who_is_excluded_needs_no_account() -> None:
     found = invites([invite("accepted")], NOBODY, ["u"])
     assert found.rows.num_rows == 0
     assert found.counts == {"firebase_userinvites.excluded_user": 1}
+
+
+@pytest.mark.parametrize("blank", ["", " "])
+def test_a_blank_id_is_no_id(blank: str) -> None:
+    rows = [{"user_id": who, "createdAt": at(1), "document_id": blank} for who in ("u-1", "u-2", blank)]
+    found = social_events(rows, NOBODY)
+    assert owned(found) == [("u-1", at(1)), ("u-2", at(1))]
+    assert found.counts == {"firebase_events.incomplete": 1}
+    assert all(one.startswith("/") for one in found.rows["document_id"].to_pylist())

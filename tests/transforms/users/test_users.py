@@ -154,3 +154,13 @@ def test_each_id_of_a_request_counts_as_an_account() -> None:
     assert batch.to_pylist() == [
         {"key": key, "match": f"1{key}", "excluded": True} for key in ("0012015550100", "u-1", "+12015550100")
     ]
+
+
+def test_a_document_that_was_emptied_is_nobodys() -> None:
+    """Of versions the latest counts, as an export has it when a document is deleted."""
+    before = {**ANN, "document_id": "d1", "etl_loaded_at": at(0)}
+    found = unique_users([before, {"document_id": "d1", "etl_loaded_at": at(50)}, {"document_id": " "}])
+    assert ids(found) == []
+    assert found.counts == {"users.older_versions": 1, "users.without_user_id": 2}
+    again = unique_users([{**before, "etl_loaded_at": at(90)}, {"document_id": "d1", "etl_loaded_at": at(50)}])
+    assert ids(again) == ["u-ann"]
