@@ -45,8 +45,11 @@ Beam's own options (--direct_num_workers=2, --runner DataflowRunner, ...) are ac
 """
 
 
-class _Parser(argparse.ArgumentParser):
+class Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line, as every other error does."""
+
     def error(self, message: str) -> NoReturn:
+        """See `argparse.ArgumentParser`."""
         raise UsageError(f"{message}; see --help")
 
 
@@ -93,9 +96,9 @@ def _runner(given: str | None) -> str:
 
 
 @functools.cache
-def _parser() -> _Parser:
+def _parser() -> Parser:
     """Of our own options, which do not change."""
-    parser = _Parser(
+    parser = Parser(
         prog="python -m pipeline",
         description="Product events and users → one row per session and one per person.",
         epilog=_EPILOG,
@@ -147,7 +150,7 @@ def _refuse_unknown(others: list[str]) -> None:
     """Beam ignores what it does not know; a mistyped option must not pass in silence."""
     if not others:
         return
-    beam_parser = _Parser(allow_abbrev=False, add_help=False, conflict_handler="resolve")
+    beam_parser = Parser(allow_abbrev=False, add_help=False, conflict_handler="resolve")
     for options_class in PipelineOptions.__subclasses__():
         options_class._add_argparse_args(beam_parser)
     _, unknown = beam_parser.parse_known_args(others)

@@ -52,12 +52,13 @@ def _cause_in(error: BaseException) -> str | None:
         return "not enough memory; nothing is published"
     system = _SYSTEM.search(text)
     if system is not None:
-        return f"{_system_text(int(system[1]), system[2])}; nothing is published"
+        return f"{system_text(int(system[1]), system[2])}; nothing is published"
     unexpected = [text] if isinstance(error, UnexpectedError) else _UNEXPECTED.findall(text)
     return f"{unexpected[-1]}; nothing is published" if unexpected else None
 
 
-def _system_text(number: int, path: str | None) -> str:
+def system_text(number: int, path: str | None) -> str:
+    """What the number of a system error says, in the same words whoever met it."""
     text = os.strerror(number)
     if number == errno.ENOSPC:
         text = f"the disk is full: {text}"

@@ -77,7 +77,7 @@ def main(argv: Sequence[str]) -> int:
         print(f"pipeline: {error}", file=sys.stderr)
         return 2
     except (KeyboardInterrupt, Exception) as error:
-        interrupted = signals.received() or _is_interrupt(error)
+        interrupted = signals.interrupted(error)
         told = f"{signals.cause()}{_NOTHING}" if interrupted else _told(error)
         if isinstance(error, _PublishedAnywayError):
             told = f"{told.removesuffix(_NOTHING)}; the run's tables are published all the same"
@@ -98,13 +98,6 @@ def _owners_only() -> Iterator[None]:
 
 class _PublishedAnywayError(Exception):
     """A run ended badly, but after its tables were published."""
-
-
-def _is_interrupt(error: BaseException | None) -> bool:
-    """Whether Ctrl-C is behind an error, whatever the runner made of it."""
-    return error is not None and (
-        isinstance(error, KeyboardInterrupt) or _is_interrupt(error.__cause__ or error.__context__)
-    )
 
 
 def _told(error: BaseException) -> str:

@@ -1,7 +1,7 @@
 """Ctrl-C, SIGTERM and SIGHUP: a run ends within seconds, with one line and the shell's exit code.
 
-Only for a process that does nothing else (`python -m pipeline`): a program that calls `pipeline.launcher.main` keeps
-its own handlers, and a KeyboardInterrupt ends the run.
+Only for a process that does nothing else (`python -m pipeline`, and the commands that ask what it has published): a
+program that calls `pipeline.launcher.main` keeps its own handlers, and a KeyboardInterrupt ends the run.
 """
 
 from __future__ import annotations
@@ -25,17 +25,22 @@ class Interrupted(KeyboardInterrupt):
     """A signal asks the run to end."""
 
 
-def run(start: Callable[[], int]) -> int:
-    """The exit code of `start`, or 128 + the number of the signal that ended it. Does not return after a signal."""
+def run(start: Callable[[], int], told: str = "pipeline: {}; nothing is published") -> int:
+    """The exit code of `start`, or 128 + the number of the signal that ended it. Does not return after a signal.
+
+    Args:
+      start: ends with a code, after a signal too.
+      told: the line about a signal that came before `start` could tell it, with `{}` for `cause`.
+    """
     for number in _SIGNALS:
         if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup wants it
             signal.signal(number, _on_signal)
     hook, sys.unraisablehook = sys.unraisablehook, _on_lost
     try:
         code = start()
-    except Interrupted:  # before the launcher was there
+    except Interrupted:  # while it was imported
         code = exit_code()
-        sys.stderr.write(f"pipeline: {cause()}; nothing is published\n")
+        sys.stderr.write(told.format(cause()) + "\n")
     finally:
         if signal.getsignal(signal.SIGALRM) is _interrupt:
             _be_patient()  # it has ended: nothing is left to interrupt
@@ -51,6 +56,17 @@ def run(start: Callable[[], int]) -> int:
 def received() -> bool:
     """Whether a signal has come, which an error may follow from."""
     return _received is not None
+
+
+def interrupted(error: BaseException | None) -> bool:
+    """Whether a signal or Ctrl-C is behind an error, whatever a library made of it."""
+    return received() or _is_interrupt(error)
+
+
+def _is_interrupt(error: BaseException | None) -> bool:
+    return error is not None and (
+        isinstance(error, KeyboardInterrupt) or _is_interrupt(error.__cause__ or error.__context__)
+    )
 
 
 def exit_code() -> int:

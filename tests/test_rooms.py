@@ -75,6 +75,8 @@ def test_every_module_has_a_room_and_every_room_a_line_in_both_lists() -> None:
 #: Modules whose tests are not in a file of their name, and where they are.
 ELSEWHERE = {
     "pipeline/__main__.py": "end_to_end/test_signals.py",  # starts a process and no more, which is tried as one
+    "pipeline/report/__main__.py": "end_to_end/test_asking.py",  # and so do these
+    "pipeline/views/__main__.py": "end_to_end/test_asking.py",
     "pipeline/report/charts.py": "pipeline/report/check_page.py",  # what draws is an extra: `make test-report`
 }
 MIRRORED = ("transforms", "pipeline", "sample", "deploy")

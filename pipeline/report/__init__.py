@@ -1,5 +1,6 @@
 """The report: one page of what the published tables and their views say, for a browser without a network.
 
+    command.py    the options, the file
     questions.py  what is asked, in BigQuery's SQL, of tables and views only
     readers.py    where it is asked: a local warehouse through DuckDB, or BigQuery
     section.py    what a section is: words, and numbers as a table; small groups hidden

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from pipeline.errors import RunError
 from pipeline.report.questions import Question
 from pipeline.views import View
+from pipeline.views.published import asking
 
 #: The rows of an answer.
 Rows = list[dict[str, Any]]
@@ -33,8 +34,9 @@ class LocalReader:
 
         from pipeline.views.local import script
 
-        self._connection = duckdb.connect()
-        self._connection.execute(script(snapshot, views))
+        self._snapshot, self._connection = snapshot, duckdb.connect()
+        with asking(snapshot):
+            self._connection.execute(script(snapshot, views))
 
     def columns(self, name: str) -> Collection[str]:
         """See `Reader`."""
@@ -49,8 +51,9 @@ class LocalReader:
         translated = sqlglot.transpile(
             asked, read="bigquery", write="duckdb", unsupported_level=sqlglot.ErrorLevel.RAISE
         )
-        answer = self._connection.sql(translated[0])
-        return [dict(zip(answer.columns, row, strict=True)) for row in answer.fetchall()]
+        with asking(self._snapshot):
+            answer = self._connection.sql(translated[0])
+            return [dict(zip(answer.columns, row, strict=True)) for row in answer.fetchall()]
 
 
 class BigQueryReader:

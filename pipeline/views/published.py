@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 
 from pipeline.errors import RunError
 from pipeline.ledger import latest_run
 from pipeline.warehouse.folders import files_of
 from pipeline.warehouse.ledger_files import all_rows, read_ledger
+from pipeline.warehouse.published import is_whole, unreadable
 from transforms.metrics.definitions import Metrics, MetricsError
 from transforms.metrics.file import load_metrics
 
@@ -30,3 +33,38 @@ def metrics_of(snapshot: Path, metrics_file: Path | None) -> Metrics:
     if metrics.digest != last["metrics_digest"]:
         raise MetricsError("the tables were made with another metrics file: give it as --metrics_file")
     return metrics
+
+
+@contextlib.contextmanager
+def asking(snapshot: Path) -> Iterator[None]:
+    """While entered, DuckDB reads the tables of a run: what it cannot do is a line with what to do about it.
+
+    Raises:
+      RunError: a file is damaged, the run is not there any more, or whatever else DuckDB says.
+      KeyboardInterrupt: it was interrupted, of which DuckDB makes an error like others.
+    """
+    import duckdb  # of the extra
+
+    try:
+        yield
+    except duckdb.Error as error:
+        raise RunError(_told(error, snapshot)) from error
+    except RuntimeError as error:
+        if "interrupted" in str(error):
+            raise KeyboardInterrupt from error
+        raise
+
+
+def _told(error: Exception, snapshot: Path) -> str:
+    import duckdb
+
+    if not snapshot.is_dir():
+        return "two runs were published meanwhile, and these tables removed: try again"
+    for folder in sorted(snapshot.iterdir()):
+        for path in files_of(folder):
+            if not is_whole(path):
+                return unreadable(path)
+    kind = type(error).__name__
+    if isinstance(error, duckdb.OperationalError):  # of files and memory: no row is in what it says
+        return f"DuckDB cannot go on, {kind}: {str(error).splitlines()[0]}"
+    return f"unexpected {kind} of DuckDB {duckdb.__version__}: requirements-report.txt names the version that is tested"

@@ -66,7 +66,7 @@ def read_columns(path: Path, columns: Sequence[str]) -> pa.Table:
     try:
         return pq.read_table(path, columns=list(columns), page_checksum_verification=True)
     except (pa.ArrowException, OSError) as error:
-        raise RunError(_unreadable(path)) from error
+        raise RunError(unreadable(path)) from error
 
 
 def is_whole(path: Path) -> bool:
@@ -116,8 +116,9 @@ def _read(shard: Shard, table: Table, label: str) -> Iterator[pa.RecordBatch]:
         yield from read_shard(shard, table, label)
     except (RunError, pa.ArrowException, OSError) as error:
         paths = [Path(path) for path, _ in shard.pieces]
-        raise RunError(_unreadable(next((path for path in paths if not is_whole(path)), paths[0]))) from error
+        raise RunError(unreadable(next((path for path in paths if not is_whole(path)), paths[0]))) from error
 
 
-def _unreadable(path: Path) -> str:
+def unreadable(path: Path) -> str:
+    """The line about a published file that is damaged, with the remedy."""
     return f"{DAMAGED}: {path} cannot be read; {REMEDY}"

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from pipeline.report import questions
-from pipeline.report.__main__ import ask
+from pipeline.report.command import ask
 from pipeline.report.page import page
 from pipeline.report.readers import BigQueryReader, LocalReader, Rows
 from pipeline.report.section import TITLES

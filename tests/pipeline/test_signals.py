@@ -98,6 +98,28 @@ def test_before_the_launcher_is_there_the_line_is_told_here(capsys: pytest.Captu
     assert capsys.readouterr().err == "pipeline: terminated; nothing is published\n"
 
 
+def test_a_command_has_a_line_of_its_own(capsys: pytest.CaptureFixture[str]) -> None:
+    def importing() -> int:
+        os.kill(os.getpid(), signal.SIGINT)
+        return 0
+
+    with pytest.raises(Left):
+        signals.run(importing, "pipeline.views: {}")
+    assert capsys.readouterr().err == "pipeline.views: interrupted\n"
+
+
+def test_what_a_library_made_of_an_interrupt_is_one() -> None:
+    try:
+        try:
+            raise KeyboardInterrupt
+        except KeyboardInterrupt as cause:
+            raise RuntimeError("of a library") from cause
+    except RuntimeError as error:
+        found = error
+    assert signals.interrupted(found)
+    assert not signals.interrupted(RuntimeError("of its own"))
+
+
 def called_back() -> None:
     """A signal in a callback, as the lock of an import has one: what it raises Python can only tell of."""
     thing = Thing()

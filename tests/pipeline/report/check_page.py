@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
 
-from pipeline.report.__main__ import ask, main
 from pipeline.report.charts import charts
+from pipeline.report.command import ask, main
 from pipeline.report.readers import LocalReader
 from pipeline.report.section import TITLES, Section
 from pipeline.report.sections import sections

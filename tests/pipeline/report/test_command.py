@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pipeline.errors import RunError
-from pipeline.report import __main__ as command
-from pipeline.report import questions
+from pipeline.report import command, questions
 from pipeline.report.questions import Question
 from tests.builders import event, run, write_events
 from transforms.metrics.file import PACKAGED
@@ -51,7 +51,10 @@ def test_without_a_run_there_is_nothing_to_tell() -> None:
     [
         (["--warehouse", "none"], 1, "none/posthog_aggregated does not exist: run the pipeline first"),
         (["--warehouse", "none", "--aggregated_dataset", "out"], 1, "none/out does not exist"),
-        (["--warehouse", "bigquery"], 1, "--warehouse bigquery needs --project"),
+        (["--warehouse", "bigquery"], 2, "--warehouse bigquery needs --project"),
+        (["--output", "none/page.html"], 2, "there is no folder none; make it, or name another file"),
+        (["--output", "."], 2, "--output . is a folder: name a file, as --output report.html"),
+        (["--outptu", "page.html"], 2, "unrecognized arguments: --outptu page.html; see --help"),
         (["--warehouse", ".", "--aggregated_dataset", ".", "--metrics_file", "none.toml"], 2, "none.toml"),
     ],
 )
@@ -110,3 +113,30 @@ def test_a_page_is_replaced_at_once(
     assert page.read_text() == "yesterday's, today's"
     assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
     assert capsys.readouterr().out == f"{page}: open it in a browser\n"
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "told"),
+    [
+        (OSError(errno.ENOSPC, "full"), 1, "report.html is not written: the disk is full"),
+        (KeyboardInterrupt(), 130, "interrupted"),
+    ],
+)
+def test_a_page_that_cannot_be_written_leaves_nothing(
+    error: BaseException,
+    code: int,
+    told: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(command, "_open", lambda _: Reader("runs"))
+    monkeypatch.setattr(command, "html", lambda _: "today's")
+    monkeypatch.setattr(command.os, "replace", fail)
+    assert command.main([]) == code
+    assert capsys.readouterr().err.startswith(f"pipeline.report: {told}")
+    assert list(tmp_path.iterdir()) == []

@@ -12,7 +12,7 @@ import duckdb
 import pytest
 
 from pipeline import launcher, publish, tables
-from pipeline.report.__main__ import ask
+from pipeline.report.command import ask
 from pipeline.report.page import page
 from pipeline.report.readers import LocalReader, Rows
 from pipeline.report.section import Section

@@ -9,8 +9,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from pipeline.views import NAMES
-from pipeline.views import __main__ as command
+from pipeline.views import NAMES, command
 from tests.builders import OUTPUTS, WAVES_METRICS, at, event, run, write_events
 
 pytestmark = pytest.mark.slow
@@ -71,6 +70,20 @@ def test_what_is_wrong_is_one_line(warehouse: Path, tmp_path: Path, capsys: pyte
     assert (code, "another metrics file" in line) == (2, True)
     code, line = told(here, "--metrics_file=none.toml")
     assert (code, line.startswith("pipeline.views: metrics file none.toml: ")) == (2, True)
+    code, line = told(here, "daly_active")
+    assert (code, line.count("\n")) == (2, 1)
+    assert line.startswith("pipeline.views: argument name: invalid choice: 'daly_active' (choose from ")
+
+
+def test_rows_come_in_pieces_of_one_table(
+    warehouse: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert command.main(["--warehouse", str(warehouse), "daily_active"]) == 0
+    whole = capsys.readouterr().out
+    for at_once in (1, 3, whole.count("\n") - 1):
+        monkeypatch.setattr(command, "_AT_ONCE", at_once)
+        assert command.main(["--warehouse", str(warehouse), "daily_active"]) == 0
+        assert capsys.readouterr().out == whole
 
 
 def test_without_the_extra_it_says_so(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

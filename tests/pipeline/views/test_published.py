@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from pipeline.errors import RunError
-from pipeline.views.published import metrics_of
+from pipeline.views.published import asking, metrics_of
 from tests.builders import METRICS, event, run, write_events
 from transforms.metrics.definitions import MetricsError
 from transforms.metrics.file import PACKAGED
@@ -28,3 +32,31 @@ def test_the_metrics_are_those_of_the_last_run(tmp_path: Path) -> None:
         metrics_of(snapshot.resolve(), tmp_path / "none.toml")
     assert run(tmp_path, f"--metrics_file={other}", "--full_load") == 0
     assert metrics_of(snapshot.resolve(), other).reporting_timezone == "Asia/Kolkata"
+
+
+def test_what_duckdb_cannot_do_is_a_line_with_what_to_do(tmp_path: Path) -> None:
+    snapshot = tmp_path / "run"
+    (snapshot / "sessions").mkdir(parents=True)
+    path = snapshot / "sessions" / "part-0.parquet"
+    pq.write_table(pa.table({"name": ["secret"]}), path)
+
+    def asked(query: str) -> str:
+        with pytest.raises(RunError) as told, asking(snapshot):
+            duckdb.sql(query).fetchall()
+        return str(told.value)
+
+    query = f"SELECT CAST(name AS INTEGER) FROM read_parquet('{path}')"
+    assert asked(query).startswith("unexpected ConversionException of DuckDB ")
+    assert "secret" not in asked(query)
+    assert asked("FROM read_parquet('/none.parquet')").startswith("DuckDB cannot go on, IOException: ")
+    path.write_text("no Parquet")
+    assert asked(query).startswith(f"the published tables are damaged: {path} cannot be read; restore them")
+    shutil.rmtree(snapshot)
+    assert asked(query) == "two runs were published meanwhile, and these tables removed: try again"
+
+
+def test_an_interrupted_query_is_an_interrupt(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt), asking(tmp_path):
+        raise RuntimeError("Query interrupted")  # in the words of DuckDB
+    with pytest.raises(RuntimeError, match="of its own"), asking(tmp_path):
+        raise RuntimeError("of its own")

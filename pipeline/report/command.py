@@ -1,0 +1,123 @@
+"""The report on the published tables: one HTML file for a browser, without a network.
+
+python -m pipeline.report [--warehouse DIR | --warehouse bigquery --project P] [--output report.html]
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import os
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from pipeline.asking import ended
+from pipeline.command_line import Parser
+from pipeline.errors import RunError, UsageError, system_text
+from pipeline.options import OPTIONS
+from pipeline.report import questions
+from pipeline.report.readers import BigQueryReader, LocalReader, Reader, Rows, can_answer
+from pipeline.report.sections import sections
+from pipeline.report.verdict import verdict
+from pipeline.views import views
+from pipeline.views.published import metrics_of
+from pipeline.warehouse.bigquery.options import WORD as BIGQUERY
+
+_DEFAULTS = {option.name: option.fallback for option in OPTIONS}
+_EXTRA = ("altair", "vl_convert", "duckdb", "sqlglot")
+_INSTALL = "this needs the extra `report`: `make report` installs it, as does pip install '.[report]'"
+#: Why a question may have no answer.
+_NEEDS = {
+    "funnels": "sequences, of which the metrics file declares none",
+    "links": "links with the actions viewed and joined, of which the metrics file declares none",
+    "checks": "the view checks, which is made by newer runs",
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Write the report; the exit code is that of `ended`."""
+    return ended("pipeline.report", lambda: _report(arguments))
+
+
+def _report(arguments: Sequence[str] | None) -> None:
+    options = _parser().parse_args(arguments)
+    _check_output(options.output)
+    missing = [name for name in _EXTRA if not importlib.util.find_spec(name)]
+    if missing:
+        raise RunError(_INSTALL)
+    _write(options.output, html(_open(options)))
+    print(f"{options.output}: open it in a browser")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = Parser(prog="python -m pipeline.report", description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--warehouse", default=_DEFAULTS["warehouse"], help=f"a folder, or the word {BIGQUERY}")
+    parser.add_argument("--project", default=_DEFAULTS["project"], help="of BigQuery")
+    parser.add_argument("--aggregated_dataset", default=_DEFAULTS["aggregated_dataset"], metavar="NAME")
+    parser.add_argument(
+        "--metrics_file", type=Path, metavar="FILE", help="that of the runs; by default the packaged one"
+    )
+    parser.add_argument("--output", type=Path, default=Path("report.html"), metavar="FILE")
+    return parser
+
+
+def html(reader: Reader) -> str:
+    """The report on what is published where a reader asks.
+
+    Raises:
+      RunError: nothing is published.
+    """
+    from pipeline.report.charts import charts, script  # here, because it imports the extra
+    from pipeline.report.page import page
+
+    answers = ask(reader)
+    found = sections(answers)
+    left_out = [f"{name}, which needs {_NEEDS[name]}." for name in _NEEDS if name not in answers]
+    drawn = {one.name: charts(one) for one in found}
+    return page(answers["runs"][0], verdict(answers), found, left_out, drawn, script())
+
+
+def ask(reader: Reader) -> dict[str, Rows]:
+    """The answers to all questions of which there are the tables; raises RunError when nothing is published."""
+    asked = {name: question for name, question in questions.ALL.items() if can_answer(reader, question)}
+    answers = {name: reader.rows(question) for name, question in asked.items()}
+    if not answers.get("runs"):
+        raise RunError("no run is published here: run the pipeline first")
+    return answers
+
+
+def _open(options: argparse.Namespace) -> Reader:
+    if options.warehouse == BIGQUERY:
+        if not options.project:
+            raise UsageError(f"--warehouse {BIGQUERY} needs --project")
+        return BigQueryReader(options.project, options.aggregated_dataset)
+    snapshot = Path(options.warehouse) / options.aggregated_dataset
+    if not snapshot.is_dir():
+        raise RunError(f"{snapshot} does not exist: run the pipeline first")
+    snapshot = snapshot.resolve()  # once, so that all tables are of one run
+    return LocalReader(snapshot, views(metrics_of(snapshot, options.metrics_file)))
+
+
+def _check_output(path: Path) -> None:
+    """Before anything is asked, which BigQuery bills."""
+    if path.is_dir():
+        raise UsageError(f"--output {path} is a folder: name a file, as --output {path / 'report.html'}")
+    if not path.parent.is_dir():
+        raise UsageError(f"--output {path}: there is no folder {path.parent}; make it, or name another file")
+
+
+def _write(path: Path, text: str) -> None:
+    """The file is replaced at once: a browser that reloads never sees half of it."""
+    try:
+        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+                file.write(text)
+            os.replace(name, path)
+        except BaseException:  # a full disk, Ctrl-C
+            os.unlink(name)
+            raise
+    except OSError as error:
+        what = system_text(error.errno or 0, None)
+        raise RunError(f"{path} is not written: {what}; make room, or name another file with --output") from error

@@ -1,0 +1,74 @@
+"""The views over a local warehouse: a script for DuckDB, or the rows of one view as CSV.
+
+python -m pipeline.views [--warehouse DIR] [NAME]
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import importlib.util
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from pipeline.asking import ended
+from pipeline.command_line import Parser
+from pipeline.errors import RunError, UsageError
+from pipeline.options import OPTIONS
+from pipeline.views import NAMES, missing, views
+from pipeline.views.published import asking, metrics_of
+
+_DEFAULTS = {option.name: option.fallback for option in OPTIONS}
+#: Rows that are held as objects of Python.
+_AT_ONCE = 1_000
+_EXTRA = "this needs DuckDB and sqlglot: install this package with the extra `views`"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Print the script or a view; the exit code is that of `ended`."""
+    return ended("pipeline.views", lambda: _print(arguments))
+
+
+def _print(arguments: Sequence[str] | None) -> None:
+    options = _parser().parse_args(arguments)
+    if not all(importlib.util.find_spec(module) for module in ("duckdb", "sqlglot")):
+        raise RunError(_EXTRA)
+    # resolved once, so that all tables are of one run
+    snapshot = (options.warehouse / options.aggregated_dataset).resolve()
+    made = views(metrics_of(snapshot, options.metrics_file))
+    if options.name in missing(made):
+        raise UsageError(f"{options.name}: the metrics file declares nothing of what it tells")
+    from pipeline.views.local import script  # here, because it imports the extra
+
+    text = script(snapshot, made)
+    if options.name is None:
+        print(text, end="")
+    else:
+        with asking(snapshot):
+            _print_rows(text, options.name)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = Parser(prog="python -m pipeline.views", description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("name", nargs="?", choices=NAMES, help="print its rows as CSV; without, a script for DuckDB")
+    parser.add_argument("--warehouse", type=Path, default=Path(_DEFAULTS["warehouse"] or ""), metavar="DIR")
+    parser.add_argument("--aggregated_dataset", default=_DEFAULTS["aggregated_dataset"], metavar="NAME")
+    parser.add_argument(
+        "--metrics_file", type=Path, metavar="FILE", help="that of the runs; by default the packaged one"
+    )
+    return parser
+
+
+def _print_rows(script: str, view: str) -> None:
+    import duckdb
+
+    with duckdb.connect() as connection:
+        connection.execute(script)
+        answer = connection.execute(f"SELECT * FROM {view} ORDER BY ALL")
+        rows = answer.fetchmany(_AT_ONCE)  # the first is known when all are read: a header without them is not printed
+        writer = csv.writer(sys.stdout, lineterminator="\n")
+        writer.writerow(name for name, *_ in answer.description or ())
+        while rows:
+            writer.writerows(rows)
+            rows = answer.fetchmany(_AT_ONCE)

@@ -1,0 +1,88 @@
+"""The commands that ask published tables, as processes: signals, and a reader that leaves."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.builders import event, run, write_events
+
+ROOT = Path(__file__).parents[2]
+pytestmark = pytest.mark.slow
+#: Python imports this as it starts: the command never ends.
+_SITE = """
+import pathlib, time
+from {module} import {name} as held
+
+def wait(*_):
+    pathlib.Path("asked").touch()
+    time.sleep(600)
+
+held.{attribute} = wait
+"""
+
+
+def start(module: str, folder: Path, *arguments: str, held: str = "") -> subprocess.Popen[str]:
+    (folder / "site").mkdir(exist_ok=True)
+    (folder / "site" / "sitecustomize.py").write_text(held)
+    restored = (
+        "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL); os.execv(sys.executable, sys.argv[1:])"
+    )
+    return subprocess.Popen(
+        [sys.executable, "-S", "-c", restored, sys.executable, "-m", module, *arguments],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": f"{folder / 'site'}:{ROOT}"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+@pytest.mark.parametrize(
+    ("module", "held", "name"),
+    [
+        ("pipeline.views", ("pipeline.views", "command", "_print"), "pipeline.views"),
+        ("pipeline.report", ("pipeline.report", "command", "_report"), "pipeline.report"),
+    ],
+)
+@pytest.mark.parametrize(
+    ("number", "code", "cause"), [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated")]
+)
+def test_a_signal_ends_a_command(
+    module: str,
+    held: tuple[str, str, str],
+    name: str,
+    number: signal.Signals,
+    code: int,
+    cause: str,
+    tmp_path: Path,
+) -> None:
+    site = _SITE.format(**dict(zip(("module", "name", "attribute"), held, strict=True)))
+    with start(module, tmp_path, held=site) as process:
+        until = time.monotonic() + 30
+        while not (tmp_path / "asked").exists():
+            assert time.monotonic() < until
+            time.sleep(0.05)
+        process.send_signal(number)
+        try:
+            out, err = process.communicate(timeout=20)
+        finally:
+            process.kill()
+    assert (process.returncode, out, err) == (code, "", f"{name}: {cause}\n")
+
+
+def test_a_reader_that_leaves_ends_it_silently(tmp_path: Path) -> None:
+    warehouse = write_events(tmp_path / "warehouse", [event(1)])
+    assert run(warehouse) == 0
+    with start("pipeline.views", tmp_path, "--warehouse", str(warehouse), "daily_active") as process:
+        assert process.stdout
+        process.stdout.close()
+        assert process.stderr
+        assert process.stderr.read() == ""
+    assert process.returncode == 141
