@@ -21,7 +21,7 @@ from pipeline.report.readers import BigQueryReader, LocalReader, Reader, Rows, c
 from pipeline.report.sections import sections
 from pipeline.report.verdict import verdict
 from pipeline.views import views
-from pipeline.views.published import metrics_of
+from pipeline.views.published import metrics_of, snapshot_of
 from pipeline.warehouse.bigquery.options import WORD as BIGQUERY
 
 _DEFAULTS = {option.name: option.fallback for option in OPTIONS}
@@ -92,10 +92,7 @@ def _open(options: argparse.Namespace) -> Reader:
         if not options.project:
             raise UsageError(f"--warehouse {BIGQUERY} needs --project")
         return BigQueryReader(options.project, options.aggregated_dataset)
-    snapshot = Path(options.warehouse) / options.aggregated_dataset
-    if not snapshot.is_dir():
-        raise RunError(f"{snapshot} does not exist: run the pipeline first")
-    snapshot = snapshot.resolve()  # once, so that all tables are of one run
+    snapshot = snapshot_of(Path(options.warehouse) / options.aggregated_dataset)
     return LocalReader(snapshot, views(metrics_of(snapshot, options.metrics_file)))
 
 

@@ -17,7 +17,7 @@ from pipeline.command_line import Parser
 from pipeline.errors import RunError, UsageError
 from pipeline.options import OPTIONS
 from pipeline.views import NAMES, missing, views
-from pipeline.views.published import asking, metrics_of
+from pipeline.views.published import asking, metrics_of, snapshot_of
 
 _DEFAULTS = {option.name: option.fallback for option in OPTIONS}
 #: Rows that are held as objects of Python.
@@ -34,8 +34,7 @@ def _print(arguments: Sequence[str] | None) -> None:
     options = _parser().parse_args(arguments)
     if not all(importlib.util.find_spec(module) for module in ("duckdb", "sqlglot")):
         raise RunError(_EXTRA)
-    # resolved once, so that all tables are of one run
-    snapshot = (options.warehouse / options.aggregated_dataset).resolve()
+    snapshot = snapshot_of(options.warehouse / options.aggregated_dataset)
     made = views(metrics_of(snapshot, options.metrics_file))
     if options.name in missing(made):
         raise UsageError(f"{options.name}: the metrics file declares nothing of what it tells")

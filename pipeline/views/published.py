@@ -1,4 +1,4 @@
-"""The metrics that a published run was made with: views of others over its tables would tell of other days."""
+"""A published run as the views and the report find it: whole or not used, under the metrics that it was made with."""
 
 from __future__ import annotations
 
@@ -8,15 +8,29 @@ from pathlib import Path
 
 from pipeline.errors import RunError
 from pipeline.ledger import latest_run
+from pipeline.warehouse.base import REMEDY
 from pipeline.warehouse.folders import files_of
 from pipeline.warehouse.ledger_files import all_rows, read_ledger
-from pipeline.warehouse.published import is_whole, unreadable
+from pipeline.warehouse.published import damage, damage_in, is_whole, unreadable
+from pipeline.warehouse.snapshots import Snapshots
 from transforms.metrics.definitions import Metrics, MetricsError
 from transforms.metrics.file import load_metrics
 
 
+def snapshot_of(link: Path) -> Path:
+    """The folder of the published run, the link resolved once, so that all tables are of one run.
+
+    Raises:
+      RunError: there is none.
+    """
+    if not link.is_dir():
+        lost = damage(Snapshots(link), [], None)
+        raise RunError(f"{lost}; {REMEDY}" if lost else f"{link} does not exist: run the pipeline first")
+    return link.resolve()
+
+
 def metrics_of(snapshot: Path, metrics_file: Path | None) -> Metrics:
-    """The metrics of a file, which are those of the tables.
+    """The metrics of a file, which are those of the tables: views of others would tell of other days.
 
     Args:
       snapshot: the folder of one run, links resolved.
@@ -24,12 +38,16 @@ def metrics_of(snapshot: Path, metrics_file: Path | None) -> Metrics:
 
     Raises:
       MetricsError: the file cannot be read, or the tables were made with another one.
-      RunError: nothing is published there.
+      RunError: nothing is published there, or its tables are not as the run left them.
     """
     metrics = load_metrics(metrics_file)
-    last = latest_run(all_rows(read_ledger(files_of(snapshot / "runs"))))
+    ledger = read_ledger(files_of(snapshot / "runs"))
+    last = latest_run(all_rows(ledger))
+    # as a run does before it takes them for the truth: what is lost would be missing in every number
+    if damaged := damage_in(snapshot, ledger, last):
+        raise RunError(f"{damaged}; {REMEDY}")
     if last is None:
-        raise RunError(f"{snapshot} holds no published run")
+        raise RunError(f"{snapshot} holds no published run: run the pipeline first")
     if metrics.digest != last["metrics_digest"]:
         raise MetricsError("the tables were made with another metrics file: give it as --metrics_file")
     return metrics

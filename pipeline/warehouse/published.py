@@ -35,14 +35,19 @@ def damage(snapshots: Snapshots, ledger: Sequence[LedgerFile], last: LedgerRow |
       ledger: the files of the published ledger.
       last: the row of the run that was published last.
     """
-    what = _damage(snapshots, ledger, last)
+    current = snapshots.current()
+    if current is not None:
+        return damage_in(current, ledger, last)
+    return f"{DAMAGED}: {snapshots.link} leads to nothing" if snapshots.link.is_symlink() else None
+
+
+def damage_in(snapshot: Path, ledger: Sequence[LedgerFile], last: LedgerRow | None) -> str | None:
+    """The same about the tables in a folder of one run."""
+    what = _damage(snapshot, ledger, last)
     return f"{DAMAGED}: {what}" if what else None
 
 
-def _damage(snapshots: Snapshots, ledger: Sequence[LedgerFile], last: LedgerRow | None) -> str | None:
-    current = snapshots.current()
-    if current is None:
-        return f"{snapshots.link} leads to nothing" if snapshots.link.is_symlink() else None
+def _damage(current: Path, ledger: Sequence[LedgerFile], last: LedgerRow | None) -> str | None:
     for file in ledger:
         if file.rows is None:
             return f"{file.path} cannot be read"

@@ -64,7 +64,7 @@ def test_what_is_wrong_is_one_line(warehouse: Path, tmp_path: Path, capsys: pyte
     here = f"--warehouse={warehouse}"
     assert told(f"--warehouse={tmp_path}") == (
         1,
-        f"pipeline.views: {tmp_path / 'posthog_aggregated'} holds no published run\n",
+        f"pipeline.views: {tmp_path / 'posthog_aggregated'} does not exist: run the pipeline first\n",
     )
     code, line = told(here, f"--metrics_file={WAVES_METRICS}")
     assert (code, "another metrics file" in line) == (2, True)

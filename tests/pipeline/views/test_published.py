@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.errors import RunError
-from pipeline.views.published import asking, metrics_of
+from pipeline.views.published import asking, metrics_of, snapshot_of
 from tests.builders import METRICS, event, run, write_events
 from transforms.metrics.definitions import MetricsError
 from transforms.metrics.file import PACKAGED
@@ -60,3 +60,20 @@ def test_an_interrupted_query_is_an_interrupt(tmp_path: Path) -> None:
         raise RuntimeError("Query interrupted")  # in the words of DuckDB
     with pytest.raises(RuntimeError, match="of its own"), asking(tmp_path):
         raise RuntimeError("of its own")
+
+
+def test_tables_that_are_not_as_their_run_left_them_are_not_told_of(tmp_path: Path) -> None:
+    write_events(tmp_path, [event(1)])
+    link = tmp_path / "posthog_aggregated"
+    with pytest.raises(RunError, match="posthog_aggregated does not exist: run the pipeline first"):
+        snapshot_of(link)
+    assert run(tmp_path) == 0
+    snapshot = snapshot_of(link)
+    assert snapshot == link.resolve()
+    for path in (snapshot / "sessions").iterdir():
+        path.unlink()
+    with pytest.raises(RunError, match=r"damaged: .*/sessions has 0 rows, 1 were published; restore them from"):
+        metrics_of(snapshot, None)
+    shutil.rmtree(snapshot)
+    with pytest.raises(RunError, match=r"damaged: .*/posthog_aggregated leads to nothing; restore them from"):
+        snapshot_of(link)
