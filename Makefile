@@ -19,7 +19,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # where it is set, each process of the tests would compile every module and its assertions anew
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: run test test-fast test-everywhere test-engines test-random test-python report notebook test-report test-dbt test-cloud test-dataflow check format bench bench-quick bench-engines template docs lock clean
+.PHONY: run test test-fast test-everywhere test-engines test-random test-python report view notebook test-report test-dbt test-cloud test-dataflow check format bench bench-quick bench-engines template docs lock clean
 
 run: $(VENV)/run  ## the main job on the sample warehouse
 	$(BIN)/python -m pipeline --runner DirectRunner
@@ -45,6 +45,10 @@ test-python: ## the main job and the fast tests on the Python of a fresh Debian 
 report: $(VENV)/report  ## report.html on the sample warehouse; open it in a browser
 	test -e warehouse/posthog_aggregated || $(BIN)/python -m pipeline --runner DirectRunner
 	$(BIN)/python -m pipeline.report --output report.html
+
+view: $(VENV)/report  ## the rows of a view of the sample warehouse as CSV: make view VIEW=daily_active (docs/views.md has all)
+	@test -e warehouse/posthog_aggregated || $(BIN)/python -m pipeline --runner DirectRunner
+	@$(BIN)/python -m pipeline.views $(or $(VIEW),daily_active)
 
 notebook: $(VENV)/run $(NOTEBOOK)/ready  ## the twelve questions on the sample warehouse, in a browser
 	test -e warehouse/posthog_aggregated || $(BIN)/python -m pipeline --runner DirectRunner

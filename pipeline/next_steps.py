@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
+from pipeline.extras import has_makefile, is_missing
 from pipeline.options import Settings
 from pipeline.warehouse.bigquery.options import WORD as BIGQUERY
 
@@ -26,7 +27,7 @@ def next_text(settings: Settings, temp_location: str | None, python: str) -> str
       python: how Python is called here.
     """
     steps = (
-        ("look", f"{python} -m pipeline.report" + _given(settings, _WHICH) + " --output report.html"),
+        ("look", _asking("report", "make report", "", settings, python)),
         ("ask", _ask(settings, python)),
         ("next night", f"{python} -m pipeline --runner DirectRunner" + _again(settings, temp_location)),
     )
@@ -41,9 +42,18 @@ def this_python() -> str:
 
 def _ask(settings: Settings, python: str) -> str:
     if settings.values["warehouse"] != BIGQUERY:
-        return f"{python} -m pipeline.views {_VIEW}" + _given(settings, _WHICH)
+        return _asking("views", f"make view VIEW={_VIEW}", f" {_VIEW}", settings, python)
     query = f"SELECT * FROM {settings.values['aggregated_dataset']}.{_VIEW} ORDER BY date DESC LIMIT 7"
     return f"bq query --project_id={settings.project} --use_legacy_sql=false {shlex.quote(query)}"
+
+
+def _asking(name: str, target: str, what: str, settings: Settings, python: str) -> str:
+    """A command that needs an extra; `make run` does not install it, so where it is missing make does that first."""
+    given = _given(settings, _WHICH)
+    output = " --output report.html" if name == "report" else ""
+    if not (is_missing(name) and has_makefile()):
+        return f"{python} -m pipeline.{name}{what}{given}{output}"
+    return f"make .venv/report && .venv/bin/python -m pipeline.{name}{what}{given}{output}" if given else target
 
 
 def _again(settings: Settings, temp_location: str | None) -> str:

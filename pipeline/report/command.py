@@ -6,7 +6,6 @@ python -m pipeline.report [--warehouse DIR | --warehouse bigquery --project P] [
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import os
 import tempfile
 from collections.abc import Sequence
@@ -15,6 +14,8 @@ from pathlib import Path
 from pipeline.asking import ended
 from pipeline.command_line import Parser
 from pipeline.errors import RunError, UsageError, system_text
+from pipeline.extras import is_missing, missing_text
+from pipeline.next_steps import this_python
 from pipeline.options import OPTIONS
 from pipeline.report import questions
 from pipeline.report.readers import BigQueryReader, LocalReader, Reader, Rows, can_answer
@@ -25,8 +26,6 @@ from pipeline.views.published import metrics_of, snapshot_of
 from pipeline.warehouse.bigquery.options import WORD as BIGQUERY
 
 _DEFAULTS = {option.name: option.fallback for option in OPTIONS}
-_EXTRA = ("altair", "vl_convert", "duckdb", "sqlglot")
-_INSTALL = "this needs the extra `report`: `make report` installs it, as does pip install '.[report]'"
 #: Why a question may have no answer.
 _NEEDS = {
     "funnels": "sequences, of which the metrics file declares none",
@@ -43,9 +42,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _report(arguments: Sequence[str] | None) -> None:
     options = _parser().parse_args(arguments)
     _check_output(options.output)
-    missing = [name for name in _EXTRA if not importlib.util.find_spec(name)]
-    if missing:
-        raise RunError(_INSTALL)
+    if is_missing("report"):
+        raise RunError(missing_text("report", this_python()))
     _write(options.output, html(_open(options)))
     print(f"{options.output}: open it in a browser")
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import csv
-import importlib.util
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +14,8 @@ from pathlib import Path
 from pipeline.asking import ended
 from pipeline.command_line import Parser
 from pipeline.errors import RunError, UsageError
+from pipeline.extras import is_missing, missing_text
+from pipeline.next_steps import this_python
 from pipeline.options import OPTIONS
 from pipeline.views import NAMES, missing, views
 from pipeline.views.published import asking, metrics_of, snapshot_of
@@ -22,7 +23,6 @@ from pipeline.views.published import asking, metrics_of, snapshot_of
 _DEFAULTS = {option.name: option.fallback for option in OPTIONS}
 #: Rows that are held as objects of Python.
 _AT_ONCE = 1_000
-_EXTRA = "this needs DuckDB and sqlglot: install this package with the extra `views`"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -32,8 +32,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _print(arguments: Sequence[str] | None) -> None:
     options = _parser().parse_args(arguments)
-    if not all(importlib.util.find_spec(module) for module in ("duckdb", "sqlglot")):
-        raise RunError(_EXTRA)
+    if is_missing("views"):
+        raise RunError(missing_text("views", this_python()))
     snapshot = snapshot_of(options.warehouse / options.aggregated_dataset)
     made = views(metrics_of(snapshot, options.metrics_file))
     if options.name in missing(made):

@@ -8,9 +8,15 @@ from pathlib import Path
 import pytest
 from apache_beam.options.pipeline_options import GoogleCloudOptions
 
+from pipeline import next_steps
 from pipeline.command_line import parse
 from pipeline.next_steps import next_text, this_python
 from pipeline.options import settings_of
+
+
+@pytest.fixture(autouse=True)
+def with_the_extras(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(next_steps, "is_missing", lambda _: False)
 
 
 def told(*argv: str) -> list[str]:
@@ -59,3 +65,15 @@ def test_python_is_called_as_from_here(monkeypatch: pytest.MonkeyPatch, tmp_path
     assert this_python() == ".venv/bin/python"
     monkeypatch.setattr("sys.executable", "/opt/a venv/bin/python")
     assert this_python() == "'/opt/a venv/bin/python'"
+
+
+def test_what_make_run_does_not_install_make_does_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(next_steps, "is_missing", lambda _: True)
+    monkeypatch.setattr(next_steps, "has_makefile", lambda: True)
+    assert [line[13:] for line in told()[:2]] == ["make report", "make view VIEW=daily_active"]
+    assert [line[13:] for line in told("--warehouse", "my data")[:2]] == [
+        "make .venv/report && .venv/bin/python -m pipeline.report --warehouse 'my data' --output report.html",
+        "make .venv/report && .venv/bin/python -m pipeline.views daily_active --warehouse 'my data'",
+    ]
+    monkeypatch.setattr(next_steps, "has_makefile", lambda: False)
+    assert told()[0].endswith("python -m pipeline.report --output report.html")

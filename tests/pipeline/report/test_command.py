@@ -18,7 +18,7 @@ from transforms.metrics.file import PACKAGED
 @pytest.fixture(autouse=True)
 def with_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     """Charts are not drawn here, so it need not be there."""
-    monkeypatch.setattr(command.importlib.util, "find_spec", lambda _: object())
+    monkeypatch.setattr(command, "is_missing", lambda _: False)
 
 
 class Reader:
@@ -97,9 +97,9 @@ def test_tables_of_another_metrics_file_are_not_told_of(
 def test_without_the_extra_it_says_how_to_get_it(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(command.importlib.util, "find_spec", lambda name: None if name == "altair" else object())
+    monkeypatch.setattr(command, "is_missing", lambda name: name == "report")
     assert command.main([]) == 1
-    assert "`make report` installs it" in capsys.readouterr().err
+    assert "the extra `report` is not installed: run `" in capsys.readouterr().err
 
 
 def test_a_page_is_replaced_at_once(

@@ -87,6 +87,6 @@ def test_rows_come_in_pieces_of_one_table(
 
 
 def test_without_the_extra_it_says_so(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(command.importlib.util, "find_spec", lambda name: None if name == "duckdb" else object())
+    monkeypatch.setattr(command, "is_missing", lambda name: name == "views")
     assert command.main([]) == 1
-    assert "the extra `views`" in capsys.readouterr().err
+    assert "the extra `views` is not installed: run `" in capsys.readouterr().err
