@@ -15,10 +15,9 @@ export TAG=${IMAGE_TAG:-try-$(git -C "$here" rev-parse --short=7 HEAD)} LAUNCH=$
 dry=()
 if [[ $MODE == dry-run ]]; then dry=(--dry-run); fi
 if [[ -z ${IMAGE_TAG:-} ]]; then
-  run docker build "--tag=sessions:$TAG" "$here/.."
+  run_or_stop docker build "--tag=sessions:$TAG" "$here/.."
   "$here/release.sh" "${dry[@]}" push
 fi
-finish
 "$here/release.sh" "${dry[@]}" template
 "$here/release.sh" "${dry[@]}" launch
 run env TEST_CLOUD=yes LAUNCH="$LAUNCH" "${PYTHON:-$here/../.venv/bin/python}" -m pytest -rs "$here/../tests/cloud/test_dataflow.py"

@@ -4,7 +4,7 @@
 #   PROJECT=my-project TAG=abc1234 deploy/release.sh [--dry-run] push|template|launch|proven|promote
 #
 # The image is built once: what promote puts into production has the digest that ran on dev. `promote` with an older
-# TAG is a rollback. BRANCH, where it is set and not main, stops every step: other branches are tested and nothing else.
+# TAG is a rollback. What fails ends the release; it can be run again. BRANCH, where it is set and not main, stops every step: other branches are tested and nothing else.
 set -euo pipefail
 # shellcheck source=deploy/steps.sh
 source "$(dirname "$0")/steps.sh"
@@ -17,8 +17,8 @@ if [[ ${BRANCH:-main} != main ]]; then
 fi
 
 push() {
-  run docker tag "sessions:$TAG" "$IMAGE:$TAG"
-  run docker push "$IMAGE:$TAG"
+  run_or_stop docker tag "sessions:$TAG" "$IMAGE:$TAG"
+  run_or_stop docker push "$IMAGE:$TAG"
 }
 
 # digest_of TAG: the image by its content, which no later push can change.
@@ -32,7 +32,7 @@ digest_of() {
 
 # build_template ENVIRONMENT IMAGE
 build_template() {
-  run gcloud dataflow flex-template build "$(template_of "$1")" --project="$PROJECT" --image="$2" \
+  run_or_stop gcloud dataflow flex-template build "$(template_of "$1")" --project="$PROJECT" --image="$2" \
     --sdk-language=PYTHON --metadata-file="$(dirname "$HERE")/flex_template.json"
 }
 
@@ -55,7 +55,7 @@ launch() {
 proven() {
   local image
   image=$(digest_of "$TAG") || { echo "there is no image $IMAGE:$TAG" >&2 && return 1; }
-  run gcloud artifacts docker tags add "$image" "$IMAGE:proven-$TAG"
+  run_or_stop gcloud artifacts docker tags add "$image" "$IMAGE:proven-$TAG"
 }
 
 promote() {
@@ -63,13 +63,18 @@ promote() {
   image=$(digest_of "proven-$TAG") ||
     { echo "commit $TAG was not proven on dev: there is no image $IMAGE:proven-$TAG" >&2 && return 1; }
   build_template production "$image"
+  # a job that names a template which is not there fails at night
+  run_or_stop gcloud storage objects describe "$(template_of production)" --project="$PROJECT" --format='value(name)'
+  # all bodies before the first update: a job that is missing leaves the others as they are
   for job in "${JOBS[@]}"; do
     body=$(body_of "$job")
     if [[ $MODE != dry-run ]]; then
       with_release "${body:?"no Scheduler job $job: run deploy/setup.sh first"}" "$(template_of production)" \
         "$image" >"$RENDERED/$job.json"
     fi
-    run gcloud scheduler jobs update http "$job" --project="$PROJECT" --location="$REGION" \
+  done
+  for job in "${JOBS[@]}"; do
+    run_or_stop gcloud scheduler jobs update http "$job" --project="$PROJECT" --location="$REGION" \
       --message-body-from-file="$RENDERED/$job.json"
   done
 }

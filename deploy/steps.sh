@@ -1,7 +1,8 @@
 # shellcheck shell=bash
 # How the scripts run their commands: for real, printed (--dry-run), or compared with what is there (--plan).
 #
-# No step stops a script: a command that fails is listed at the end, to be run again. Sourced, never run.
+# `run` never stops a script: a command that fails is listed at the end, to be run again. `run_or_stop` is for steps that
+# need each other. Sourced, never run.
 
 MODE=${MODE:-run}                          # run, dry-run or plan
 RENDERED=${RENDERED:-$(mktemp -d)}
@@ -32,7 +33,21 @@ run() {
   esac
 }
 
-# The same for what depends on something made seconds ago: new service accounts are not known everywhere at once.
+# The same, when what comes after it would do harm without it: the script ends here.
+run_or_stop() {
+  case $MODE in
+    run) "$@" || stop "$(show "$@")" ;;
+    *) run "$@" ;;
+  esac
+}
+
+# stop COMMAND
+stop() {
+  printf '# STOPPED, and nothing after it was done. Mend the cause, then run this script again:\n%s\n' "$1" >&2
+  exit 1
+}
+
+# `run` for what depends on something made seconds ago: new service accounts are not known everywhere at once.
 run_patiently() {
   local attempt
   if [[ $MODE == run ]]; then

@@ -161,6 +161,10 @@ class Call:
             state.setdefault(f"policy {key}", {})[f"{flags['role']} {flags['member']}"] = flags.get("condition", "")
         elif verb in ("delete", "rm"):
             state.pop(key.replace("storage/", "storage buckets/"), None)
+            for file in [file for file in state if file.startswith(f"storage objects/{name}/")]:
+                del state[file]
+        elif group == "dataflow flex-template":
+            state[f"storage objects/{name}"] = {"name": name}
         elif group == "artifacts docker tags":
             state[f"artifacts docker images/{rest[1]}"] = {"image_summary.digest": rest[0].partition("@")[2]}
         elif verb == "submit":  # a build that ends well

@@ -58,11 +58,58 @@ def test_what_was_not_proven_is_not_released(cloud: Cloud) -> None:
     assert cloud.state == pushed != before
 
 
-def test_a_release_that_fails_half_way_says_so(cloud: Cloud) -> None:
+def test_a_release_stops_at_its_first_failure(cloud: Cloud) -> None:
     release(cloud, "push", "proven")
-    cloud.fail("scheduler jobs update http sessions-dev-full-load")
-    cloud.calls("release.sh", "promote", fails=True, **RELEASE)
-    assert "gcloud scheduler jobs update http sessions-dev-full-load" in cloud.errors
+    cloud.fail("scheduler jobs update http sessions-dev-nightly")
+    calls = cloud.calls("release.sh", "promote", fails=True, **RELEASE)
+    assert calls[-1][1:6] == ["scheduler", "jobs", "update", "http", "sessions-dev-nightly"]
+    assert "# STOPPED" in cloud.errors
+    assert "gcloud scheduler jobs update http sessions-dev-nightly" in cloud.errors
+    cloud.fail()
+    release(cloud, "promote")
+    for job in JOBS:
+        assert "/production/abc1234" in cloud.scheduled(job)["launchParameter"]["containerSpecGcsPath"]
+
+
+@pytest.mark.parametrize("failing", ["flex-template build", "storage objects describe"])
+def test_no_job_is_pointed_to_a_template_that_is_not_there(cloud: Cloud, failing: str) -> None:
+    release(cloud, "push", "proven", "promote")
+    release(cloud, "push", "proven", TAG="new5678")
+    before = {job: cloud.scheduled(job) for job in JOBS}
+    cloud.fail(failing)
+    calls = cloud.calls("release.sh", "promote", fails=True, **RELEASE | {"TAG": "new5678"})
+    assert not [call for call in calls if "scheduler" in call]
+    assert failing in cloud.errors
+    assert {job: cloud.scheduled(job) for job in JOBS} == before
+
+
+def test_a_job_that_is_missing_leaves_the_others_as_they_are(cloud: Cloud) -> None:
+    release(cloud, "push", "proven")
+    state = cloud.state
+    del state["scheduler jobs/sessions-dev-full-load"]
+    (cloud.folder / "state.json").write_text(json.dumps(state))
+    calls = cloud.calls("release.sh", "promote", fails=True, **RELEASE)
+    assert "no Scheduler job sessions-dev-full-load" in cloud.errors
+    assert not [call for call in calls if "scheduler" in call and "update" in call]
+
+
+@pytest.mark.parametrize(
+    ("step", "failing", "after"),
+    [("push", "docker tag", "push"), ("template", "flex-template", ""), ("proven", "tags add", "")],
+)
+def test_every_step_of_a_release_ends_with_what_fails(cloud: Cloud, step: str, failing: str, after: str) -> None:
+    release(cloud, "push")
+    cloud.fail(failing)
+    calls = cloud.calls("release.sh", step, fails=True, **RELEASE)
+    assert failing in " ".join(calls[-1])
+    assert not [call for call in calls if after and call[1] == after]
+
+
+def test_an_image_that_was_not_built_is_not_pushed(cloud: Cloud) -> None:
+    """An older one may have its tag."""
+    cloud.fail("docker build")
+    calls = cloud.calls("prove.sh", fails=True, PROJECT="my-project", HOME=str(cloud.folder))
+    assert [call[:2] for call in calls] == [["docker", "build"]]
 
 
 def test_a_rollback_is_the_release_of_an_older_commit(cloud: Cloud) -> None:
