@@ -30,6 +30,12 @@ digest_of() {
   echo "$IMAGE@$digest"
 }
 
+# mark IMAGE TAG: not again where it has the tag, which gcloud would delete first, and no account of a build may
+mark() {
+  if [[ $MODE != dry-run && $(digest_of "$2" || true) == "$1" ]]; then return; fi
+  run_or_stop gcloud artifacts docker tags add "$1" "$IMAGE:$2"
+}
+
 # build_template ENVIRONMENT IMAGE
 build_template() {
   run_or_stop gcloud dataflow flex-template build "$(template_of "$1")" --project="$PROJECT" --image="$2" \
@@ -55,13 +61,15 @@ launch() {
 proven() {
   local image
   image=$(digest_of "$TAG") || { echo "there is no image $IMAGE:$TAG" >&2 && return 1; }
-  run_or_stop gcloud artifacts docker tags add "$image" "$IMAGE:proven-$TAG"
+  mark "$image" "proven-$TAG"
 }
 
 promote() {
   local image job body
   image=$(digest_of "proven-$TAG") ||
     { echo "commit $TAG was not proven on dev: there is no image $IMAGE:proven-$TAG" >&2 && return 1; }
+  # old images are removed, but for the last ones and those that were released (image_cleanup.json)
+  mark "$image" "released-$TAG"
   build_template production "$image"
   # a job that names a template which is not there fails at night
   run_or_stop gcloud storage objects describe "$(template_of production)" --project="$PROJECT" --format='value(name)'

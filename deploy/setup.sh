@@ -229,7 +229,7 @@ grant_roles() {
   section "roles of releaser: point the Scheduler jobs to an image that is there"
   on_project releaser roles/logging.logWriter
   on_project releaser roles/cloudscheduler.admin
-  on_repository releaser roles/artifactregistry.reader
+  on_repository releaser roles/artifactregistry.writer
   on_bucket releaser roles/storage.objectUser templates/production
   may_use releaser scheduler-invoker
 }

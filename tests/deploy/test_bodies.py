@@ -219,8 +219,18 @@ def test_temporary_files_go_and_templates_stay() -> None:
     (delete,) = [rule["condition"] for rule in rules if rule["action"]["type"] == "Delete"]
     assert set(delete["matchesPrefix"]) == {"temp/", "staging/", "source/"}
     assert delete["age"] >= 2  # longer than any run
-    cleanup = json.loads((ROOT / "deploy/image_cleanup.json").read_text())
-    assert {rule["action"]["type"] for rule in cleanup} == {"Keep", "Delete"}
+
+
+def test_the_image_of_a_release_stays_however_old_it_is() -> None:
+    """Production runs it by its digest; by the rules alone nobody knows that."""
+    rules = {rule["name"]: rule for rule in json.loads((ROOT / "deploy/image_cleanup.json").read_text())}
+    assert {name: rule["action"]["type"] for name, rule in rules.items()} == {
+        "keep-recent": "Keep",
+        "keep-released": "Keep",
+        "delete-old": "Delete",
+    }
+    assert rules["keep-released"]["condition"] == {"tagState": "tagged", "tagPrefixes": ["released-"]}
+    assert "mostRecentVersions" not in rules["keep-released"]  # a rule has the one or the other
 
 
 def freshness(sent: str, runs: list[dict[str, Any]]) -> str:

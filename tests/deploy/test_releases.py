@@ -39,6 +39,8 @@ def test_an_image_is_built_once_and_goes_to_production_by_its_digest(cloud: Clou
     assert value(template[-1], "image") == digest
     assert json.loads(Path(value(template[-1], "metadata-file")).read_text())["parameters"]
     assert proven[-1][1:7] == ["artifacts", "docker", "tags", "add", digest, f"{IMAGE}:proven-abc1234"]
+    tagged = next(call for call in promote if "tags" in call)
+    assert tagged[1:7] == ["artifacts", "docker", "tags", "add", digest, f"{IMAGE}:released-abc1234"]
     production = "gs://my-project-sessions/templates/production/abc1234.json"
     built = next(call for call in promote if "flex-template" in call)
     assert (built[4], value(built, "image")) == (production, digest)
@@ -69,6 +71,13 @@ def test_a_release_stops_at_its_first_failure(cloud: Cloud) -> None:
     release(cloud, "promote")
     for job in JOBS:
         assert "/production/abc1234" in cloud.scheduled(job)["launchParameter"]["containerSpecGcsPath"]
+
+
+def test_an_image_that_cannot_be_kept_is_not_released(cloud: Cloud) -> None:
+    release(cloud, "push", "proven")
+    cloud.fail("docker tags add")
+    calls = cloud.calls("release.sh", "promote", fails=True, **RELEASE)
+    assert not [call for call in calls if "scheduler" in call or "flex-template" in call]
 
 
 @pytest.mark.parametrize("failing", ["flex-template build", "storage objects describe"])
@@ -116,7 +125,8 @@ def test_a_rollback_is_the_release_of_an_older_commit(cloud: Cloud) -> None:
     release(cloud, "push", "proven", "promote")
     release(cloud, "push", "proven", "promote", TAG="new5678")
     assert "new5678" in cloud.scheduled("sessions-nightly")["launchParameter"]["containerSpecGcsPath"]
-    release(cloud, "promote")
+    proven, again = release(cloud, "proven", "promote")
+    assert not [call for call in proven + again if "tags" in call]  # it has its tags
     assert "abc1234" in cloud.scheduled("sessions-nightly")["launchParameter"]["containerSpecGcsPath"]
 
 

@@ -49,7 +49,7 @@ ROLES = {
     ("release-builder", "roles/iam.serviceAccountUser"),
     ("releaser", "roles/logging.logWriter"),
     ("releaser", "roles/cloudscheduler.admin"),
-    ("releaser", "roles/artifactregistry.reader"),
+    ("releaser", "roles/artifactregistry.writer"),
     ("releaser", "roles/storage.objectUser"),
     ("releaser", "roles/iam.serviceAccountUser"),
 }
