@@ -18,7 +18,7 @@ JOBS=(sessions-nightly sessions-full-load sessions-dev-nightly sessions-dev-full
 
 account() { echo "$1@$PROJECT.iam.gserviceaccount.com"; }
 
-# The template of an environment. Only a promotion may write below production/.
+# The template of an environment. Of the pipeline's accounts only the releaser may change what is below production/.
 template_of() { echo "gs://$BUCKET/templates/$1/$TAG.json"; }
 
 # The body that a Scheduler job sends.

@@ -153,22 +153,20 @@ on_project() {
     --condition=None
 }
 
-# on_bucket MEMBER ROLE [PREFIXES...]: only objects below these prefixes
+# on_bucket MEMBER ROLE only|except PREFIXES...: only objects below these prefixes, or all but these. Objects are listed on
+# the bucket, whose own name has no such prefix: `except` lets list, `only` does not.
 on_bucket() {
-  local member=$1 role=$2 condition=None prefix
-  shift 2
-  if (($#)); then
-    condition=''
-    for prefix in "$@"; do
-      condition+="${condition:+ || }resource.name.startsWith('projects/_/buckets/$BUCKET/objects/$prefix/')"
-    done
-    condition="title=only-${1//\//-},expression=$condition"
-  fi
+  local member=$1 role=$2 title=$3-${4//\//-} condition='' prefix not='' joined=' || '
+  if [[ $3 == except ]]; then not='!' joined=' && '; fi
+  shift 3
+  for prefix in "$@"; do
+    condition+="${condition:+$joined}${not}resource.name.startsWith('projects/_/buckets/$BUCKET/objects/$prefix/')"
+  done
   member=serviceAccount:$(account "$member")
-  grant "bucket $BUCKET" "$member" "$role" \
+  grant "bucket $BUCKET" "$member $title" "$role" \
     gcloud storage buckets get-iam-policy "gs://$BUCKET" --project="$PROJECT" -- \
     gcloud storage buckets add-iam-policy-binding "gs://$BUCKET" --project="$PROJECT" --member="$member" \
-    --role="$role" --condition="$condition"
+    --role="$role" --condition="title=$title,expression=$condition"
 }
 
 # on_repository MEMBER ROLE
@@ -198,7 +196,6 @@ grant_roles() {
     on_project "$runner" roles/dataflow.worker
     on_project "$runner" roles/bigquery.jobUser
     on_project "$runner" roles/bigquery.readSessionUser
-    on_bucket "$runner" roles/storage.objectUser
     on_repository "$runner" roles/artifactregistry.reader
     for secret in "${secrets[@]}"; do
       grant "secret $secret" "serviceAccount:$(account "$runner")" roles/secretmanager.secretAccessor \
@@ -207,10 +204,12 @@ grant_roles() {
         --member="serviceAccount:$(account "$runner")" --role=roles/secretmanager.secretAccessor
     done
   done
+  on_bucket etl-runner roles/storage.objectUser except templates
+  on_bucket etl-runner-dev roles/storage.objectUser except templates temp/production staging/production
 
   section "roles of scheduler-invoker: launch the template as one of them"
   on_project scheduler-invoker roles/dataflow.developer
-  on_bucket scheduler-invoker roles/storage.objectViewer templates
+  on_bucket scheduler-invoker roles/storage.objectViewer only templates
   may_use scheduler-invoker etl-runner
   may_use scheduler-invoker etl-runner-dev
 
@@ -223,14 +222,14 @@ grant_roles() {
   on_project release-builder roles/bigquery.user
   on_project release-builder roles/cloudscheduler.viewer
   on_repository release-builder roles/artifactregistry.writer
-  on_bucket release-builder roles/storage.objectUser templates/dev source
+  on_bucket release-builder roles/storage.objectUser only templates/dev source
   may_use release-builder etl-runner-dev
 
   section "roles of releaser: point the Scheduler jobs to an image that is there"
   on_project releaser roles/logging.logWriter
   on_project releaser roles/cloudscheduler.admin
   on_repository releaser roles/artifactregistry.writer
-  on_bucket releaser roles/storage.objectUser templates/production
+  on_bucket releaser roles/storage.objectUser only templates/production
   may_use releaser scheduler-invoker
 }
 

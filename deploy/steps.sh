@@ -125,7 +125,8 @@ fixed() {
   fi
 }
 
-# grant WHERE MEMBER ROLE READ... -- ADD...: run ADD unless the policy that READ shows has it. Nothing is taken away.
+# grant WHERE MEMBER ROLE READ... -- ADD...: run ADD unless the policy that READ shows has it. Nothing is taken away. After
+# MEMBER and a blank stands the title of the condition, if there is one.
 declare -A POLICIES
 grant() {
   local where=$1 member=$2 role=$3 read=() there=''
@@ -134,7 +135,7 @@ grant() {
   shift
   if [[ ! ${POLICIES[$where]+known} ]]; then
     POLICIES[$where]=$(look "${read[@]}" --flatten='bindings[].members' \
-      --format='value[separator=" "](bindings.role,bindings.members)')
+      --format='value[separator=" "](bindings.role,bindings.members,bindings.condition.title)' | sed 's/ *$//')
   fi
   if [[ $'\n'${POLICIES[$where]}$'\n' == *$'\n'"$role $member"$'\n'* ]]; then there=$role; fi
   keep "$role on $where for ${member#*:}" "$role" "$there" run_patiently "$@"

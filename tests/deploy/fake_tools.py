@@ -158,7 +158,8 @@ class Call:
         elif verb == "get-iam-policy":
             self.print("\n".join(state.get(f"policy {key}", {})))
         elif verb == "add-iam-policy-binding":
-            state.setdefault(f"policy {key}", {})[f"{flags['role']} {flags['member']}"] = flags.get("condition", "")
+            title = flags.get("condition", "").partition("title=")[2].partition(",")[0]
+            state.setdefault(f"policy {key}", {})[f"{flags['role']} {flags['member']} {title}"] = ""
         elif verb in ("delete", "rm"):
             state.pop(key.replace("storage/", "storage buckets/"), None)
             for file in [file for file in state if file.startswith(f"storage objects/{name}/")]:

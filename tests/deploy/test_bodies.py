@@ -67,8 +67,9 @@ def test_a_launch_body_is_what_dataflow_calls_a_launch(calls: dict[str, str], na
     assert environment.sdk_container_image.startswith("europe-west1-docker.pkg.dev/my-project/sessions/")
     assert environment.subnetwork == "regions/europe-west1/subnetworks/default"
     assert environment.ip_configuration == dataflow.WorkerIPAddressConfiguration.WORKER_IP_PRIVATE
-    assert environment.temp_location == "gs://my-project-sessions/temp"
-    assert environment.staging_location == "gs://my-project-sessions/staging"
+    folder = "dev" if "dev" in name else "production"  # by which the roles tell whose it is
+    assert environment.temp_location == f"gs://my-project-sessions/temp/{folder}"
+    assert environment.staging_location == f"gs://my-project-sessions/staging/{folder}"
     # by default Dataflow writes the rows that a step failed on to temp_location, and shows them in the console
     assert list(environment.additional_experiments) == ["disable_always_on_exception_sampling"]
     assert environment.max_workers == (100 if "full" in name else 10)

@@ -137,19 +137,70 @@ def test_who_may_use_whom(new_project: NewProject) -> None:
     }
 
 
-def test_only_the_workers_reach_their_temporary_files_and_only_a_release_production(new_project: NewProject) -> None:
+PREFIX = "projects/_/buckets/my-project-sessions"
+#: What may be changed in the bucket: by whom (production's runner, dev's, the builder, the releaser), and by whom not.
+CHANGES = {
+    "templates/production/abc1234.json": "releaser",
+    "templates/dev/abc1234.json": "release-builder",
+    "temp/production/bq_load/1/rows": "etl-runner",
+    "staging/production/template_launches/1/job_object": "etl-runner",
+    "temp/dev/excluded/run.json": "etl-runner etl-runner-dev",
+    "staging/dev/pickled_main_session": "etl-runner etl-runner-dev",
+    "published/posthog_aggregated_dev/published.json": "etl-runner etl-runner-dev",
+    "source/1.tgz": "etl-runner etl-runner-dev release-builder",
+}
+
+
+def holds(condition: str, name: str) -> bool:
+    """Whether a condition of the forms that setup.sh writes is true of a resource."""
+    expression = condition.partition("expression=")[2]
+    prefixes = re.findall(r"resource\.name\.startsWith\('(.+?)'\)", expression)
+    forms = [f"resource.name.startsWith('{prefix}')" for prefix in prefixes]
+    assert expression in (" || ".join(forms), " && ".join(f"!{form}" for form in forms))
+    return name.startswith(tuple(prefixes)) != expression.startswith("!")
+
+
+def test_only_a_release_changes_productions_template_and_only_production_its_files(new_project: NewProject) -> None:
     conditions = {
         account_of(call): value(call, "condition")
         for call in new_project.calls
         if call[1:4] == ["storage", "buckets", "add-iam-policy-binding"]
     }
-    assert conditions["etl-runner"] == conditions["etl-runner-dev"] == "None"
-    prefix = "resource.name.startsWith('projects/_/buckets/my-project-sessions/objects/"
-    assert conditions["scheduler-invoker"] == f"title=only-templates,expression={prefix}templates/')"
-    assert conditions["releaser"] == f"title=only-templates-production,expression={prefix}templates/production/')"
-    assert conditions["release-builder"].count("startsWith") == 2
-    assert "templates/dev/" in conditions["release-builder"]
-    assert "production" not in conditions["release-builder"]
+    viewer = conditions.pop("scheduler-invoker")
+    assert viewer == f"title=only-templates,expression=resource.name.startsWith('{PREFIX}/objects/templates/')"
+    for name, accounts in CHANGES.items():
+        found = {account for account, condition in conditions.items() if holds(condition, f"{PREFIX}/objects/{name}")}
+        assert found == set(accounts.split()), name
+    # objects are listed on the bucket: by who runs the pipeline, which looks for its files
+    assert {account for account, condition in conditions.items() if holds(condition, PREFIX)} == {
+        "etl-runner",
+        "etl-runner-dev",
+    }
+
+
+@pytest.mark.parametrize("job", JOBS)
+def test_a_runner_may_change_what_its_launch_body_names(new_project: NewProject, job: str) -> None:
+    environment = new_project.cloud.scheduled(job)["launchParameter"]["environment"]
+    runner = environment["serviceAccountEmail"].partition("@")[0]
+    (condition,) = [
+        value(call, "condition")
+        for call in new_project.calls
+        if call[1:4] == ["storage", "buckets", "add-iam-policy-binding"] and account_of(call) == runner
+    ]
+    for place in (environment["tempLocation"], environment["stagingLocation"]):
+        bucket, _, folder = place.removeprefix("gs://").partition("/")
+        assert holds(condition, f"projects/_/buckets/{bucket}/objects/{folder}/file")
+
+
+def test_a_role_without_its_condition_is_not_the_same(cloud: Cloud) -> None:
+    """As a project has it that was set up before there were conditions."""
+    state = cloud.state
+    policy = state["policy storage buckets/gs://my-project-sessions"]
+    (dev,) = [key for key in policy if "etl-runner-dev" in key]
+    policy[dev.rpartition(" ")[0] + " "] = policy.pop(dev)
+    (cloud.folder / "state.json").write_text(json.dumps(state))
+    (call,) = changes(cloud.calls("setup.sh", **SETTINGS))
+    assert (account_of(call), value(call, "role")) == ("etl-runner-dev", "roles/storage.objectUser")
 
 
 def test_the_schedule_is_nightly_in_utc_and_made_paused(new_project: NewProject) -> None:
