@@ -12,7 +12,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/names.sh"
 : "${POSTHOG_DATASET:=posthog_etl}"
 : "${FIREBASE_DATASET:=firebase_etl_prod}"
 : "${PRIVACY_DATASET:=privacy}"          # with deletion_requests, if there are any
-: "${PRIVACY_KEY:=none}"                  # secret with the key of the hashes, where the metrics file has any
+: "${PRIVACY_KEY:=none}"                  # secret with the key of the hashes, where the metrics file has any; NAME/versions/1
 : "${PRODUCTION_DATASET:=posthog_aggregated}"
 : "${DEV_DATASET:=posthog_aggregated_dev}"
 : "${MACHINE_TYPE:=e2-standard-2}"

@@ -190,7 +190,7 @@ may_use() {
 
 grant_roles() {
   local runner secret secrets=(excluded-users)
-  if [[ $PRIVACY_KEY != none ]]; then secrets+=("$PRIVACY_KEY"); fi
+  if [[ $PRIVACY_KEY != none ]]; then secrets+=("${PRIVACY_KEY%%/*}"); fi
   section "roles of etl-runner and etl-runner-dev: do the work, read the exports, write the results of their own"
   for runner in etl-runner etl-runner-dev; do
     on_project "$runner" roles/dataflow.worker
@@ -274,7 +274,9 @@ create_schedule() {
 
 # rendered_body KIND PRESENT: as the settings want it, with the image and the template of the job that is there.
 rendered_body() {
-  local template image
+  local template image KEY_PARAMETER=''
+  # shellcheck disable=SC2034  # render uses it
+  if [[ $PRIVACY_KEY != none ]]; then KEY_PARAMETER=,$'\n      '"\"privacy_key\": \"secret://$PRIVACY_KEY\""; fi
   template=$(value_of "$2" containerSpecGcsPath || true)
   image=$(value_of "$2" sdkContainerImage || true)
   TEMPLATE=${template:-$TEMPLATE} RELEASED=${image:-$IMAGE:$TAG} render "$HERE/launch/$1.json"

@@ -145,7 +145,7 @@ make() {
   if [[ $(type -t "$1") == function ]]; then "$@"; else run "$@"; fi
 }
 
-# A file with every ${NAME} replaced by the value of that variable; the name of the result. ${CONTENT} becomes a
+# A file with every ${NAME} replaced by the value of that variable, which may be empty; the name of the result. ${CONTENT} becomes a
 # checksum of all the rest, by which keep sees whether the file has changed since it was sent.
 render() {
   local text name result CONTENT=''
@@ -155,7 +155,7 @@ render() {
     if [[ $name == CONTENT ]]; then
       text=${text//"\${CONTENT}"/@CONTENT@}
     else
-      text=${text//"\${$name}"/"${!name:?"$1 needs $name"}"}
+      text=${text//"\${$name}"/"${!name?"$1 needs $name"}"}
     fi
   done
   CONTENT=c$(cksum <<<"$text" | cut -d' ' -f1)

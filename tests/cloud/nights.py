@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 import shutil
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,8 +12,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from pipeline.references import write_below
 from sample import write_sample
 from tests.builders import assert_adds_up, ledger, run
+from transforms.metrics.file import load_metrics
 
 _FUTURE = pa.scalar(datetime(2030, 1, 1, tzinfo=UTC), pa.timestamp("us", "UTC"))
 
@@ -42,6 +45,18 @@ def run_two_nights(warehouse: Path, *options: str, valid_json: bool = False) -> 
     assert rows[1]["sessions_inserted"]
     for row in rows:
         assert_adds_up(row)
+
+
+def key_options(folder: str) -> tuple[str, ...]:
+    """`--privacy_key` with a key that nobody has, where the packaged metrics hash; nothing where they do not.
+
+    Args:
+      folder: where the key is written, seen by all machines of both runs.
+    """
+    if not load_metrics().privacy.hashes:
+        return ()
+    key, name = secrets.token_hex(32).encode(), f"proof-key-{secrets.token_hex(4)}"
+    return (f"--privacy_key={write_below(folder, name, key, 'the key', mime_type='application/octet-stream')}",)
 
 
 def _is_json(text: str | None) -> bool:

@@ -1,7 +1,7 @@
 """One small run on the real BigQuery gives the tables of a local warehouse. Costs less than a cent.
 
 Its datasets have names of their own and are removed in the end; the tables expire in a day in any case. The bucket is
-a scratch bucket that exists; the account needs roles/bigquery.user and roles/storage.objectAdmin there.
+a scratch bucket that exists; the account needs roles/bigquery.user and roles/storage.objectUser there.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from google.cloud import bigquery
 
 from tests import builders
 from tests.bigquery.place import Place
-from tests.cloud.nights import run_two_nights
+from tests.cloud.nights import key_options, run_two_nights
 
 DAY = 24 * 3_600 * 1_000
 PROJECT, BUCKET = os.environ.get("PROJECT", ""), os.environ.get("BUCKET", "")
@@ -51,4 +51,4 @@ def test_two_runs_equal_those_on_a_local_warehouse(
     tmp_path: Path, cloud_place: Place, monkeypatch: pytest.MonkeyPatch, method: str
 ) -> None:
     monkeypatch.setattr(builders, "PLACE", cloud_place)  # `run` compares with the same run on the folder
-    run_two_nights(tmp_path, f"--read_method={method}")
+    run_two_nights(tmp_path, f"--read_method={method}", *key_options(str(tmp_path)))

@@ -20,7 +20,7 @@ from google.cloud import bigquery, dataflow_v1beta3
 from tests import builders
 from tests.bigquery.place import Place
 from tests.cloud.dataflow import Dataflow
-from tests.cloud.nights import run_two_nights
+from tests.cloud.nights import key_options, run_two_nights
 
 PROJECT, BUCKET, LAUNCH = (os.environ.get(name, "") for name in ("PROJECT", "BUCKET", "LAUNCH"))
 REGION = os.environ.get("REGION", "europe-west1")
@@ -85,7 +85,9 @@ def test_two_nights_on_dataflow_equal_those_on_a_local_warehouse(
         builders, "PLACE", cloud_place
     )  # `run` makes the same run on the folder, and compares all tables
     monkeypatch.setattr(builders, "_main", on(service, job, builders._main))
-    run_two_nights(tmp_path, valid_json=cloud_place.json_properties)
+    # a folder that the account of the build may write, and whose files go after some days
+    key = key_options(f"gs://{cloud_place.bucket}/source")
+    run_two_nights(tmp_path, *key, valid_json=cloud_place.json_properties)
 
 
 def on(service: Dataflow, job: str, here: Callable[..., int]) -> Callable[..., int]:

@@ -156,6 +156,27 @@ def test_the_smoke_test_misses_what_is_missing_and_runs_the_pipeline_twice(image
     assert "incremental" in second
 
 
+@pytest.mark.slow
+def test_the_smoke_test_takes_metrics_that_hash(tmp_path: Path) -> None:
+    """The code comes from a copy beside the generator, so that its metrics can be others; no image is made."""
+    image = tmp_path / "image"
+    for package in ("sample", "pipeline", "transforms"):
+        ignored = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(ROOT / package, tmp_path / "generator" / package, ignore=ignored)
+    with (tmp_path / "generator/transforms/metrics/metrics.toml").open("a") as metrics:
+        metrics.write("\n[privacy]\nidentity = 'hash'\n")
+    for program in ("opt/apache/beam/boot", "opt/google/dataflow/python_template_launcher"):
+        (image / program).parent.mkdir(parents=True)
+        (image / program).touch(mode=0o755)
+    (image / "opt/venv").symlink_to(sys.prefix)
+    (image / "template").mkdir()
+    shutil.copy(ROOT / "pipeline/__main__.py", image / "template/main.py")
+    done = smoke_test(image, tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "with the key" in done.stdout
+    assert "incremental" in done.stdout.split("Done in")[1]
+
+
 def test_the_final_stage_is_small_and_complete() -> None:
     copied = FINAL.all("COPY")
     assert "--from=beam /opt/apache/beam /opt/apache/beam" in copied

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -23,10 +24,12 @@ from pipeline.command_line import parse
 from pipeline.options import settings_of
 from tests import builders
 from tests.bigquery.emulators import BUCKET, PROJECT, Emulators
+from tests.builders import published
 from tests.cloud.dataflow import Dataflow
 from tests.cloud.test_dataflow import datasets, test_two_nights_on_dataflow_equal_those_on_a_local_warehouse
 from tests.deploy.cloud import SETTINGS, Cloud
 from tests.deploy.google_fake import FakeGoogle, serving
+from transforms.metrics import file
 
 __all__ = ["datasets", "test_two_nights_on_dataflow_equal_those_on_a_local_warehouse"]
 
@@ -114,6 +117,19 @@ def cloud_place(emulators: Emulators) -> Iterator[Emulators]:
     emulators.json_properties = True
     yield emulators
     emulators.json_properties = False
+
+
+@pytest.mark.usefixtures("datasets")
+def test_metrics_that_hash_are_proven_with_a_key_that_nobody_has(
+    google: FakeDataflow, cloud_place: Emulators, service: Dataflow, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    metrics = tmp_path / "metrics.toml"
+    metrics.write_text(f"{file.PACKAGED.read_text()}\n[privacy]\nidentity = 'hash'\n")
+    monkeypatch.setattr(file, "PACKAGED", metrics)
+    test_two_nights_on_dataflow_equal_those_on_a_local_warehouse(tmp_path, cloud_place, service, monkeypatch)
+    (key,) = {launch["parameters"]["privacy_key"] for launch in google.launches}
+    assert key.startswith(f"gs://{BUCKET}/source/proof-key-")
+    assert published(tmp_path, "runs").column("privacy_key_id").null_count == 0
 
 
 def test_it_launches_the_body_of_the_release_and_nothing_of_its_parameters(

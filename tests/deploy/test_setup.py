@@ -226,6 +226,24 @@ def test_who_runs_may_read_the_key_of_hashes_where_there_is_one(tmp_path: Path) 
     assert len({value(call, "member") for call in granted}) == 2
 
 
+@pytest.mark.parametrize("key", ["privacy-key", "privacy-key/versions/3"])
+def test_launches_have_the_key_of_hashes_where_there_is_one(cloud: Cloud, key: str) -> None:
+    before = {job: cloud.scheduled(job) for job in JOBS}
+    calls = cloud.calls("setup.sh", **SETTINGS, PRIVACY_KEY=key)
+    assert {call[3] for call in calls if call[1:3] == ["secrets", "add-iam-policy-binding"]} == {"privacy-key"}
+    for job in JOBS:
+        wanted = json.loads(json.dumps(before[job]))
+        wanted["launchParameter"]["parameters"]["privacy_key"] = f"secret://{key}"
+        assert cloud.scheduled(job) == wanted
+    assert changes(cloud.calls("setup.sh", **SETTINGS, PRIVACY_KEY=key)) == []
+    cloud.calls("launch.sh", "privacy_key=secret://other", PROJECT="my-project")
+    sent = (cloud.folder / "launched.json").read_text()
+    assert sent.count("privacy_key") == 1
+    assert json.loads(sent)["launchParameter"]["parameters"]["privacy_key"] == "secret://other"
+    cloud.calls("setup.sh", **SETTINGS)
+    assert {job: cloud.scheduled(job) for job in JOBS} == before
+
+
 def test_a_dry_run_prints_every_command_and_runs_none(tmp_path: Path) -> None:
     datasets = {name: entry for name, entry in THERE.items() if name.startswith("dataset")}
     cloud = Cloud.make(tmp_path, datasets | {"dataset/privacy": {"location": "EU"}})
