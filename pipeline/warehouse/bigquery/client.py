@@ -6,6 +6,7 @@ Everything that `publish.py` needs is in `Api`, so that its retries can be teste
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -222,15 +223,26 @@ _ROLES = {
     "permission to query table": "roles/bigquery.dataViewer",
 }
 _DISABLED = ("has not been used in project", "it is disabled", "SERVICE_DISABLED", "accessNotConfigured")
+#: How Google's message names the API that is disabled: in the link that enables it, or in the details of gRPC.
+_API = re.compile(
+    r"""/apis/(?:api|library)/([a-z0-9-]+\.googleapis\.com)|"service"\s+value: "([a-z0-9-]+\.googleapis\.com)"""
+)
 
 
 def _forbidden(error: exceptions.Forbidden, what: str, role: str) -> str:
     """One line with the role that is missing: the one that Google's message points at, else the given one."""
     text = str(error)
     if any(sign in text for sign in _DISABLED):
-        return f"{what}: the API is not enabled in the project: gcloud services enable bigquery.googleapis.com"
+        return f"{what}: the API is not enabled in the project: gcloud services enable {_api(text)}"
     named = next((found for permission, found in _ROLES.items() if permission in text), role)
     return f"no permission for {what}: grant {named} to the account that runs this"
+
+
+def _api(text: str) -> str:
+    """The API that a message says is disabled. The address of the call is no sign: one API may ask another."""
+    if named := _API.search(text):
+        return str(named[1] or named[2])
+    return "bigquerystorage.googleapis.com" if "BigQuery Storage API" in text else "bigquery.googleapis.com"
 
 
 def _reason(error: exceptions.GoogleAPICallError) -> str:

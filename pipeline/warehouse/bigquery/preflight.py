@@ -30,7 +30,7 @@ def check_bucket(temp_location: str, dataset_location: str) -> None:
     """
     name, _, folder = temp_location.removeprefix("gs://").partition("/")
     label = f"bucket {name} of --temp_location"
-    with told(label, "roles/storage.objectAdmin on it"):
+    with told(label, "roles/storage.objectUser on it"):
         client = GcsIO().client
         try:
             next(iter(client.list_blobs(name, prefix=folder, max_results=1)), None)

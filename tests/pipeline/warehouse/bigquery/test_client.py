@@ -80,6 +80,21 @@ def test_tables_say_what_they_are_and_what_is_unique_in_them() -> None:
         ("User does not have bigquery.datasets.create permission", "grant roles/bigquery.user "),
         ("something else", "grant roles/given "),
         ("BigQuery API has not been used in project 1 before", "gcloud services enable bigquery.googleapis.com"),
+        (
+            "BigQuery Storage API has not been used in project 1",
+            "gcloud services enable bigquerystorage.googleapis.com",
+        ),
+        (
+            "GET https://bigquery.googleapis.com/bigquery/v2/projects/p/jobs: Some API has not been used in project 1 "
+            "before or it is disabled. Enable it by visiting "
+            "https://console.developers.google.com/apis/api/bigqueryconnection.googleapis.com/overview?project=1",
+            "gcloud services enable bigqueryconnection.googleapis.com",
+        ),
+        (
+            'it is disabled. [reason: "SERVICE_DISABLED" domain: "googleapis.com" metadata { key: "service" '
+            'value: "storage-api.googleapis.com" }]',
+            "gcloud services enable storage-api.googleapis.com",
+        ),
     ],
 )
 def test_the_role_is_the_one_that_googles_message_points_at(message: str, line: str) -> None:

@@ -82,7 +82,7 @@ def test_a_bucket_too_far_away(given: Any, bucket: str, dataset: str) -> None:
     ("error", "line"),
     [
         (exceptions.NotFound("x"), "bucket files of --temp_location does not exist"),
-        (exceptions.Forbidden("x"), "grant roles/storage.objectAdmin on it"),
+        (exceptions.Forbidden("x"), "grant roles/storage.objectUser on it"),
         (exceptions.ServiceUnavailable("x"), "does not answer for bucket files"),
     ],
 )
