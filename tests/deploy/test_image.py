@@ -19,6 +19,7 @@ import pytest
 
 from tests.deploy.cloud import Cloud
 from tests.deploy.dockerfile import ROOT, context, run_steps, stages
+from transforms.metrics import file
 
 STAGES = stages((ROOT / "Dockerfile").read_text())
 BUILD = next(stage for stage in STAGES if stage.name == "build")
@@ -116,7 +117,8 @@ def test_the_installed_package_answers_from_another_folder(image: Path, tmp_path
     done = subprocess.run([python, main, "--help"], cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "--full_load" in done.stdout
-    done = subprocess.run([python, main], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    bare = [python, main, "--metrics_file", str(file.PACKAGED)]
+    done = subprocess.run(bare, cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (2, "")
     [line] = done.stderr.splitlines()
     assert "no warehouse at ./warehouse" in line
@@ -163,8 +165,8 @@ def test_the_smoke_test_takes_metrics_that_hash(tmp_path: Path) -> None:
     for package in ("sample", "pipeline", "transforms"):
         ignored = shutil.ignore_patterns("__pycache__")
         shutil.copytree(ROOT / package, tmp_path / "generator" / package, ignore=ignored)
-    with (tmp_path / "generator/transforms/metrics/metrics.toml").open("a") as metrics:
-        metrics.write("\n[privacy]\nidentity = 'hash'\n")
+    metrics = tmp_path / "generator/transforms/metrics/metrics.toml"
+    metrics.write_text(f"{file.PACKAGED.read_text()}\n[privacy]\nidentity = 'hash'\n")
     for program in ("opt/apache/beam/boot", "opt/google/dataflow/python_template_launcher"):
         (image / program).parent.mkdir(parents=True)
         (image / program).touch(mode=0o755)

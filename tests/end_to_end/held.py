@@ -14,7 +14,10 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from transforms.metrics import file
+
 ROOT = Path(__file__).parents[2]
+_METRICS = ("--metrics_file", str(file.PACKAGED))
 #: What a row might hold.
 SECRET = "SECRET-PII-+12015550199"
 PROCESSES = ("--direct_num_workers", "2", "--direct_running_mode", "multi_processing")
@@ -75,7 +78,7 @@ def held(warehouse: Path, folder: Path, *options: str, by: str = "sleep") -> Ite
         path.mkdir()
     (site / "sitecustomize.py").write_text(_SITE)
     process = subprocess.Popen(
-        [sys.executable, "-m", "pipeline", "--quiet", "--warehouse", str(warehouse), *options],
+        [sys.executable, "-m", "pipeline", "--quiet", "--warehouse", str(warehouse), *_METRICS, *options],
         cwd=ROOT,
         env={
             **os.environ,

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tests.builders import METRICS, at, published
+from transforms.metrics import file
 
 ROOT = Path(__file__).parents[2]
 HOT, SMALL = 1_000_000, 100_000
@@ -51,6 +52,7 @@ def hot_warehouse(warehouse: Path) -> Path:
 def test_a_hot_session_is_bounded_and_marked(tmp_path: Path) -> None:
     warehouse = hot_warehouse(tmp_path)
     arguments = [sys.executable, "-c", MEASURED_RUN, "--quiet", "--warehouse", str(warehouse), "--full_load"]
+    arguments += ["--metrics_file", str(file.PACKAGED)]
     done = subprocess.run(arguments, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True)
     assert int(done.stdout.split()[-1]) / 1024 < MAX_MEGABYTES
     sessions = published(warehouse, "sessions")

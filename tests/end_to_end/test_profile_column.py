@@ -17,6 +17,7 @@ import pytest
 
 from pipeline import tables
 from tests.builders import event, published, write_events, write_table
+from transforms.metrics import file
 
 ROOT = Path(__file__).parents[2]
 INPUTS = Path("transforms/schemas/inputs.py")
@@ -64,6 +65,7 @@ def test_its_values_are_right_wherever_it_stands(seed: int, tmp_path: Path) -> N
     content = pq.read_table(path)
     pq.write_table(content.append_column("extra", pa.array([user["extra"] for user in users])), path)
     command = [sys.executable, "-m", "pipeline", "--runner", "DirectRunner", "--quiet", "--warehouse", str(warehouse)]
+    command += ["--metrics_file", str(file.PACKAGED)]
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     for expected in ("inserted", "unchanged"):  # the second run compares what it has made with what is published
         done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
