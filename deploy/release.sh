@@ -4,7 +4,8 @@
 #   PROJECT=my-project TAG=abc1234 deploy/release.sh [--dry-run] push|template|launch|proven|promote
 #
 # The image is built once: what promote puts into production has the digest that ran on dev. `promote` with an older
-# TAG is a rollback. What fails ends the release; it can be run again. BRANCH, where it is set and not main, stops every step: other branches are tested and nothing else.
+# TAG is a rollback. What fails ends the release; it can be run again. BRANCH, where it is set and not main, stops every
+# step: other branches are tested and nothing else.
 set -euo pipefail
 # shellcheck source=deploy/steps.sh
 source "$(dirname "$0")/steps.sh"

@@ -52,13 +52,14 @@ class LocalWarehouse:
         self.root = root
         self._datasets = datasets
         self.snapshots = Snapshots(root / datasets.aggregated)
+        self._files: list[Path] | None = None
         self._groups: list[RowGroup] | None = None
         self._concerned: dict[Window, list[RowGroup]] = {}
         self._meter: Meter | None = None
 
     def acquire(self) -> None:
         """See `base.Sink`; the lock goes with the process, however it ends."""
-        self._check_root()
+        self._event_files()  # a folder of something else is left as it is
         self.snapshots.lock()
 
     def close(self) -> None:
@@ -67,11 +68,11 @@ class LocalWarehouse:
 
     def inputs(self) -> Inputs:
         """See `base.Source`; from the Parquet footers."""
-        self._check_root()
         there, absent, problems = list[str](), dict[str, str](), list[Problem]()
         for table in tables.INPUTS:
             folder, label = self._folder(table), self._datasets.label(table)
-            unread, files = unread_text(folder, label), files_of(folder)
+            files = self._event_files() if table is tables.EVENTS else files_of(folder)
+            unread = unread_text(folder, label)
             if not files and table in tables.OPTIONAL_INPUTS:
                 absent[noun(table)] = label
             elif table in tables.OPTIONAL_INPUTS:
@@ -243,16 +244,22 @@ class LocalWarehouse:
         folder = self.root / self._datasets.aggregated
         return f"{folder}/{names_told(plan)}/*.parquet"
 
-    def _check_root(self) -> None:
+    def _event_files(self) -> list[Path]:
+        """The files of the events, for which the folder is walked once; RunError where there are none."""
+        if self._files is not None:
+            return self._files
         if not self.root.is_dir():
             raise RunError(
                 f"no warehouse at {self.root}: the folder does not exist; --warehouse is a folder "
                 "DIR/<dataset>/<table>/*.parquet, or the word bigquery"
             )
         folder = self._folder(tables.EVENTS)
-        if not files_of(folder):  # a folder of something else is left as it is
+        files = files_of(folder)
+        if not files:
             unread = unread_text(folder, self._datasets.label(tables.EVENTS))
             raise RunError(f"no events: {folder} has no *.parquet file" + (f" ({unread})" if unread else ""))
+        self._files = files
+        return files
 
     def _folder(self, table: Table) -> Path:
         return self.root / self._datasets.holding(table) / table.name
@@ -263,8 +270,7 @@ class LocalWarehouse:
 
     def _all_groups(self) -> list[RowGroup]:
         if self._groups is None:
-            files = files_of(self._folder(tables.EVENTS))
-            self._groups = row_groups(files, self._datasets.label(tables.EVENTS))
+            self._groups = row_groups(self._event_files(), self._datasets.label(tables.EVENTS))
         return self._groups
 
     def _needed(self, window: Window) -> list[RowGroup]:

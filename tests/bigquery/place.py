@@ -71,11 +71,11 @@ class Place:
     def copy(self, warehouse: Path) -> None:
         """Make the input tables what the Parquet files of a local warehouse are."""
         client = self.client()
-        gone = [folder for folder in self.copied if folder.parent.parent == warehouse and not folder.exists()]
-        for dataset, name in self.datasets(warehouse).items():
-            for folder in [folder for folder in gone if folder.parent.name == dataset]:
-                client.delete_table(f"{self.project}.{name}.{folder.name}")
-                del self.copied[folder]
+        datasets = self.datasets(warehouse)
+        for folder in [folder for folder in self.copied if folder.parent.parent == warehouse and not folder.exists()]:
+            client.delete_table(f"{self.project}.{datasets[folder.parent.name]}.{folder.name}")
+            del self.copied[folder]
+        for dataset, name in datasets.items():
             for folder in sorted(warehouse.glob(f"{dataset}/*")) if dataset != "posthog_aggregated" else []:
                 files = sorted(folder.glob("*.parquet"))
                 signature = (self.json_properties, *((file.name, file.stat().st_mtime_ns) for file in files))

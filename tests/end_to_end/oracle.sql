@@ -23,6 +23,7 @@ create macro is_nobody(id) as
     or lower(bare_word(id)) in ('anonymous', 'guest', 'distinctid', 'distinct_id', 'id', 'not_authenticated', 'email',
         'undefined', 'true', 'false')
     or regexp_full_match(bare_word(id), '[-0]*0[-0]*');
+create macro unless_blank(text) as case when trim(text) <> '' then text end;
 create table banned as select id from excluded union select phone(id) from excluded;
 
 create table typed as
@@ -69,12 +70,12 @@ from typed;
 -- users: blank is null; the latest version of a document, unique by user_id, then by phone; most complete first
 create table clean_users as
 select
-    case when trim(user_id) <> '' then user_id end as user_id,
-    case when trim(fullName) <> '' then fullName end as fullName,
+    unless_blank(user_id) as user_id,
+    unless_blank(fullName) as fullName,
     nullif(trim(phoneNumber), '') as phoneNumber,
-    case when trim(username) <> '' then username end as username,
-    case when trim(email) <> '' then email end as email,
-    contactAccessGranted, businessUser, createdAt, case when trim(document_id) <> '' then document_id end as document_id,
+    unless_blank(username) as username,
+    unless_blank(email) as email,
+    contactAccessGranted, businessUser, createdAt, unless_blank(document_id) as document_id,
     etl_loaded_at
 from users where trim(user_id) <> '' or trim(document_id) <> '';
 create table ranked_users as
@@ -200,17 +201,17 @@ create table social_events as
 select distinct on (coalesce('id' || document_id, 'row' || user_id || epoch_us(createdAt))) *
 from (
     select * replace (
-        case when trim(document_id) <> '' then document_id end as document_id,
-        case when trim(user_id) <> '' then user_id end as user_id
+        unless_blank(document_id) as document_id,
+        unless_blank(user_id) as user_id
     ) from social
 ) order by etl_loaded_at desc nulls last, user_id, createdAt, type, startTime, endTime, eventDate;
 create table received as
 select distinct on (coalesce('id' || document_id, concat('row', event_id, user_id, epoch_us(createdAt)))) *
 from (
     select * replace (
-        case when trim(document_id) <> '' then document_id end as document_id,
-        case when trim(user_id) <> '' then user_id end as user_id,
-        case when trim(event_id) <> '' then event_id end as event_id
+        unless_blank(document_id) as document_id,
+        unless_blank(user_id) as user_id,
+        unless_blank(event_id) as event_id
     ) from invites
 ) order by etl_loaded_at desc nulls last, user_id, createdAt, status, event_id;
 create table created as
