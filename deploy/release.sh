@@ -22,13 +22,14 @@ push() {
   run_or_stop docker push "$IMAGE:$TAG"
 }
 
-# digest_of TAG: the image by its content, which no later push can change.
+# digest_of TAG: the image by its content, which no later push can change. From the list of tags: `images describe` asks
+# Artifact Analysis as well, where a project has it, and no account of a build may read there.
 digest_of() {
-  local digest
-  digest=$(look gcloud artifacts docker images describe "$IMAGE:$1" --format='value(image_summary.digest)')
-  if [[ $MODE == dry-run ]]; then digest=sha256:DIGEST; fi
-  if [[ -z $digest ]]; then return 1; fi
-  echo "$IMAGE@$digest"
+  local listed
+  listed=$(look gcloud artifacts docker tags list "$IMAGE" \
+    --format='value[separator=" "](tag.basename(),version.basename())')
+  if [[ $MODE == dry-run ]]; then listed="$1 sha256:DIGEST"; fi
+  [[ $'\n'$listed =~ $'\n'"$1 "(sha256:[0-9A-Za-z]+) ]] && echo "$IMAGE@${BASH_REMATCH[1]}"
 }
 
 # mark IMAGE TAG: not again where it has the tag, which gcloud would delete first, and no account of a build may

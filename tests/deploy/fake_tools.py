@@ -151,6 +151,12 @@ class Call:
         key = f"{group}/{name}"
         if verb == "print-access-token":
             self.print("secret-token")
+        elif group == "artifacts docker images" and verb == "describe":  # as in a project with Artifact Analysis
+            self.err = "PERMISSION_DENIED: permission containeranalysis.occurrences.list\n"
+            return 1
+        elif group == "artifacts docker tags" and verb == "list":
+            for tagged in [key for key in state if key.startswith(f"{group}/{name}:")]:
+                self.print(f"{tagged.rpartition(':')[2]} {state[tagged]['version']}")
         elif verb == "describe":
             return self.describe(state, group, key, flags.get("format", ""))
         elif verb == "list":
@@ -167,12 +173,12 @@ class Call:
         elif group == "dataflow flex-template":
             state[f"storage objects/{name}"] = {"name": name}
         elif group == "artifacts docker tags":
-            state[f"artifacts docker images/{rest[1]}"] = {"image_summary.digest": rest[0].partition("@")[2]}
+            state[f"{group}/{rest[1]}"] = {"version": rest[0].partition("@")[2]}
         elif verb == "submit":  # a build that ends well
             given = dict(pair.split("=") for pair in flags["substitutions"].split(","))
             image = f"{given['_REGION']}-docker.pkg.dev/{flags['project']}/sessions/pipeline"
             for tag in (given["SHORT_SHA"], f"proven-{given['SHORT_SHA']}"):
-                state[f"artifacts docker images/{image}:{tag}"] = {"image_summary.digest": "sha256:0123"}
+                state[f"artifacts docker tags/{image}:{tag}"] = {"version": "sha256:0123"}
         elif verb in ("create", "add", "import", "update"):
             self.change(state, group, name, flags)
         return 0
@@ -256,7 +262,7 @@ class Call:
     def docker(self, state: State, names: list[str], flags: dict[str, str]) -> int:
         """A call of docker."""
         if names[0] == "push":
-            state[f"artifacts docker images/{names[1]}"] = {"image_summary.digest": "sha256:0123"}
+            state[f"artifacts docker tags/{names[1]}"] = {"version": "sha256:0123"}
         return 0
 
 

@@ -39,7 +39,7 @@ def test_an_image_is_built_once_and_goes_to_production_by_its_digest(cloud: Clou
     assert value(template[-1], "image") == digest
     assert json.loads(Path(value(template[-1], "metadata-file")).read_text())["parameters"]
     assert proven[-1][1:7] == ["artifacts", "docker", "tags", "add", digest, f"{IMAGE}:proven-abc1234"]
-    tagged = next(call for call in promote if "tags" in call)
+    tagged = next(call for call in promote if "add" in call)
     assert tagged[1:7] == ["artifacts", "docker", "tags", "add", digest, f"{IMAGE}:released-abc1234"]
     production = "gs://my-project-sessions/templates/production/abc1234.json"
     built = next(call for call in promote if "flex-template" in call)
@@ -126,7 +126,7 @@ def test_a_rollback_is_the_release_of_an_older_commit(cloud: Cloud) -> None:
     release(cloud, "push", "proven", "promote", TAG="new5678")
     assert "new5678" in cloud.scheduled("sessions-nightly")["launchParameter"]["containerSpecGcsPath"]
     proven, again = release(cloud, "proven", "promote")
-    assert not [call for call in proven + again if "tags" in call]  # it has its tags
+    assert not [call for call in proven + again if "add" in call]  # it has its tags
     assert "abc1234" in cloud.scheduled("sessions-nightly")["launchParameter"]["containerSpecGcsPath"]
 
 
