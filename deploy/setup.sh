@@ -17,11 +17,15 @@ source "$(dirname "$0")/settings.sh"
 
 enable_apis() {
   section "APIs"
+  # one call takes twenty. Those of the last line are not asked by this pipeline: Dataflow wants to find them enabled
+  # before it takes any job
   run gcloud services enable --project="$PROJECT" \
     artifactregistry.googleapis.com bigquery.googleapis.com bigquerydatatransfer.googleapis.com \
     bigquerystorage.googleapis.com cloudbuild.googleapis.com cloudscheduler.googleapis.com compute.googleapis.com \
     dataflow.googleapis.com iam.googleapis.com logging.googleapis.com monitoring.googleapis.com \
-    secretmanager.googleapis.com storage.googleapis.com
+    secretmanager.googleapis.com storage.googleapis.com \
+    cloudresourcemanager.googleapis.com datastore.googleapis.com pubsub.googleapis.com storage-api.googleapis.com \
+    storage-component.googleapis.com
 }
 
 set_up_network() {

@@ -99,6 +99,20 @@ def test_every_command_names_the_project(new_project: NewProject) -> None:
         assert named or (call[1] == "projects" and call[3] == "my-project"), call
 
 
+#: What Dataflow's documentation lists under "Some Cloud APIs need to be enabled", and in its quickstarts.
+DATAFLOW = {
+    *("bigquery", "cloudresourcemanager", "compute", "dataflow", "datastore", "logging", "pubsub", "storage-api"),
+    "storage-component",
+}
+
+
+def test_dataflow_finds_the_apis_that_it_asks_for(new_project: NewProject) -> None:
+    (call,) = [call for call in new_project.calls if call[1:3] == ["services", "enable"]]
+    enabled = [word.removesuffix(".googleapis.com") for word in call if word.endswith(".googleapis.com")]
+    assert set(enabled) >= DATAFLOW
+    assert len(enabled) == len(set(enabled)) <= 20  # as many as one request takes
+
+
 def test_accounts_have_these_roles_and_no_others(new_project: NewProject) -> None:
     calls = new_project.calls
     assert {(account_of(call), value(call, "role")) for call in calls if "add-iam-policy-binding" in call} == ROLES
