@@ -118,7 +118,9 @@ create_datasets() {
     fixed "location of dataset $AGGREGATED_DATASET" "$LOCATION" "$(value_of "$there" location || true)"
     grant_on_dataset dataEditor "$AGGREGATED_DATASET"
     grant_on_input "$POSTHOG_DATASET" "the pipeline needs it: let PostHog export to it first"
-    grant_on_input "$FIREBASE_DATASET" "without it sessions have no users; the pipeline runs all the same"
+    # to an account without a role in the project Google denies what does not exist, so a run could not tell
+    grant_on_input "$FIREBASE_DATASET" "runs stop without it: let Firebase export to it first, or where nothing will, \
+make it empty (bq --location=$LOCATION mk --dataset $PROJECT:$FIREBASE_DATASET); sessions have no users then"
     grant_on_input "$PRIVACY_DATASET" ""
   done
 }

@@ -334,6 +334,7 @@ def test_without_firebase_and_network_the_rest_is_set_up(tmp_path: Path) -> None
     cloud = Cloud.make(tmp_path, BARE)
     calls = cloud.calls("setup.sh", fails=True, **SECOND_GENERATION)
     assert "dataset firebase_etl_prod is not there" in cloud.errors
+    assert "bq --location=EU mk --dataset my-project:firebase_etl_prod" in cloud.errors
     assert ["gcloud", "compute", "networks", "create", "sessions"] in [call[:5] for call in calls]
     subnet = next(call for call in calls if call[1:6] == ["compute", "networks", "subnets", "create", "default"])
     assert "--enable-private-ip-google-access" in subnet

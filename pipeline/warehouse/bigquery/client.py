@@ -235,7 +235,8 @@ def _forbidden(error: exceptions.Forbidden, what: str, role: str) -> str:
     if any(sign in text for sign in _DISABLED):
         return f"{what}: the API is not enabled in the project: gcloud services enable {_api(text)}"
     named = next((found for permission, found in _ROLES.items() if permission in text), role)
-    return f"no permission for {what}: grant {named} to the account that runs this"
+    absent = ", or it does not exist" if "it may not exist" in text else ""  # to who may not see it, Google does not say
+    return f"no permission for {what}{absent}: grant {named} to the account that runs this"
 
 
 def _api(text: str) -> str:

@@ -78,7 +78,11 @@ def test_tables_say_what_they_are_and_what_is_unique_in_them() -> None:
         ("User does not have permission to query table p:d.t, or perhaps", "grant roles/bigquery.dataViewer "),
         ("Permission bigquery.tables.create denied on dataset p:d", "grant roles/bigquery.dataEditor "),
         ("User does not have bigquery.datasets.create permission", "grant roles/bigquery.user "),
-        ("something else", "grant roles/given "),
+        (
+            "Access Denied: Dataset p:d: Permission bigquery.datasets.get denied on dataset p:d (or it may not exist).",
+            "no permission for a query, or it does not exist: grant roles/bigquery.dataViewer ",
+        ),
+        ("something else", "no permission for a query: grant roles/given "),
         ("BigQuery API has not been used in project 1 before", "gcloud services enable bigquery.googleapis.com"),
         (
             "BigQuery Storage API has not been used in project 1",
