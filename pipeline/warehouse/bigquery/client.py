@@ -89,12 +89,17 @@ class BigQueryClient:
             self._client.create_dataset(made, exists_ok=True, retry=_RETRY)
 
     def table(self, dataset: str, name: str) -> TableInfo | None:
-        """A table's metadata; None when it does not exist."""
+        """A table's metadata; None when it does not exist. RunError for one that lets nobody ask for all of it."""
         with told(f"table {dataset}.{name}", "roles/bigquery.dataViewer"):
             try:
                 found = self._client.get_table(f"{self._path(dataset)}.{name}", retry=_RETRY)
             except exceptions.NotFound:
                 return None
+        if found.require_partition_filter:  # BigQuery would refuse a dry run, and a stream when the job is under way
+            raise RunError(
+                f"table {dataset}.{name} requires a partition filter, and runs ask for all of it: ALTER TABLE "
+                f"{self.name(dataset, name)} SET OPTIONS (require_partition_filter = FALSE)"
+            )
         fields = tuple(field.to_api_repr() for field in found.schema)
         key = found.table_constraints.primary_key if found.table_constraints else None
         about = About(found.description or "", tuple(key.columns) if key else (), dict(found.labels))
@@ -235,7 +240,8 @@ def _forbidden(error: exceptions.Forbidden, what: str, role: str) -> str:
     if any(sign in text for sign in _DISABLED):
         return f"{what}: the API is not enabled in the project: gcloud services enable {_api(text)}"
     named = next((found for permission, found in _ROLES.items() if permission in text), role)
-    absent = ", or it does not exist" if "it may not exist" in text else ""  # to who may not see it, Google does not say
+    # whoever may not see it is not told whether it is there
+    absent = ", or it does not exist" if "it may not exist" in text else ""
     return f"no permission for {what}{absent}: grant {named} to the account that runs this"
 
 

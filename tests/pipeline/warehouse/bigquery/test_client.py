@@ -71,6 +71,18 @@ def test_tables_say_what_they_are_and_what_is_unique_in_them() -> None:
     assert service.parts == ["schema", "description", "labels", "table_constraints"]
 
 
+def test_a_table_that_lets_nobody_ask_for_all_of_it_is_refused_with_what_would_help() -> None:
+    """Queries and streams without such a filter end with an error, of which nothing but invalidQuery is told."""
+    client, service = object.__new__(BigQueryClient), Service()
+    client._project, client._client = "p", service
+    client.create_table("in", "events", fields_of(tables.EVENTS))
+    assert client.table("in", "events") is not None
+    service.sent["requirePartitionFilter"] = True
+    with pytest.raises(RunError) as caught:
+        client.table("in", "events")
+    assert "ALTER TABLE `p.in.events` SET OPTIONS (require_partition_filter = FALSE)" in str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("message", "line"),
     [
