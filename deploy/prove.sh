@@ -15,7 +15,8 @@ export TAG=${IMAGE_TAG:-try-$(git -C "$here" rev-parse --short=7 HEAD)} LAUNCH=$
 dry=()
 if [[ $MODE == dry-run ]]; then dry=(--dry-run); fi
 if [[ -z ${IMAGE_TAG:-} ]]; then
-  run_or_stop docker build "--tag=sessions:$TAG" "$here/.."
+  # Dataflow's machines are of this kind, whatever this one is
+  run_or_stop docker build --platform=linux/amd64 "--tag=sessions:$TAG" "$here/.."
   "$here/release.sh" "${dry[@]}" push
 fi
 "$here/release.sh" "${dry[@]}" template

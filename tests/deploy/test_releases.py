@@ -119,6 +119,7 @@ def test_an_image_that_was_not_built_is_not_pushed(cloud: Cloud) -> None:
     cloud.fail("docker build")
     calls = cloud.calls("prove.sh", fails=True, PROJECT="my-project", HOME=str(cloud.folder))
     assert [call[:2] for call in calls] == [["docker", "build"]]
+    assert "--platform=linux/amd64" in calls[0]  # that of Dataflow's machines, not of this one
 
 
 def test_a_rollback_is_the_release_of_an_older_commit(cloud: Cloud) -> None:
