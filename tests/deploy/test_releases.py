@@ -149,6 +149,12 @@ def test_a_build_by_hand_passes_on_what_is_set(cloud: Cloud) -> None:
     assert value(call, "service-account").endswith("/release-builder@my-project.iam.gserviceaccount.com")
 
 
+def test_a_build_by_hand_runs_where_those_of_triggers_do(cloud: Cloud) -> None:
+    (call,) = cloud.calls("build.sh", **RELEASE, REGION="europe-west3", BUILD_REGION="europe-west1")
+    assert value(call, "region") == "europe-west1"
+    assert ",_REGION=europe-west3," in value(call, "substitutions")
+
+
 def test_the_dry_run_of_a_release_prints_its_commands() -> None:
     told = run("release.sh", "--dry-run", "push", PROJECT="p", TAG="abc1234")
     assert told.splitlines()[1] == "docker push europe-west1-docker.pkg.dev/p/sessions/pipeline:abc1234"

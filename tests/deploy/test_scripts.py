@@ -87,7 +87,8 @@ def test_a_release_needs_no_more_than_the_build_passes_on() -> None:
     for script in ("release.sh", "build.sh", "launch.sh"):
         text = (ROOT / "deploy" / script).read_text()
         assert "settings.sh" not in re.sub("^#.*", "", text, flags=re.MULTILINE)
-        assert not [name for name in settings if re.search(rf"\$\{{?{name}\b", text)], script
+        used = {name for name in settings if re.search(rf"\$\{{?{name}\b", text)}
+        assert used == ({"BUILD_REGION"} if script == "build.sh" else set()), script  # where a build by hand runs
     for trigger in (ROOT / "deploy/triggers").glob("*.json"):
         assert '"substitutions": {"_REGION": "${REGION}", "_BUCKET": "${BUCKET}"}' in trigger.read_text()
 
