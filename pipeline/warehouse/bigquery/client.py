@@ -226,7 +226,10 @@ _ROLES = {
     "bigquery.tables.get": "roles/bigquery.dataViewer",
     "bigquery.datasets.get": "roles/bigquery.dataViewer",
     "permission to query table": "roles/bigquery.dataViewer",
+    "protected by policy tag": "roles/datacatalog.categoryFineGrainedReader on the policy tags of its columns",
 }
+#: How Google says that no role would help: a perimeter of VPC Service Controls.
+_PERIMETER = "prohibited by organization's policy"
 _DISABLED = ("has not been used in project", "it is disabled", "SERVICE_DISABLED", "accessNotConfigured")
 #: How Google's message names the API that is disabled: in the link that enables it, or in the details of gRPC.
 _API = re.compile(
@@ -239,6 +242,8 @@ def _forbidden(error: exceptions.Forbidden, what: str, role: str) -> str:
     text = str(error)
     if any(sign in text for sign in _DISABLED):
         return f"{what}: the API is not enabled in the project: gcloud services enable {_api(text)}"
+    if _PERIMETER in text:
+        return f"{what}: the organization's VPC Service Controls forbid it, whatever roles there are"
     named = next((found for permission, found in _ROLES.items() if permission in text), role)
     # whoever may not see it is not told whether it is there
     absent = ", or it does not exist" if "it may not exist" in text else ""

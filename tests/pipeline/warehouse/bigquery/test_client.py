@@ -94,6 +94,15 @@ def test_a_table_that_lets_nobody_ask_for_all_of_it_is_refused_with_what_would_h
             "Access Denied: Dataset p:d: Permission bigquery.datasets.get denied on dataset p:d (or it may not exist).",
             "no permission for a query, or it does not exist: grant roles/bigquery.dataViewer ",
         ),
+        (
+            "Access Denied: BigQuery BigQuery: User has neither fine-grained reader nor masked get permission to get "
+            'protected by policy tag "pii : names" on column p.d.t.c.',
+            "grant roles/datacatalog.categoryFineGrainedReader on the policy tags of its columns ",
+        ),
+        (
+            "Request is prohibited by organization's policy. vpcServiceControlsUniqueIdentifier: abc",
+            "a query: the organization's VPC Service Controls forbid it",
+        ),
         ("something else", "no permission for a query: grant roles/given "),
         ("BigQuery API has not been used in project 1 before", "gcloud services enable bigquery.googleapis.com"),
         (
