@@ -90,11 +90,24 @@ class Place:
         schema = [self._column(field) for field in content.schema]
         client.delete_table(target, not_found_ok=True)
         client.create_table(bigquery.Table(target, schema))
-        if content.num_rows:
-            file = io.BytesIO()
-            pq.write_table(content, file)
-            config = bigquery.LoadJobConfig(source_format="PARQUET", schema=schema, write_disposition="WRITE_TRUNCATE")
-            client.load_table_from_file(file, target, rewind=True, job_config=config).result()
+        if not content.num_rows:
+            return
+        documents = {column.name for column in schema if column.field_type == "JSON"}
+        # no load of Parquet fills a column of type JSON ("Unsupported field type: JSON"): as text, and parsed there
+        loaded = f"{target}_as_text" if documents else target
+        texts = [bigquery.SchemaField(one.name, "STRING") if one.name in documents else one for one in schema]
+        file = io.BytesIO()
+        pq.write_table(content, file)
+        config = bigquery.LoadJobConfig(source_format="PARQUET", schema=texts, write_disposition="WRITE_TRUNCATE")
+        client.load_table_from_file(file, loaded, rewind=True, job_config=config).result()
+        if documents:
+            names = [column.name for column in schema]
+            values = [
+                f"PARSE_JSON(`{one}`, wide_number_mode => 'round')" if one in documents else f"`{one}`" for one in names
+            ]
+            columns = ", ".join(f"`{name}`" for name in names)
+            client.query(f"INSERT INTO `{target}` ({columns}) SELECT {', '.join(values)} FROM `{loaded}`").result()
+            client.delete_table(loaded)
 
     def _column(self, field: pa.Field) -> bigquery.SchemaField:
         if pa.types.is_struct(field.type):

@@ -59,10 +59,12 @@ def cloud_place() -> Place:
 def datasets(tmp_path: Path, cloud_place: Place, service: Dataflow) -> Iterator[dict[str, str]]:
     """Datasets that the job may use, and that are gone afterwards; their tables expire in a day in any case."""
     mine: dict[str, str] = {}
+    own = service.body["launchParameter"]["parameters"]["aggregated_dataset"]
+    location = cloud_place.client().get_dataset(f"{cloud_place.project}.{own}").location  # BigQuery's default is the US
     try:
         for folder, name in cloud_place.datasets(tmp_path).items():
             made = bigquery.Dataset(f"{cloud_place.project}.{name}")
-            made.default_table_expiration_ms = DAY
+            made.default_table_expiration_ms, made.location = DAY, location
             made = cloud_place.client().create_dataset(made)
             mine[folder] = name
             role = "WRITER" if folder == "posthog_aggregated" else "READER"

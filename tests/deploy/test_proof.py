@@ -11,8 +11,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
+from google.api_core.exceptions import BadRequest
 from google.auth.credentials import AnonymousCredentials
+from google.cloud import bigquery
 from google.cloud import dataflow_v1beta3 as dataflow
 from google.cloud.dataflow_v1beta3.services.flex_templates_service.transports.rest import (
     FlexTemplatesServiceRestTransport,
@@ -112,11 +115,38 @@ def service(google: FakeDataflow, body: dict[str, Any]) -> Dataflow:
 
 
 @pytest.fixture
-def cloud_place(emulators: Emulators) -> Iterator[Emulators]:
-    """`json_properties` as in the cloud."""
-    emulators.json_properties = True
-    yield emulators
-    emulators.json_properties = False
+def cloud_place(emulators: Emulators, body: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> Emulators:
+    """`json_properties` as in the cloud, and what BigQuery does with a column of that type; dev's own dataset."""
+    load, load_file = Emulators._load, bigquery.Client.load_table_from_file
+
+    def load_values(place: Emulators, client: bigquery.Client, target: str, parts: list[pa.Table]) -> None:
+        load(place, client, target, [_of_values(part) for part in parts])
+
+    def load_known_types(client: bigquery.Client, *args: Any, job_config: bigquery.LoadJobConfig, **kwargs: Any) -> Any:
+        if any(column.field_type == "JSON" for column in job_config.schema):
+            raise BadRequest("Unsupported field type: JSON")
+        return load_file(client, *args, job_config=job_config, **kwargs)
+
+    monkeypatch.setattr(emulators, "json_properties", True)
+    monkeypatch.setattr(Emulators, "_load", load_values)
+    monkeypatch.setattr(bigquery.Client, "load_table_from_file", load_known_types)
+    own = bigquery.Dataset(f"{PROJECT}.{body['launchParameter']['parameters']['aggregated_dataset']}")
+    own.location = "us-central1"  # as the emulated bucket
+    emulators.client().create_dataset(own, exists_ok=True)
+    return emulators
+
+
+def _of_values(table: pa.Table) -> pa.Table:
+    """The same with the values of `properties`: no blanks, and members in another order."""
+    if "properties" not in table.schema.names:
+        return table
+    documents = [None if one is None else json.loads(one) for one in table["properties"].to_pylist()]
+    texts = [one if one is None else json.dumps(_reversed(one), separators=(",", ":")) for one in documents]
+    return table.set_column(table.schema.get_field_index("properties"), "properties", pa.array(texts, pa.string()))
+
+
+def _reversed(value: Any) -> Any:
+    return dict(reversed(value.items())) if isinstance(value, dict) else value
 
 
 @pytest.mark.usefixtures("datasets")
@@ -130,6 +160,12 @@ def test_metrics_that_hash_are_proven_with_a_key_that_nobody_has(
     (key,) = {launch["parameters"]["privacy_key"] for launch in google.launches}
     assert key.startswith(f"gs://{BUCKET}/source/proof-key-")
     assert published(tmp_path, "runs").column("privacy_key_id").null_count == 0
+
+
+def test_the_datasets_of_the_proof_are_where_those_of_dev_are(datasets: dict[str, str], cloud_place: Emulators) -> None:
+    places = {name: cloud_place.client().get_dataset(name).location for name in datasets.values()}
+    assert len(places) == 4
+    assert set(places.values()) == {"us-central1"}
 
 
 def test_it_launches_the_body_of_the_release_and_nothing_of_its_parameters(
