@@ -114,7 +114,8 @@ def build(
     excluded = matched | "Count excluded ids" >> CountExcluded(left_out)
     counts = [decoded.counts, *all_counts(*read.values(), who.users, who.created, who.received), excluded]
     by_day = made.rows | "Count days" >> CountDays(run.checks.metrics, run.checks.since(run.plan.watermark))
-    add_publishing(p, run, source, sink, written, counts, decoded.arrivals, concluded.also["waiting"], by_day)
+    waiting, late = concluded.also["waiting"], decoded.seen
+    add_publishing(p, run, source, sink, written, counts, decoded.arrivals, waiting, late, by_day)
 
 
 _Published = Mapping[OutputTable, PCollection[pa.RecordBatch]]

@@ -8,19 +8,24 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+import pyarrow as pa
+
 from pipeline import tables
 from pipeline.errors import RunError
-from pipeline.plan import LastRun, next_watermark
+from pipeline.plan import LastRun, Plan, next_watermark
 from pipeline.tables import LedgerRow
 from pipeline.warehouse.base import Run
 from transforms.events.outcomes import OUTSIDE
+from transforms.incremental.seen import NOTHING, seen_after
 from transforms.incremental.unsettled import Unsettled
 from transforms.incremental.watermark import Latest
 from transforms.machinery.counts import Count, some_of
-from transforms.machinery.times import from_micros
+from transforms.machinery.times import from_micros, micros
 from transforms.published.changes import CHANGES, STAYS, count_name
 
-_OWN_COLUMNS = ("read", "kept", "duplicates", "sessions.too_old")
+#: Count of a run: sessions that only a backfill settles.
+TOO_OLD = "sessions.too_old"
+_OWN_COLUMNS = ("read", "kept", "duplicates", TOO_OLD)
 
 
 def ledger_row(
@@ -29,6 +34,7 @@ def ledger_row(
     latest: Latest,
     unsettled: Unsettled,
     published_at: datetime,
+    late: pa.RecordBatch = NOTHING,
 ) -> dict[str, Any]:
     """The row of `tables.RUNS` for a run.
 
@@ -39,15 +45,18 @@ def ledger_row(
       unsettled: the sessions that could not be recomputed from the scan. Those of the last run that it could not
         list are added: nobody knows whether they are settled before their days are read.
       published_at: when the row is written.
+      late: `transforms.incremental.seen.FOUND` of all rows.
 
     Raises:
       RunError: the input rows do not add up.
     """
+    reached = next_watermark(run.plan, latest, run.started_at)
     row = {
         **_described(run, published_at),
         **dataclasses.asdict(run.plan.terms_after(run.terms)),
         "privacy_key_id": run.terms.privacy_key_id or None,
-        "watermark": next_watermark(run.plan, latest, run.started_at),
+        "watermark": reached,
+        "late_seen": _late_seen(run.plan, late, reached),
         **_waiting(unsettled.with_others(run.plan.unsettled.not_listed(run.plan.window))),
         **_numbers(dict(counts)),
     }
@@ -74,6 +83,14 @@ def _described(run: Run, published_at: datetime) -> dict[str, Any]:
         "code_version": run.code_version,
         "options": json.dumps(dict(run.options), sort_keys=True),
     }
+
+
+def _late_seen(plan: Plan, late: pa.RecordBatch, reached: datetime | None) -> str | None:
+    """What the next run need not take for news; a run of some days leaves it as it is."""
+    if plan.mode == "backfill" and plan.previous is not None:
+        return plan.previous.late_seen
+    found = seen_after(plan.window, late, None if reached is None else micros(reached))
+    return found.text() if found else None
 
 
 def _waiting(unsettled: Unsettled) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from typing import Any, Literal
 from pipeline.errors import RunError
 from pipeline.marks import NO_MARKS
 from pipeline.terms import NOBODY, Terms
+from transforms.incremental.seen import Seen
 from transforms.incremental.unsettled import Unsettled
 from transforms.incremental.watermark import watermark
 from transforms.incremental.window import MAX_SESSION, Window
@@ -31,6 +32,7 @@ EVENTS_TOTAL = "events.total"
 INPUT_THERE = "inputs."
 Mode = Literal["full", "incremental", "backfill", "sample"]
 _MAX_SESSION = timedelta(microseconds=MAX_SESSION)
+_MICROSECOND = timedelta(microseconds=1)
 #: PostHog stamps the arrival when it takes rows out of its own store, and may try for hours to load them after that,
 #: while later rows are loaded already. A day also covers a load that was made by hand on the next morning.
 OVERLAP = timedelta(hours=24)
@@ -67,6 +69,8 @@ class LastRun:
     too_old_sessions: Sequence[str] = ()
     too_old_session_days: Sequence[str] = ()
     too_old_days: str = "{}"
+    late_seen: str | None = None
+    """See `transforms.incremental.seen`."""
 
     @classmethod
     def of(cls, row: Mapping[str, Any]) -> LastRun:
@@ -150,6 +154,11 @@ class Plan:
         """Sessions that the last run knew to be incomplete, and this one must not take for whole."""
         return Unsettled() if self.window.is_full or self.previous is None else self.previous.unsettled
 
+    @property
+    def seen(self) -> Seen | None:
+        """What of the late events that it finds is no news."""
+        return Seen.of(self.previous.late_seen) if self.previous else None
+
     def events_total(self, rows: int) -> int | None:
         """`EVENTS_TOTAL` after a run that finds so many rows: one of some days looks for no news."""
         if self.mode == "backfill" and self.previous is not None:
@@ -195,7 +204,8 @@ def make_plan(
     Raises:
       RunError: the run must not be built upon what is published, see `Terms.check`, or lacks what the last one had.
     """
-    everything = Window(clock=micros(now))
+    overlap, lateness = request.overlap // _MICROSECOND, request.lateness // _MICROSECOND
+    everything = Window(clock=micros(now), overlap=overlap, lateness=lateness)
     if request.limit is not None:
         if previous is not None:
             terms.check_left_out(previous.terms)
@@ -218,23 +228,28 @@ def make_plan(
     if not terms.leave_out_the_accounts_of(previous.terms):
         return Plan("full", everything, "the accounts of excluded users changed", previous)
     reason = f"what arrived from {previous.watermark - request.overlap:%Y-%m-%d %H:%M} UTC on, in whole sessions"
-    window = _incremental(request, previous, previous.watermark, micros(now), terms, reach_back_to)
+    window = _incremental(everything, request, previous, previous.watermark, terms, reach_back_to)
     return Plan("incremental", window, reason, previous)
 
 
 def _incremental(
-    request: Request, previous: LastRun, reached: datetime, clock: int, terms: Terms, reach_back_to: datetime | None
+    everything: Window,
+    request: Request,
+    previous: LastRun,
+    reached: datetime,
+    terms: Terms,
+    reach_back_to: datetime | None,
 ) -> Window:
     """Reads what may have arrived since the watermark that was `reached`, in whole sessions."""
     new_from = reached - request.overlap
     some_have_no_row = terms.leave_somebody_out or previous.unsettled.has_unlisted
     start = _scan_start(new_from - request.lateness, previous, reach_back_to)
-    return Window(
-        start,
+    return dataclasses.replace(
+        everything,
+        scan_start=start,
         new_from=micros(new_from),
         undated_from=micros(min(new_from, reached - request.lateness)),
         whole_from=start + MAX_SESSION if some_have_no_row else None,
-        clock=clock,
     )
 
 

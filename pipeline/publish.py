@@ -14,13 +14,15 @@ from apache_beam.pvalue import AsList, AsSingleton, PCollection
 
 from pipeline import tables
 from pipeline.checks import OFF, as_json, text
-from pipeline.ledger import check_filtered, check_rejected, ledger_row, never_read
+from pipeline.ledger import TOO_OLD, check_filtered, check_rejected, ledger_row, never_read
 from pipeline.tables import OutputTable
 from pipeline.warehouse.base import Run, Sink, Source, Staged
+from transforms.incremental.seen import NOTHING, merge_found, news_only
 from transforms.incremental.unsettled import ListUnsettled, Unsettled
 from transforms.incremental.watermark import Latest, merge_latest
-from transforms.machinery.counts import NAMESPACE, Count, SumCounts
+from transforms.machinery.counts import NAMESPACE, Count, SumCounts, some_of
 from transforms.machinery.join import Outcome
+from transforms.machinery.steps import flat_map
 from transforms.metrics.checks import Finding
 
 _LOG = logging.getLogger("pipeline")
@@ -35,6 +37,7 @@ def add_publishing(
     counts: Sequence[PCollection[Count]],
     arrivals: PCollection[Latest],
     unsettled: PCollection[pa.RecordBatch],
+    late: PCollection[pa.RecordBatch],
     by_day: PCollection[pa.RecordBatch],
 ) -> None:
     """Add the end of the graph: staging, and one step that waits for all others and runs even for no row.
@@ -45,10 +48,13 @@ def add_publishing(
       counts: numbers of the other steps.
       arrivals: the greatest arrivals of parts of the rows, µs.
       unsettled: sessions that only a backfill can settle, as `transforms.incremental.unsettled.UNSETTLED`.
+      late: `transforms.incremental.seen.FOUND` of parts of the rows.
       by_day: numbers of the days on which sessions start, as one batch.
     """
     staged = [written[table].rows | f"Stage {table.name}" >> sink.stage(run, table) for table in run.tables]
     latest = arrivals | "Latest arrivals" >> beam.CombineGlobally(merge_latest).without_defaults()
+    seen = AsSingleton(late | "Late rows" >> beam.CombineGlobally(merge_found).without_defaults(), NOTHING)
+    waiting = unsettled | "Leave out what was seen" >> flat_map(news_only, run.plan.window, run.plan.seen, now=seen)
     inputs = p | "Problems of the inputs" >> beam.Create(run.input_counts).with_output_types(Count)
     every = [*counts, *(table.counts for table in written.values()), inputs] | "All counts" >> beam.Flatten()
     _ = (
@@ -62,7 +68,8 @@ def add_publishing(
             staged=AsList(staged | "All staged" >> beam.Flatten()),
             counts=AsList(every | "Sum counts" >> SumCounts()),
             latest=AsSingleton(latest, default_value=()),
-            unsettled=AsSingleton(unsettled | "List unsettled" >> beam.CombineGlobally(ListUnsettled())),
+            unsettled=AsSingleton(waiting | "List unsettled" >> beam.CombineGlobally(ListUnsettled())),
+            late=seen,
             by_day=AsSingleton(by_day),
         )
     )
@@ -76,6 +83,7 @@ def publish_run(
     counts: Sequence[Count],
     latest: Latest,
     unsettled: Unsettled,
+    late: pa.RecordBatch,
     by_day: pa.RecordBatch,
 ) -> None:
     """Publish a run whose tables are staged.
@@ -88,14 +96,15 @@ def publish_run(
       counts: of the whole graph, one a name.
       latest: the greatest arrivals read, µs.
       unsettled: sessions that only a backfill can settle.
+      late: what the next run need not take for news.
       by_day: numbers of the days on which sessions start, for the checks.
 
     Raises:
       RunError: too many rows were rejected, a check fails, or something does not add up; nothing is published.
     """
-    unread = never_read(run, dict(counts))
-    counts = [*counts, *unread.items()]
-    row = ledger_row(run, counts, latest, unsettled, datetime.now(UTC))
+    told = never_read(run, dict(counts)) | some_of({TOO_OLD: unsettled.total})
+    counts = [*counts, *told.items()]
+    row = ledger_row(run, counts, latest, unsettled, datetime.now(UTC), late)
     check_rejected(row, run.max_rejected_ratio)
     check_filtered(row, run.plan.previous, run.max_filtered_ratio)
     findings = run.checks.findings(by_day, row)
@@ -103,11 +112,11 @@ def publish_run(
     row["checks"] = as_json(findings)
     sink.publish(run, staged, counts, row)
     source.release(run)
-    _tell(row, findings, unread)
+    _tell(row, findings, told)
 
 
-def _tell(row: Mapping[str, Any], findings: Sequence[Finding], unread: Mapping[str, int]) -> None:
-    for name, number in unread.items():
+def _tell(row: Mapping[str, Any], findings: Sequence[Finding], told: Mapping[str, int]) -> None:
+    for name, number in told.items():
         BeamMetrics.counter(NAMESPACE, name).inc(number)
     for finding in findings:
         if finding.status in ("warn", "fail"):

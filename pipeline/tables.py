@@ -242,6 +242,7 @@ RUNS = Table(
             column("too_old_sessions", TEXTS, "The first 1,000 of them, by day."),
             column("too_old_session_days", TEXTS, "Their days (UTC), in the same order."),
             column("too_old_days", TEXT, "JSON: the days whose backfill settles all of them, with their number."),
+            column("late_seen", TEXT, "JSON: sums of late events, which tell the next run what is no news."),
             column("notes", TEXT, "JSON: all other counts of the run.", required=True),
             column("bytes_read", INTEGER, "Bytes of the event scan.", required=True),
             column("bytes_total", INTEGER, "Bytes of the whole events table.", required=True),

@@ -23,12 +23,12 @@ from pipeline.warehouse.base import Run, Scan
 from tests.builders import events_batch, slices_of
 from tests.merging import merge
 from tests.same import RUN_COLUMNS
-from transforms.events.decoder import EventDecoder
+from transforms.events.decoder import DecodedEvents, EventDecoder
 from transforms.events.distinct_ids import SESSION_IDS, distinct_ids, session_ids
 from transforms.ids.excluded import Excluded, LeftOut
 from transforms.ids.pseudonyms import PLAIN, Pseudonyms, key_id
+from transforms.incremental.seen import news_only
 from transforms.incremental.unsettled import ListUnsettled
-from transforms.incremental.watermark import Latest
 from transforms.machinery.join import Results
 from transforms.machinery.record_batches import as_batch
 from transforms.metrics.definitions import Metrics
@@ -142,11 +142,11 @@ class Model:
         )
         before = {table: self._table(table) for table in (sessions, persons, links, days, social_rows)}
         limited = events if plan.limit is None else list(events)[: plan.limit]
-        facts, left_out, late, arrivals = self._facts(limited, plan)
+        facts, left_out, decoded = self._facts(limited, plan)
         unique, named = self._unique(users)
         concluded: dict[str, pa.Table] = {}
         fresh = self._conclude(
-            facts, before, left_out, named["identities"], acquisition, late, plan, loaded_by, concluded
+            facts, before, left_out, named["identities"], acquisition, decoded.late, plan, loaded_by, concluded
         )
         keep = plan.keeps_persons(self.code_version)
         make = session_rows(self.metrics, facts.schema, sessions.target, persons.target, loaded_by, keep_persons=keep)
@@ -191,7 +191,8 @@ class Model:
         listing = ListUnsettled()
         waiting = listing.create_accumulator()
         for batch in concluded[WAITING].to_batches():
-            waiting = listing.add_input(waiting, batch)
+            for news in news_only(batch, plan.window, plan.seen, decoded.seen):
+                waiting = listing.add_input(waiting, news)
         unsettled = listing.extract_output(waiting)
         described = Run(
             run_id,
@@ -204,8 +205,7 @@ class Model:
             {},
             (),
         )
-        row = ledger_row(described, self.counts.items(), arrivals, unsettled, self.clock)
-        assert self.counts.get("sessions.too_old", 0) == concluded[WAITING].num_rows
+        row = ledger_row(described, self.counts.items(), decoded.latest, unsettled, self.clock, decoded.seen)
         self._merge(sessions, made)
         self._merge(persons, pa.concat_tables([changed, also["kept_persons"]]))
         self._merge(links, concluded[LINKED])
@@ -237,7 +237,7 @@ class Model:
         first, beyond = request.days or (self.clock, self.clock)
         return max((row["end_timestamp"] for row in rows if first <= row["start_timestamp"] < beyond), default=None)
 
-    def _facts(self, events: Rows, plan: Plan) -> tuple[pa.Table, pa.Table, pa.RecordBatch, Latest]:
+    def _facts(self, events: Rows, plan: Plan) -> tuple[pa.Table, pa.Table, DecodedEvents]:
         decoded = EventDecoder(self.metrics, self._left_out.every, plan.window, self.pseudonyms).decode(
             events_batch(events)
         )
@@ -245,7 +245,7 @@ class Model:
         left_out = [session_ids(decoded.left_out)] if decoded.left_out else []
         made = self._combine.output(slices_of(decoded.kept, self.metrics))
         facts = pa.Table.from_batches([made], self._fact_schema)
-        return facts, pa.Table.from_batches(left_out, SESSION_IDS), decoded.late, decoded.latest
+        return facts, pa.Table.from_batches(left_out, SESSION_IDS), decoded
 
     def _unique(self, users: Rows) -> tuple[pa.Table, dict[str, pa.Table]]:
         def steps() -> Iterator[Results]:

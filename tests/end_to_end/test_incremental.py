@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from pathlib import Path
 from typing import Any
@@ -201,7 +202,23 @@ def test_late_beyond_the_lateness_is_listed_and_settled_by_a_backfill(warehouse:
     assert run(warehouse, "--start_date", "2025-01-05", "--end_date", "2025-01-06") == 0
     assert sessions(warehouse)["old"]["event_count"] == 2
     assert ledger(warehouse)[-1]["watermark"] == row["watermark"]
+    assert run(warehouse) == 0
+    row = ledger(warehouse)[-1]  # the event is in the overlap still, and in the session's row
+    assert (json.loads(row["filtered"])["late"], row["sessions_too_old"]) == (1, 0)
     assert_equals_full_load(warehouse)
+
+
+@pytest.mark.on_bigquery
+def test_a_history_that_was_loaded_in_one_go_is_no_news_to_the_next_night(tmp_path: Path) -> None:
+    rows = [event(n, f"s{n // 2}", seconds=n * DAY / 8, arrives=100 * DAY) for n in range(400)]
+    write_events(tmp_path, rows)
+    assert run(tmp_path) == 0
+    write_events(tmp_path, [event(400, "s7", seconds=DAY, arrives=100.5 * DAY)], name="part-1")
+    assert run(tmp_path) == 0
+    row = ledger(tmp_path)[-1]
+    assert json.loads(row["filtered"])["late"] > 300
+    assert (row["sessions_too_old"], row["too_old_sessions"]) == (1, ["s7"])
+    assert sessions(tmp_path)["s7"]["event_count"] == 2
 
 
 def test_without_arrival_the_lateness_decides(tmp_path: Path) -> None:

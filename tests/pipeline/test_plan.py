@@ -42,7 +42,10 @@ def test_without_arrival_everything_within_the_lateness_is_news() -> None:
 
 
 def test_full_first_backfill_sample() -> None:
-    assert plan(Request(full_load=True)).window == Window(clock=micros(NOW))
+    hour = 3_600_000_000
+    everything = Window(clock=micros(NOW), overlap=24 * hour, lateness=72 * hour)
+    assert plan(Request(full_load=True)).window == everything
+    assert (plan(Request()).window.overlap, plan(Request()).window.lateness) == (24 * hour, 72 * hour)
     first = plan(Request(), None)
     assert (first.mode, first.reason) == ("full", "first run: nothing is published yet")
     found = plan(Request(start_date=date(2026, 1, 5), end_date=date(2026, 1, 6)))

@@ -15,6 +15,7 @@ from pipeline.publish import publish_run
 from pipeline.terms import Terms
 from pipeline.warehouse.base import Run, Scan
 from tests.builders import METRICS
+from transforms.incremental.seen import NOTHING
 from transforms.incremental.unsettled import Unsettled
 from transforms.incremental.window import EVERYTHING
 from transforms.sessions.days import SumDays, schema
@@ -44,6 +45,7 @@ def test_it_is_numbers_and_names(caplog: pytest.LogCaptureFixture) -> None:
             COUNTS,
             (),
             Unsettled(["a session's id"], ["2026-01-01"], '{"2026-01-01": 1}'),
+            NOTHING,
             DAYS,
         )
     assert caplog.messages == [
@@ -56,5 +58,5 @@ def test_it_is_numbers_and_names(caplog: pytest.LogCaptureFixture) -> None:
 def test_what_is_not_published_is_not_told(caplog: pytest.LogCaptureFixture, publish: RunError | None) -> None:
     counts = COUNTS if publish else [("read", 4), ("rejected.uuid_missing", 4)]
     with caplog.at_level(logging.INFO, "pipeline"), pytest.raises(RunError):
-        publish_run(RUN, Mock(), Mock(publish=Mock(side_effect=publish)), [], counts, (), Unsettled(), DAYS)
+        publish_run(RUN, Mock(), Mock(publish=Mock(side_effect=publish)), [], counts, (), Unsettled(), NOTHING, DAYS)
     assert caplog.messages == []

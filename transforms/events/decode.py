@@ -41,6 +41,7 @@ class DecodeBatch(Gather[Columns]):
     """
 
     REJECTED, COUNTS, ARRIVALS, LATE, LEFT_OUT = "rejected", "counts", "arrivals", "late", "left_out"
+    SEEN = "seen"
 
     def __init__(
         self,
@@ -79,6 +80,8 @@ class DecodeBatch(Gather[Columns]):
             yield TaggedOutput(self.LEFT_OUT, session_ids(events.left_out))
         if events.late.num_rows:
             yield TaggedOutput(self.LATE, events.late)
+        if events.seen.num_rows:
+            yield TaggedOutput(self.SEEN, events.seen)
 
     def cut(self, held: list[Columns]) -> Iterator[Any]:
         """Slices, by block."""
@@ -111,6 +114,8 @@ class Decoded(NamedTuple):
     """`UNSETTLED` of events that came too late for the run's window."""
     left_out: PCollection[pa.RecordBatch]
     """`SESSION_IDS` of events with an excluded distinct id."""
+    seen: PCollection[pa.RecordBatch]
+    """What the ledger remembers of rows that arrived late, see `transforms.incremental.seen`."""
 
 
 class DecodeEvents(beam.PTransform):
@@ -136,6 +141,7 @@ class DecodeEvents(beam.PTransform):
             DecodeBatch.ARRIVALS: Latest,
             DecodeBatch.LATE: pa.RecordBatch,
             DecodeBatch.LEFT_OUT: pa.RecordBatch,
+            DecodeBatch.SEEN: pa.RecordBatch,
         }
         outputs = split(batches, self._decode, **types)
         return Decoded(tuple([outputs.pop(name) for name in self._shuffles]), **outputs)

@@ -23,6 +23,7 @@ from transforms.events.slim_rows import NO_ARRIVAL
 from transforms.ids.excluded import Excluded
 from transforms.ids.posthog_rules import canonical_session_ids, meaningless_column
 from transforms.ids.pseudonyms import PLAIN, Pseudonyms
+from transforms.incremental import seen
 from transforms.incremental.unsettled import unsettled_rows
 from transforms.incremental.watermark import Latest, latest
 from transforms.incremental.window import ARRIVAL_TIME, EVENT_TIME, EVERYTHING, MAX_AHEAD, Window
@@ -62,6 +63,8 @@ class DecodedEvents:
     """read, filtered.<reason>, rejected.<reason>, nulled.<property>."""
     latest: Latest
     """The greatest arrivals of all rows read with a plausible time, µs."""
+    seen: pa.RecordBatch
+    """`transforms.incremental.seen.FOUND` of all rows that arrived so late that the ledger remembers them."""
 
 
 @dataclass(frozen=True)
@@ -166,10 +169,11 @@ class EventDecoder:
             kept=Columns(numbers, texts),
             rejected=outcomes.rejected(batch),
             left_out=_pairs(sessions, session_texts, people, outcomes.are("excluded_user") & times.plausible),
-            late=unsettled_rows(_texts_of(sessions, session_texts, late), times.stamps[late].tolist()),
+            late=_late_rows(sessions, session_texts, times, late),
             matches=self._needed.matches(numbers),
             counts=_counts(read, read - batch.num_rows, outcomes, properties),
             latest=times.latest(self._window),
+            seen=_seen(self._window, times, uuids, sessions),
         )
 
     def _concerned(self, batch: pa.RecordBatch) -> npt.NDArray[np.bool_]:
@@ -262,6 +266,21 @@ def _texts_of(ids: Ids, texts: TextColumn, rows: npt.NDArray[np.bool_]) -> list[
     found = ids_of if (chosen.codes < 0).all() else pc.coalesce(chosen.texts(), ids_of)
     known: list[str] = found.to_pylist()
     return known
+
+
+def _late_rows(ids: Ids, texts: TextColumn, times: _Times, rows: npt.NDArray[np.bool_]) -> pa.RecordBatch:
+    """`UNSETTLED` of some rows; late ones all have an arrival."""
+    return unsettled_rows(_texts_of(ids, texts, rows), times.stamps[rows].tolist(), times.arrivals[rows].tolist())
+
+
+def _seen(window: Window, times: _Times, uuids: pa.Array, sessions: Ids) -> pa.RecordBatch:
+    """`DecodedEvents.seen`: whatever becomes of a row, so that the list of excluded users, say, changes nothing."""
+    rows = np.flatnonzero(times.plausible & window.remembers(times.stamps, times.dated))
+    if not len(rows):
+        return seen.NOTHING
+    events, _ = _event_ids(uuids.take(pa.array(rows)).fill_null(""))
+    theirs = Ids(sessions.high[rows], sessions.low[rows], sessions.is_uuid[rows])
+    return seen.found(times.arrivals[rows], seen.hashes(events, theirs, times.stamps[rows]))
 
 
 def _pairs(ids: Ids, texts: TextColumn, people: TextColumn, rows: npt.NDArray[np.bool_]) -> set[tuple[str, str]]:

@@ -16,17 +16,19 @@ from datetime import UTC, date, datetime, timedelta
 import apache_beam as beam
 import pyarrow as pa
 
-from transforms.incremental.window import EVENT_TIME, Window
+from transforms.incremental.window import EVENT_TIME, NEVER, Window
 from transforms.machinery.guard import guarded
-from transforms.machinery.times import column_micros
+from transforms.machinery.times import column_micros, micros
 from transforms.schemas.fields import INTEGER, TIMESTAMP, columns_of
 from transforms.schemas.inputs import EVENTS
 from transforms.schemas.outputs import SESSION
 
 #: Names of sessions that the ledger lists; their number and their days are complete.
 MAX_LISTED = 1_000
-#: A session and the time of its earliest event that is known.
-UNSETTLED = pa.schema([*columns_of(SESSION, "session_id"), *columns_of(EVENTS, EVENT_TIME)])
+#: The latest arrival (µs) that is a reason why a session waits, `NEVER` for any other reason.
+NEWEST = "newest"
+#: A session, the time of its earliest event that is known, and `NEWEST`.
+UNSETTLED = pa.schema([*columns_of(SESSION, "session_id"), *columns_of(EVENTS, EVENT_TIME), pa.field(NEWEST, INTEGER)])
 _EPOCH = date(1970, 1, 1)
 _DAY = 24 * 3600 * 1_000_000
 
@@ -60,8 +62,8 @@ class Unsettled:
 
     def rows(self) -> pa.RecordBatch:
         """`UNSETTLED` rows of those that are listed; of their time no more than the day is known."""
-        times = [datetime.fromisoformat(day).replace(tzinfo=UTC) for day in self.session_days]
-        return pa.RecordBatch.from_pydict({"session_id": list(self.sessions), EVENT_TIME: times}, schema=UNSETTLED)
+        times = [micros(datetime.fromisoformat(day).replace(tzinfo=UTC)) for day in self.session_days]
+        return unsettled_rows(self.sessions, times, [NEVER] * len(times))
 
     def reach(self, window: Window) -> bool:
         """Whether one belongs to the days of a backfill."""
@@ -142,7 +144,8 @@ def _day(micros: int) -> str:
     return str(_EPOCH + timedelta(days=micros // _DAY))
 
 
-def unsettled_rows(sessions: Iterable[str], times: Iterable[int]) -> pa.RecordBatch:
-    """`UNSETTLED` rows of these sessions and times (µs)."""
+def unsettled_rows(sessions: Iterable[str], times: Iterable[int], newest: Iterable[int]) -> pa.RecordBatch:
+    """`UNSETTLED` rows of these sessions, times (µs) and `NEWEST`."""
     moments = pa.array(list(times), INTEGER).cast(TIMESTAMP)
-    return pa.RecordBatch.from_pydict({"session_id": list(sessions), EVENT_TIME: moments}, schema=UNSETTLED)
+    columns = [pa.array(list(sessions), pa.string()), moments, pa.array(list(newest), INTEGER)]
+    return pa.RecordBatch.from_arrays(columns, schema=UNSETTLED)

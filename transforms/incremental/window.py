@@ -18,6 +18,10 @@ import numpy.typing as npt
 MAX_AHEAD = 24 * 3600 * 1_000_000
 #: PostHog's SDKs end a session after a day, so a scan begins a day before what it has to see whole.
 MAX_SESSION = 24 * 3600 * 1_000_000
+#: Before and after any time.
+EVER, NEVER = -(2**62), 2**62
+#: Added to the arrivals of news of which nobody remembers whether it was seen before (`transforms.incremental.seen`).
+UNSEEN = 2**61
 
 #: The times of a row by the names of their columns in `posthog.events`.
 EVENT_TIME, ARRIVAL_TIME = "timestamp", "bq_ingested_timestamp"
@@ -73,6 +77,11 @@ class Window:
     """Incremental: a session without a published row is known whole when it begins then or later; None: always."""
     clock: int | None = None
     """The run's own clock: later arrivals say nothing about how far the source has come."""
+    overlap: int = 0
+    """What arrived so long before the watermark after this run is news to the next one."""
+    lateness: int | None = None
+    """News that arrived longer after it happened may lie before the next window; None: this run does not look for all
+    news."""
 
     @property
     def is_full(self) -> bool:
@@ -135,13 +144,23 @@ class Window:
     def as_arrivals(self, stamps: npt.NDArray[np.int64], arrivals: Times) -> npt.NDArray[np.int64]:
         """Arrivals that are news when they are not before `new_from`, also where the arrival is not known.
 
-        Such a row is new when it happened at `undated_from` or later, so its own time is moved by the difference.
+        Such a row is new when it happened at `undated_from` or later, so its own time is moved by the difference. News
+        that nobody remembers lies after all other arrivals (`UNSEEN`).
         """
         values, unknown = arrivals
-        if not unknown.any():
-            return values
-        moved = 0 if self.new_from is None or self.undated_from is None else self.new_from - self.undated_from
-        return np.where(unknown, stamps + moved, values)
+        if self.new_from is None:
+            return np.where(unknown, stamps, values)
+        moved = 0 if self.undated_from is None else self.new_from - self.undated_from
+        found = np.where(unknown, stamps + moved, values)
+        return found + UNSEEN * ((found >= self.new_from) & ~self.remembers(stamps, arrivals))
+
+    def remembers(self, stamps: npt.NDArray[np.int64], arrivals: Times) -> npt.NDArray[np.bool_]:
+        """Which rows are so late that the ledger remembers them: not before `new_from`, for those are not all read."""
+        values, unknown = arrivals
+        if self.lateness is None:
+            return np.zeros(len(values), bool)
+        late = ~unknown & (values - stamps > self.lateness)
+        return late if self.new_from is None else late & (values >= self.new_from)
 
 
 def rows_where(wanted: tuple[All, ...], columns: Mapping[str, Times]) -> npt.NDArray[np.bool_]:

@@ -10,7 +10,7 @@ from typing import Any
 
 import apache_beam as beam
 import pyarrow as pa
-from apache_beam.pvalue import PCollection, TaggedOutput
+from apache_beam.pvalue import AsSideInput, PCollection, TaggedOutput
 from apache_beam.transforms.window import GlobalWindow
 from apache_beam.typehints.native_type_compatibility import convert_to_beam_type
 from apache_beam.utils.windowed_value import WindowedValue
@@ -44,13 +44,14 @@ def flat_map(
     *args: Any,
     takes: Any = pa.RecordBatch,
     gives: Any = pa.RecordBatch,
+    **sides: AsSideInput,
 ) -> beam.PTransform:
-    """`beam.FlatMap(function)` with further arguments and enforced types of elements in and out.
+    """`beam.FlatMap(function)` with further arguments, side inputs, and enforced types of elements in and out.
 
     What goes wrong in it is told without the element (`transforms.machinery.guard`).
     """
     bound = guarded(function.__name__)(functools.partial(_call, function, args))
-    return beam.FlatMap(bound).with_input_types(takes).with_output_types(gives)
+    return beam.FlatMap(bound, **sides).with_input_types(takes, **dict.fromkeys(sides, Any)).with_output_types(gives)
 
 
 def split(source: PCollection[Any], dofn: beam.DoFn, **types: Any) -> dict[str, PCollection[Any]]:
@@ -62,8 +63,8 @@ def split(source: PCollection[Any], dofn: beam.DoFn, **types: Any) -> dict[str, 
     return {name: outputs[name] for name in types}
 
 
-def _call(function: Callable[..., Iterable[Any]], args: tuple[Any, ...], element: Any) -> Iterable[Any]:
-    return function(element, *args)
+def _call(function: Callable[..., Iterable[Any]], args: tuple[Any, ...], element: Any, **sides: Any) -> Iterable[Any]:
+    return function(element, *args, **sides)
 
 
 def at_bundle_end(value: Any) -> WindowedValue | TaggedOutput:

@@ -28,15 +28,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from transforms.ids.excluded import Excluded
-from transforms.incremental.window import Window
+from transforms.incremental.unsettled import NEWEST
+from transforms.incremental.window import EVER, NEVER, Window
 from transforms.machinery.keys import grouped
 from transforms.machinery.times import column_micros
 from transforms.sessions.facts import ARRIVAL, MAX_DISTINCT_IDS
 
 _Bools = npt.NDArray[np.bool_]
 _Ints = npt.NDArray[np.int64]
-#: Later and earlier than any time.
-_NEVER, _EVER = 2**62, -(2**62)
 
 
 @dataclass(frozen=True)
@@ -51,8 +50,8 @@ class Choice:
     """Of the facts: they count, and neither an arrival nor anything else says why they should be new."""
     stay: _Bools
     """Of the published rows: their facts stay."""
-    waiting: dict[str, int]
-    """Session → the earliest time known of it, µs: a backfill of that day settles it."""
+    waiting: dict[str, tuple[int, int]]
+    """Session → the earliest time known of it, µs, of which day a backfill settles it; and `NEWEST`, why it waits."""
 
     @classmethod
     def of_everything(cls, facts: int, published: int) -> Choice:
@@ -78,26 +77,28 @@ def choose(window: Window, excluded: Excluded, facts: pa.Table, published: pa.Ta
     position = np.asarray(pc.index_in(ids, value_set=keys).fill_null(-1))
     begins, ends = column_micros(published.column("start_timestamp")), column_micros(published.column("end_timestamp"))
     waits = _Waits.of(unsettled, keys, begins)
+    arrivals, (earliest, newest) = column_micros(facts.column(ARRIVAL)), waits.of_sessions(ids)
     known = _Known(
         start=column_micros(facts.column("start_timestamp")),
-        before=np.append(begins, _NEVER)[position],
-        until=np.append(ends, _EVER)[position],
-        waits=waits.of_sessions(ids),
+        before=np.append(begins, NEVER)[position],
+        until=np.append(ends, EVER)[position],
+        waits=earliest,
+        newest=np.maximum(arrivals, newest),
     )
     news = np.zeros(facts.num_rows, bool)
     if window.new_from is not None:
-        news = column_micros(facts.column(ARRIVAL)) >= window.new_from
+        news = arrivals >= window.new_from
     use, stale = _in_days(window, known) if window.days else _in_window(window, known, news)
 
     rows = np.arange(published.num_rows)
     some, every = excluded_ids(published.column("distinct_ids"), excluded)
-    absent = ~np.isin(rows, position) & _read_whole(window, begins, ends, waits.of_sessions(keys))
+    absent = ~np.isin(rows, position) & _read_whole(window, begins, ends, waits.of_sessions(keys)[0])
     gone = absent & some
     if window.days:  # what starts in these days and was not found again
         gone |= absent & _within(window.days, begins)
     surprising = np.zeros(len(use), bool)
     if window.new_from is not None:
-        surprising = use & ~news & (known.waits == _NEVER) & ~np.append(some, False)[position]
+        surprising = use & ~news & (known.waits == NEVER) & ~np.append(some, False)[position]
     stay = ~(np.isin(rows, position[use]) | gone | every)
     return Choice(use, stale, surprising, stay, _waiting(window, waits, ids, known, use, stale))
 
@@ -108,37 +109,43 @@ class _Waits:
 
     ids: pa.ChunkedArray
     begins: _Ints
+    newest: _Ints
+    """Of each its `NEWEST`."""
 
     @classmethod
     def of(cls, unsettled: pa.Table, keys: pa.Array, begins: _Ints) -> _Waits:
         """From `UNSETTLED` rows; the published row (of `keys`, with its `begins`) may begin earlier than they."""
-        found = grouped(unsettled, "session_id").aggregate([("timestamp", "min")])
+        found = grouped(unsettled, "session_id").aggregate([("timestamp", "min"), (NEWEST, "max")])
         row = np.asarray(pc.index_in(found.column("session_id"), value_set=keys).fill_null(-1))
-        earliest = np.minimum(column_micros(found.column("timestamp_min")), np.append(begins, _NEVER)[row])
-        return cls(found.column("session_id"), earliest)
+        earliest = np.minimum(column_micros(found.column("timestamp_min")), np.append(begins, NEVER)[row])
+        return cls(found.column("session_id"), earliest, found.column(f"{NEWEST}_max").to_numpy())
 
-    def of_sessions(self, ids: pa.Array | pa.ChunkedArray) -> _Ints:
-        """Of each session its time, `_NEVER` of one that does not wait."""
+    def of_sessions(self, ids: pa.Array | pa.ChunkedArray) -> tuple[_Ints, _Ints]:
+        """Of each session its time and its `NEWEST`; `NEVER` and `EVER` of one that does not wait."""
         if not len(self.ids):
-            return np.full(len(ids), _NEVER)
-        position = pc.index_in(ids, value_set=self.ids.combine_chunks())
-        return np.append(self.begins, _NEVER)[np.asarray(position.fill_null(-1))]
+            return np.full(len(ids), NEVER), np.full(len(ids), EVER)
+        position = np.asarray(pc.index_in(ids, value_set=self.ids.combine_chunks()).fill_null(-1))
+        return np.append(self.begins, NEVER)[position], np.append(self.newest, EVER)[position]
 
 
 def _waiting(
     window: Window, waits: _Waits, ids: pa.ChunkedArray, known: _Known, use: _Bools, stale: _Bools
-) -> dict[str, int]:
-    """Session → its earliest time, of those that wait from now on, or still."""
+) -> dict[str, tuple[int, int]]:
+    """`Choice.waiting`: of the sessions that wait from now on, or still."""
     resolved = _read_whole(window, waits.begins, waits.begins, waits.begins)
     if window.days:
         resolved &= _within(window.days, waits.begins)
-    still = waits.ids.filter(pa.array(~resolved)).to_pylist()
-    waiting = dict(zip(still, waits.begins[~resolved].tolist(), strict=True))
+    waiting = _by_session(waits.ids, ~resolved, waits.begins, waits.newest)
     earliest = np.minimum(np.minimum(known.start, known.before), known.waits)
-    waiting |= zip(ids.filter(pa.array(stale)).to_pylist(), earliest[stale].tolist(), strict=True)
+    waiting |= _by_session(ids, stale, earliest, known.newest)
     for session_id in ids.filter(pa.array(use)).to_pylist() if waiting else ():
         waiting.pop(session_id, None)
     return waiting
+
+
+def _by_session(ids: pa.ChunkedArray, chosen: _Bools, begins: _Ints, newest: _Ints) -> dict[str, tuple[int, int]]:
+    reasons = zip(begins[chosen].tolist(), newest[chosen].tolist(), strict=True)
+    return dict(zip(ids.filter(pa.array(chosen)).to_pylist(), reasons, strict=True))
 
 
 @dataclass(frozen=True)
@@ -152,14 +159,16 @@ class _Known:
     """End of its published row."""
     waits: _Ints
     """Earliest time of an event that was left out."""
+    newest: _Ints
+    """The latest arrival, of those events too."""
 
 
 def _in_window(window: Window, known: _Known, news: _Bools) -> tuple[_Bools, _Bools]:
     """(use the fresh facts, stale) for an incremental run."""
     whole = _read_whole(window, known.before, known.until, known.waits)
     if window.whole_from is not None:
-        whole &= (known.before != _NEVER) | (known.start >= window.whole_from)
-    return whole, ~whole & (news | (known.waits != _NEVER))
+        whole &= (known.before != NEVER) | (known.start >= window.whole_from)
+    return whole, ~whole & (news | (known.waits != NEVER))
 
 
 def _in_days(window: Window, known: _Known) -> tuple[_Bools, _Bools]:
@@ -167,15 +176,15 @@ def _in_days(window: Window, known: _Known) -> tuple[_Bools, _Bools]:
     assert window.days is not None
     here = np.logical_or.reduce([_within(window.days, times) for times in (known.start, known.before, known.waits)])
     whole = _read_whole(window, known.before, known.until, known.waits)
-    of_other_days = (known.waits == _NEVER) & (known.before < (window.scan_start or _EVER))
+    of_other_days = (known.waits == NEVER) & (known.before < (window.scan_start or EVER))
     return here & whole, here & ~whole & ~of_other_days
 
 
 def _read_whole(window: Window, begins: _Ints, ends: _Ints, waits: _Ints) -> _Bools:
     """Whether all that is known of sessions lies in what the run reads; of one that waits the end is not known."""
-    whole = np.minimum(begins, waits) >= (window.scan_start or _EVER)
+    whole = np.minimum(begins, waits) >= (window.scan_start or EVER)
     if window.scan_end is not None:
-        whole &= (ends < window.scan_end) & (waits == _NEVER)
+        whole &= (ends < window.scan_end) & (waits == NEVER)
     return whole
 
 

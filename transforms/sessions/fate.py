@@ -152,7 +152,7 @@ class Conclude:
         made, staying = fresh_schema(self.facts, self.sessions), staying_schema(self.sessions)
         also = {
             STAYING: [_staying(owned, kept, staying, gone=False), _staying(gone, gone, staying, gone=True)],
-            WAITING: [pa.Table.from_batches([unsettled_rows(choice.waiting, choice.waiting.values())])],
+            WAITING: [pa.Table.from_batches([_waiting(choice)])],
         }
         linked = self._linked(used, kept, tables["links"], [fresh, owned])
         rows = _fresh(fresh, choice.surprising[use], published, row, made)
@@ -186,10 +186,16 @@ def _staying(owned: pa.Table, published: pa.Table, schema: pa.Schema, *, gone: b
     return pa.table(columns, schema=schema)
 
 
+def _waiting(choice: Choice) -> pa.RecordBatch:
+    """`UNSETTLED` rows."""
+    begins, newest = zip(*choice.waiting.values(), strict=True) if choice.waiting else ((), ())
+    return unsettled_rows(choice.waiting, begins, newest)
+
+
 def _of_no_session(rows: pa.ChunkedArray, choice: Choice, theirs: Bools, *, full: bool) -> Counter[str]:
-    """Why input rows are in no session of this run, and how many sessions wait."""
+    """Why input rows are in no session of this run."""
     numbers = _ints(rows)
-    counts = {"filtered.excluded_user": int(numbers[theirs].sum()), "sessions.too_old": len(choice.waiting)}
+    counts = {"filtered.excluded_user": int(numbers[theirs].sum())}
     if not full:
         counts["filtered.session_too_old"] = int(numbers[choice.stale].sum())
         counts["filtered.session_untouched"] = int(numbers[~choice.use & ~choice.stale].sum())

@@ -11,7 +11,7 @@ import pytest
 from tests.builders import METRICS, at, event, events_batch
 from transforms.events.decoder import MAX_PROPERTIES, DecodedEvents, EventDecoder
 from transforms.events.slim_rows import NO_ARRIVAL
-from transforms.incremental.window import Window
+from transforms.incremental.window import UNSEEN, Window
 from transforms.metrics.file import parse_metrics
 
 
@@ -128,7 +128,7 @@ def test_a_window_looks_only_at_its_rows_and_at_news() -> None:
     decoded = decode(*rows, scan_start=micros(0), new_from=micros(400))
     assert decoded.counts == {"read": 4, "filtered.outside_scan": 1, "filtered.late": 1}
     assert len(decoded.kept) == 2
-    assert decoded.late.to_pylist() == [{"session_id": "s1", "timestamp": at(-100)}]
+    assert decoded.late.to_pylist() == [{"session_id": "s1", "timestamp": at(-100), "newest": micros(500)}]
     assert decoded.latest == (micros(500), micros(500), micros(70))
 
 
@@ -146,7 +146,7 @@ def test_without_arrival_a_row_says_so_and_its_time_stands_for_it() -> None:
     assert decode(undated).latest == (micros(5),)
     # in an incremental run it counts as arrived when it is news by its own time
     decoded = decode(undated, scan_start=micros(0), new_from=micros(400), undated_from=micros(5))
-    assert decoded.kept.numbers["later"].tolist() == [395_000_000]
+    assert decoded.kept.numbers["later"].tolist() == [395_000_000 + UNSEEN]
 
 
 @pytest.mark.parametrize(

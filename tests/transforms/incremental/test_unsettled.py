@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from transforms.incremental import unsettled as module
 from transforms.incremental.unsettled import ListUnsettled, Unsettled, unsettled_of, unsettled_rows
-from transforms.incremental.window import EVERYTHING, Window
+from transforms.incremental.window import EVERYTHING, NEVER, Window
 from transforms.machinery.times import micros
 
 
@@ -38,7 +38,7 @@ def test_the_list_is_that_of_all_parts(parts: list[list[tuple[int, str]]], size:
         accumulator = function.create_accumulator()
         for begin in range(0, len(part), size):
             days, sessions = zip(*part[begin : begin + size], strict=True)
-            rows = unsettled_rows(sessions, [moment(day, 5) for day in days])
+            rows = unsettled_rows(sessions, [moment(day, 5) for day in days], days)
             accumulator = function.add_input(accumulator, rows)
         accumulators.append(function.compact(accumulator))
     waits = [(f"2026-01-0{day}", session) for part in parts for day, session in part]
@@ -50,11 +50,13 @@ def test_the_list_is_that_of_all_parts(parts: list[list[tuple[int, str]]], size:
 
 def test_an_id_may_hold_blanks_and_a_day_before_the_epoch() -> None:
     function = ListUnsettled()
-    rows = unsettled_rows(["a b", "c"], [moment(3, 23), -1])
+    rows = unsettled_rows(["a b", "c"], [moment(3, 23), -1], [0, 0])
     found = function.extract_output(function.add_input(function.create_accumulator(), rows))
     assert found.numbers == {"2026-01-03": 1, "1969-12-31": 1}
     assert (list(found.sessions), list(found.session_days)) == (["c", "a b"], ["1969-12-31", "2026-01-03"])
-    assert found.rows().column("timestamp").to_pylist()[1] == datetime(2026, 1, 3, tzinfo=UTC)
+    [before, later] = found.rows().to_pylist()
+    assert (before["session_id"], before["newest"]) == ("c", NEVER)  # whatever was seen, it waits
+    assert later["timestamp"] == datetime(2026, 1, 3, tzinfo=UTC)
 
 
 WAITING = Unsettled(["a", "b"], ["2026-01-01", "2026-01-02"], json.dumps({"2026-01-01": 1, "2026-01-02": 4}))

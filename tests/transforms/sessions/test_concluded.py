@@ -60,7 +60,7 @@ def chosen(
     """
     fresh = [("s", day_micros(facts[0]), day_micros(facts[1]))] if facts else []
     rows = [("s", day_micros(published[0]), day_micros(published[1]), list(ids))] if published else []
-    late = [("s", day_micros(waits))] if waits is not None else []
+    late = [("s", day_micros(waits), day_micros(14.5))] if waits is not None else []
     return choose(window, Excluded(excluded), _table(fresh, FACTS), _table(rows, PUBLISHED), _table(late, UNSETTLED))
 
 
@@ -153,16 +153,18 @@ def test_in_a_backfill(window: Window, facts: Any, published: Any, waits: float 
 
 
 @pytest.mark.parametrize(
-    ("facts", "published", "waits", "day"),
+    ("facts", "published", "waits", "day", "newest"),
     [
-        ((11, 15), (8.5, 11), None, 8.5),
-        ((11, 15), None, 9.5, 9.5),
-        ((11, 15), (8.5, 11), 9.5, 8.5),
-        (None, (8.5, 8.5), 9.5, 8.5),
+        ((11, 15), (8.5, 11), None, 8.5, 15),
+        ((11, 15), None, 9.5, 9.5, 15),
+        ((11, 14), (8.5, 11), 9.5, 8.5, 14.5),
+        (None, (8.5, 8.5), 9.5, 8.5, 14.5),
     ],
 )
-def test_what_waits_is_listed_with_its_beginning(facts: Any, published: Any, waits: float | None, day: float) -> None:
-    assert chosen(WINDOW, facts, published, waits).waiting == {"s": day_micros(day)}
+def test_what_waits_is_listed_with_its_beginning_and_the_reason(
+    facts: Any, published: Any, waits: float | None, day: float, newest: float
+) -> None:
+    assert chosen(WINDOW, facts, published, waits).waiting == {"s": (day_micros(day), day_micros(newest))}
 
 
 @pytest.mark.parametrize(

@@ -176,7 +176,7 @@ def test_new_gone_and_left_alone() -> None:
     counts, waiting, [row] = made(WINDOW, [facts(**{ROWS: 3})], [old])
     assert NAMES[row[CHANGE]] == "same"
     assert row["event_count"] == 5
-    assert counts == {"filtered.session_too_old": 3, "sessions.too_old": 1}
+    assert counts == {"filtered.session_too_old": 3}
     assert waiting == ["2025-01-13 s"]
     untouched = made(WINDOW, [facts(arrival=11, **{ROWS: 3})], [old])
     assert untouched[:2] == ({"filtered.session_untouched": 3}, [])
@@ -213,10 +213,10 @@ def test_links_have_the_fate_of_their_session() -> None:
 
 
 def test_what_waits_is_not_published_and_told() -> None:
-    waits = [{"session_id": "s", "timestamp": at(9.5 * DAY)}, {"session_id": "t", "timestamp": at(0)}]
+    waits = [{"session_id": id_, "timestamp": at(day * DAY), "newest": 1} for id_, day in (("s", 9.5), ("t", 0))]
     counts, waiting, rows = made(WINDOW, [facts()], [], waits=waits)
     assert rows == []
-    assert counts == {"filtered.session_too_old": 1, "sessions.too_old": 2}
+    assert counts == {"filtered.session_too_old": 1}
     assert sorted(waiting) == ["2025-01-05 t", "2025-01-15 s"]
 
 

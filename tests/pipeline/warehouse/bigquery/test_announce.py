@@ -21,6 +21,7 @@ from tests import builders
 from tests.bigquery.emulators import BUCKET, Emulators
 from tests.builders import event, run, write_events
 from tests.pipeline.warehouse.bigquery.test_publish import Service, no_waiting
+from transforms.incremental.seen import NOTHING
 from transforms.incremental.unsettled import Unsettled
 from transforms.sessions.days import SumDays, schema
 
@@ -103,7 +104,7 @@ def test_the_age_of_the_watermark_is_a_counter_of_the_job() -> None:
     run = dataclasses.replace(run, started_at=datetime.now(UTC))
     p = beam.Pipeline("FnApiRunner")
     no_days = SumDays(schema(())).create_accumulator()
-    arguments = (Publishes(), Publishes(), [], [], (arrival,), Unsettled(), no_days)
+    arguments = (Publishes(), Publishes(), [], [], (arrival,), Unsettled(), NOTHING, no_days)
     _ = p | beam.Create([run]) | beam.Map(publish_run, *arguments)
     found = p.run().metrics().query(MetricsFilter().with_name("watermark_age_seconds"))["counters"]
     assert [counter.result // 60 for counter in found] == [180]
