@@ -267,12 +267,13 @@ def _slot(plan: Plan, number: int, rows: int, sequence: int, session: int) -> tu
     opened = _across_midnight(cast.session, opened, elapsed[ends - 1])
     events["opened"] = opened[row]
     events["timestamp"] = opened[row] + elapsed
-    events["arrival"] = _arrival(dice, events, place >= lengths[row] // 2)
+    close = int(plan.moments(np.array([1.0]))[0])
+    events["arrival"] = _arrival(dice, events, place >= lengths[row] // 2, close)
     events["timestamp"] += np.where(events["session"] % 120 == 17, _FAST, 0)
 
     end = int(plan.moments(np.array([(number + 1) / plan.slots]))[0])
     slot = Slot(
-        np.concatenate([events, _repetitions(dice, events[repeated])]),
+        np.concatenate([events, _repetitions(dice, events[repeated], close)]),
         _summary(events, firsts, cast.session, opened),
         end,
     )
@@ -350,26 +351,29 @@ def _across_midnight(session: Ints, opened: Ints, duration: Ints) -> Ints:
     return np.where(session % 100 == 11, np.maximum(moved, opened), opened)
 
 
-def _arrival(dice: Dice, events: Events, in_tail: Flags) -> Ints:
+def _arrival(dice: Dice, events: Events, in_tail: Flags, close: int) -> Ints:
     """The export run that brings each event: after its upload, or 3 to 47 hours late (2 %).
 
-    One session in 64 was offline as a whole, another one in its second half.
+    One session in 64 was offline as a whole, another one in its second half. Nothing is late that would come after the
+    sample's `close`, or days without sessions would be its last ones.
     """
     session = events["session"]
     uploaded = events["timestamp"] + SECOND
     uploaded += dice.below("event/upload", events["sequence"], 90 * SECOND)
     late = (session % 64 == 5) | ((session % 64 == 37) & in_tail)
     delay = 3 * HOUR + dice.below("session/late", session, 44 * HOUR)
+    late &= uploaded + delay < close
     return np.asarray((uploaded + np.where(late, delay, 0)) // _TICK * _TICK + _TICK)
 
 
-def _repetitions(dice: Dice, events: Events) -> Events:
-    """The second copies: half of them come within the hour, the others one to five days later."""
+def _repetitions(dice: Dice, events: Events, close: int) -> Events:
+    """The second copies: half of them come within the hour, the others, but before `close`, one to five days later."""
     copies = events.copy()
     sequence = copies["sequence"]
     soon = _TICK * (1 + dice.below("repeat/ticks", sequence, 12))
     days = DAY * (1 + dice.below("repeat/days", sequence, 5))
-    copies["arrival"] += np.where(sequence // 100 % 2 == 0, days, soon)
+    later = (sequence // 100 % 2 == 0) & (copies["arrival"] + days < close)
+    copies["arrival"] += np.where(later, days, soon)
     return copies
 
 

@@ -95,8 +95,8 @@ MAIN_KINDS = [
 ]
 #: Found among 50,000 events.
 RARE_KINDS = [
-    ((200, 260), COPIES("INTERVAL 1 DAY AND INTERVAL 6 DAYS")),
-    ((200, 260), COPIES("INTERVAL 1 SECOND AND INTERVAL 1 HOUR")),
+    ((150, 220), COPIES("INTERVAL 1 DAY AND INTERVAL 6 DAYS")),
+    ((260, 340), COPIES("INTERVAL 1 SECOND AND INTERVAL 1 HOUR")),
     ((20, 20), WHERE("timestamp > bq_ingested_timestamp + INTERVAL 1 DAY")),
     ((100, 130), WHERE("properties LIKE '%posthog-node%' AND NOT properties LIKE '%$session_id%'")),
     ((140, 180), "SELECT count(*) - (SELECT count(*) FROM usable) FROM events"
