@@ -113,6 +113,12 @@ def together(before: str, now: str) -> str:
     return json.dumps(json.loads(before) | json.loads(now), sort_keys=True)
 
 
+def without(some: str, others: str) -> str:
+    """The marks of ids that are not among others."""
+    left = json.loads(others)
+    return json.dumps({one: mark for one, mark in json.loads(some).items() if one not in left}, sort_keys=True)
+
+
 def _is_same(before: str, now: str) -> bool:
     """Whether what an id stands for leaves out the same; a named account may come and go."""
     return before == now or {before, now} == {_NAMED, _NOBODYS}

@@ -11,7 +11,7 @@ import hashlib
 from dataclasses import dataclass
 
 from pipeline.errors import RunError
-from pipeline.marks import NO_MARKS, accounts_changed, coming_back, together
+from pipeline.marks import NO_MARKS, accounts_changed, coming_back, together, without
 
 #: The digest of an empty list of excluded users.
 NOBODY = hashlib.sha256(b"").hexdigest()
@@ -108,7 +108,10 @@ class Terms:
             for now, then in zip(self.digests, before.digests, strict=True)
         )
         excluded, deletion = lists
-        parts = (self.excluded_marks, before.excluded_marks), (self.deletion_marks, before.deletion_marks)
+        requested = self.deletion_marks
+        if of_some_days:  # of an id of the list no row tells which sessions have it: that takes a full load still
+            requested = without(requested, before.excluded_marks)
+        parts = (self.excluded_marks, before.excluded_marks), (requested, before.deletion_marks)
         kept = (together(now, then) if of_some_days else together(then, now) for now, then in parts)
         excluded_marks, deletion_marks = kept
         return dataclasses.replace(

@@ -142,3 +142,17 @@ def test_a_session_with_an_excluded_id_is_never_made_anew_from_a_part_of_its_eve
     assert model.content() == wanted.content()
     [row] = [row for row in model.content()["sessions"] if row["session_id"] == "long"]
     assert (row["event_count"], row["distinct_ids"]) == (4, ["anon"])
+
+
+def test_who_is_excluded_first_and_then_asks_to_be_deleted_is_gone_whatever_backfill_comes_between() -> None:
+    """Of the list's id only the events go, of the request's all sessions; and which they are, no row tells anymore."""
+    model = full(frozenset({PHONE}), [])
+    assert "mixed" in sessions(model)
+    model.requested = frozenset({PHONE})
+    day = at(60 * DAY).date()
+    model.run(ROWS, request=Request(start_date=day, end_date=day + timedelta(days=1)))
+    model.run(ROWS)
+    wanted = Model(SMALL_METRICS, excluded=model.excluded, requested=model.requested)
+    wanted.run(ROWS)
+    assert model.content() == wanted.content()
+    assert "mixed" not in sessions(model)
