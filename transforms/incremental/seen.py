@@ -31,7 +31,7 @@ from transforms.schemas.fields import INTEGER
 #: What a run has found: an arrival (µs), the sum of the hashes of the late rows with it (wrapping).
 FOUND = pa.schema([pa.field("arrival", INTEGER), pa.field("sum", INTEGER)])
 NOTHING = pa.RecordBatch.from_pylist([], schema=FOUND)
-#: The greatest arrivals that are remembered: a year of hourly loads and more, 220 KB of text.
+#: The greatest arrivals that are remembered: a year of hourly loads and more, up to 190 KB of text.
 MOST = 10_000
 
 _Ints = npt.NDArray[np.int64]
