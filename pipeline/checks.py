@@ -39,8 +39,8 @@ class Checks:
 
     @property
     def metrics(self) -> tuple[str, ...]:
-        """The flags and counts that they are of."""
-        return tuple(check.metric for check in self.checks if check.metric is not None)
+        """The flags and counts that they are of, each once: several checks may look at one."""
+        return tuple(dict.fromkeys(check.metric for check in self.checks if check.metric is not None))
 
     def since(self, watermark: datetime | None) -> date | None:
         """The first day whose numbers a run needs that starts from this watermark; None for all days."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,9 @@ import pytest
 
 from tests.builders import START, event, ledger, published, run, write_events
 from transforms.machinery.times import from_micros, micros
+from transforms.metrics.file import PACKAGED
 
+README = Path(__file__).parents[2] / "README.md"
 A_DAY = 86_400
 METRICS = """
 [metrics.shared]
@@ -113,3 +116,13 @@ def test_one_that_fails_publishes_nothing(warehouse: Path, capfd: pytest.Capture
     assert len(ledger(warehouse)) == 1
     assert run(warehouse, f"--metrics_file={warehouse / 'fail.toml'}", "--ignore_checks") == 0
     assert statuses(warehouse)["events.shared"] == "fail"
+
+
+def test_the_metric_and_the_check_of_the_readme_go_into_the_packaged_file(tmp_path: Path) -> None:
+    text = README.read_text()
+    parts = [re.search(pattern, text, re.DOTALL) for pattern in ("<<'END'\n(.*?)END\n", r"```toml\n(\[checks.*?)```")]
+    file = tmp_path / "metrics.toml"
+    file.write_text("\n".join([PACKAGED.read_text(), *(part[1] for part in parts if part)]))
+    write_events(tmp_path, [{**one, "event": "share_event"} for number in range(3) for one in day(number)])
+    assert run(tmp_path, f"--metrics_file={file}") == 0
+    assert {"shared", "events.shared_event"} <= set(found(tmp_path))

@@ -81,6 +81,12 @@ def test_a_day_too_few_stops_the_run_in_one_line() -> None:
     }
 
 
+def test_a_metric_of_several_checks_is_counted_once() -> None:
+    of_each = Check(name="events.taps", measure="sessions_with", metric="taps")
+    checks = Checks((of_each, SESSIONS, Check(name="taps", measure="sessions_with", metric="taps", within=0.1)))
+    assert checks.metrics == ("taps",)
+
+
 def test_a_warning_stops_nothing() -> None:
     before = numbers_before([row(2), row(-5), row(-12)], "UTC")
     checks = Checks((REJECTED,), before=before)
