@@ -9,6 +9,7 @@ import pytest
 
 from pipeline.option import Option
 from pipeline.options import OPTIONS
+from transforms.metrics.kinds import KINDS
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -33,6 +34,11 @@ def test_every_module_is_in_the_tree() -> None:
             if "kinds" in module.parts:
                 continue  # its folder has one line
             assert module.name in tree, module
+
+
+def test_every_kind_of_metric_has_its_row() -> None:
+    rows = re.findall(r"^\| (`.*?) \|", README.split("\n| kind | keys")[1].split("\n\n")[0], re.MULTILINE)
+    assert {name for row in rows for name in re.findall(r"`(\w+)`", row)} == {*KINDS}
 
 
 def test_every_direct_dependency_has_its_line() -> None:

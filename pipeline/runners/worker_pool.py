@@ -23,6 +23,7 @@ from pipeline.runners.worker_process import start
 
 #: Seconds that a worker has to end by itself when the engine needs it no more.
 _PATIENCE = 5.0
+_PORTS = range(2**16)
 
 
 class WorkerPool(beam_fn_api_pb2_grpc.BeamFnExternalWorkerPoolServicer):
@@ -101,6 +102,8 @@ def main(argv: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m pipeline.runners.worker_pool", description="Workers of an engine.")
     parser.add_argument("--port", type=int, default=50_000, help="where the engine asks for them (default 50000)")
     port = parser.parse_args(argv).port
+    if port not in _PORTS:  # gRPC would take another, without a word
+        parser.error(f"--port {port} is not a port from {_PORTS[0]} to {_PORTS[-1]}")
     ended = threading.Event()
     try:
         with serving(port) as place:

@@ -19,6 +19,7 @@ from pipeline.next_steps import this_python
 from pipeline.options import OPTIONS
 from pipeline.views import NAMES, missing, views
 from pipeline.views.published import asking, metrics_of, snapshot_of
+from pipeline.warehouse.bigquery.options import WORD as BIGQUERY
 
 _DEFAULTS = {option.name: option.fallback for option in OPTIONS}
 #: Rows that are held as objects of Python.
@@ -32,6 +33,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _print(arguments: Sequence[str] | None) -> None:
     options = _parser().parse_args(arguments)
+    if str(options.warehouse) == BIGQUERY:
+        raise UsageError(
+            f"--warehouse {BIGQUERY}: runs make the views in the dataset itself; ask them there (bq query)"
+        )
     if is_missing("views"):
         raise RunError(missing_text("views", this_python()))
     snapshot = snapshot_of(options.warehouse / options.aggregated_dataset)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
 
-from pipeline.errors import UsageError
+from pipeline.errors import RunError, UsageError, system_text
 from pipeline.option import Values
 from pipeline.runners.engines import is_engine
 from pipeline.warehouse.bigquery.options import WORD as BIGQUERY
@@ -51,4 +51,8 @@ def _write_sample(root: Path) -> None:
         told = f"no warehouse at {DEFAULT_FOLDER}, and the sample generator is not installed; give --warehouse DIR"
         raise UsageError(told) from error
     print(f"No warehouse at {root}: writing a sample of about 50,000 events there first.")
-    write_sample(root)
+    try:
+        write_sample(root)
+    except OSError as error:
+        told = system_text(error.errno or 0, None)
+        raise RunError(f"the sample cannot be written to {root}: {told}; give --warehouse DIR") from error

@@ -249,9 +249,10 @@ class LocalWarehouse:
         if self._files is not None:
             return self._files
         if not self.root.is_dir():
+            what = "it is no folder" if self.root.exists() else "the folder does not exist"
             raise RunError(
-                f"no warehouse at {self.root}: the folder does not exist; --warehouse is a folder "
-                "DIR/<dataset>/<table>/*.parquet, or the word bigquery"
+                f"no warehouse at {self.root}: {what}; --warehouse is a folder DIR/<dataset>/<table>/*.parquet, "
+                "or the word bigquery"
             )
         folder = self._folder(tables.EVENTS)
         files = files_of(folder)

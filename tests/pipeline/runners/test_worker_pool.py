@@ -57,6 +57,14 @@ def test_a_pool_listens_on_loopback_and_ends_with_a_signal() -> None:
         assert process.wait(30) == 0
 
 
+@pytest.mark.parametrize("port", ["-1", "99999", "x"])
+def test_what_is_no_port_is_refused(port: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        worker_pool.main([f"--port={port}"])
+    assert caught.value.code == 2
+    assert port in capsys.readouterr().err.splitlines()[-1]
+
+
 def test_a_pool_whose_port_is_taken_says_so(capsys: pytest.CaptureFixture[str]) -> None:
     with worker_pool.serving() as place:
         port = place.rpartition(":")[2]

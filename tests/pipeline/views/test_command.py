@@ -66,6 +66,8 @@ def test_what_is_wrong_is_one_line(warehouse: Path, tmp_path: Path, capsys: pyte
         1,
         f"pipeline.views: {tmp_path / 'posthog_aggregated'} does not exist: run the pipeline first\n",
     )
+    code, line = told("--warehouse=bigquery", "daily_active")
+    assert (code, "bq query" in line) == (2, True)
     code, line = told(here, f"--metrics_file={WAVES_METRICS}")
     assert (code, "another metrics file" in line) == (2, True)
     code, line = told(here, "--metrics_file=none.toml")

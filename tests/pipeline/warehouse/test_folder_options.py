@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.command_line import parse
-from pipeline.errors import UsageError
+from pipeline.errors import RunError, UsageError
 from pipeline.warehouse import folder_options
 from pipeline.warehouse.datasets import OPTIONS, Datasets
 from pipeline.warehouse.folder_options import check, open_warehouse
@@ -54,6 +54,13 @@ def test_a_sample_is_written_where_no_warehouse_is_named_and_none_is_there(sampl
     open_warehouse({**VALUES, "warehouse": "elsewhere"}, parse([]))  # a name that is mistyped makes no data
     open_warehouse({**VALUES, "warehouse": None, "posthog_dataset": "posthog"}, parse([]))
     assert len(samples) == 1
+
+
+def test_where_no_sample_can_be_written_the_line_says_where(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("warehouse").touch()  # as a folder that may not be written
+    with pytest.raises(RunError, match=r"^the sample cannot be written to warehouse: .+; give --warehouse DIR$"):
+        open_warehouse({**VALUES, "warehouse": None}, parse([]))
 
 
 def test_workers_of_an_engine_are_told_the_whole_path(samples: list[Path], tmp_path: Path) -> None:

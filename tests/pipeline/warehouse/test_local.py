@@ -116,6 +116,13 @@ def test_rows_of_an_attempt_that_was_given_up_are_not_published(warehouse: Local
     assert pq.read_table(published / "sessions").num_rows == 2
 
 
+def test_a_file_is_no_warehouse(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    mistaken = LocalWarehouse(tmp_path / "file", Datasets("posthog", "firebase", "out", "privacy"))
+    with pytest.raises(RunError, match="^no warehouse at .*: it is no folder; "):
+        mistaken.acquire()
+
+
 @pytest.mark.parametrize("name", ["", "nothing-here"])
 def test_a_folder_that_is_no_warehouse_is_left_as_it_is(tmp_path: Path, name: str) -> None:
     (tmp_path / "letters").mkdir()

@@ -11,9 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.builders import at, event, events_batch, facts_of_slices, slices_of
+from tests.builders import SMALL_METRICS, at, event, events_batch, facts_of_slices, slices_of
 from transforms.events.decoder import EventDecoder
 from transforms.metrics.file import parse_metrics
+from transforms.metrics.kinds import KINDS
 from transforms.metrics.kinds.numbers import exact_sum
 
 
@@ -28,6 +29,10 @@ def session(keys: str, *rows: dict[str, Any]) -> dict[str, Any]:
 def values(*given: Any, **more: Any) -> list[dict[str, Any]]:
     """An event for each value of the property p."""
     return [event(number, properties={"p": value}, **more) for number, value in enumerate(given)]
+
+
+def test_the_small_file_whose_laws_are_tried_has_one_of_every_kind() -> None:
+    assert {type(entry) for entry in SMALL_METRICS.entries} == {*KINDS.values()}
 
 
 @pytest.mark.parametrize(
