@@ -38,6 +38,15 @@ def test_a_merge_of_many_days_is_cut_and_gives_the_same(monkeypatch: pytest.Monk
     assert sent[0].count("MERGE `test-project.out.persons`") == 1
 
 
+def test_a_run_of_many_days_that_is_published_can_be_published_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A runner that lost the answer does; the staging tables, whose days would be counted, are gone by then."""
+    monkeypatch.setattr(sql, "PARTITIONS_A_STATEMENT", 1)
+    service = Service()
+    service.publish()
+    service.publish()
+    service.assert_new()
+
+
 def test_few_days_are_one_statement(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sql, "PARTITIONS_A_STATEMENT", 2)
     service = Service()

@@ -96,16 +96,17 @@ class BigQueryWarehouse(BigQuerySource):
         before = self._sample_before if is_sample else ledger["previous_run_id"] or ""
         fence = sql.Fence(self._fence(run), before, run.run_id)
         there = [name for name in SAMPLES if run.empties_samples and self._client.table(self._out, name) is not None]
-        script = sql.publish_script(
-            changes,
-            fence,
-            None if is_sample else ledger,
-            self._runs,
-            self._partitioned_merges(changes),
-            [self._client.name(self._out, name) for name in there],
-        )
         committed = sql.committed(fence.table if is_sample else self._runs, run.run_id)
-        publish_once(self._client, script, f"sessions_{plain(run.run_id)}", committed)
+        if not self._client.number(committed):  # once it is, the staging tables that are counted here are gone
+            script = sql.publish_script(
+                changes,
+                fence,
+                None if is_sample else ledger,
+                self._runs,
+                self._partitioned_merges(changes),
+                [self._client.name(self._out, name) for name in there],
+            )
+            publish_once(self._client, script, f"sessions_{plain(run.run_id)}", committed)
         make_views(self._client, self._out, run.views, [*(table.name for table in run.tables), "runs"])
         if self._temp_location and not is_sample:
             announce(self._temp_location, self._out, ledger)

@@ -119,7 +119,7 @@ def test_rows_of_an_attempt_that_was_given_up_are_not_published(warehouse: Local
 def test_a_file_is_no_warehouse(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     mistaken = LocalWarehouse(tmp_path / "file", Datasets("posthog", "firebase", "out", "privacy"))
-    with pytest.raises(RunError, match="^no warehouse at .*: it is no folder; "):
+    with pytest.raises(RunError, match=r"^no warehouse at .*: it is no folder; "):
         mistaken.acquire()
 
 
