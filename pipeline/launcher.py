@@ -63,27 +63,42 @@ def main(argv: Sequence[str]) -> int:
     A process that only does this gets its signals from `pipeline.signals`, and then ends with 128 + the signal.
     """
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
-    try:
-        options = parse(argv)
-        settings = settings_of(options)
-        check_engine(options)
-        if settings.verbose:
-            _LOG.setLevel(logging.DEBUG)
-        else:  # the runner logs what a worker raised, which may quote a row; the one line of cause does not
-            logging.getLogger("apache_beam").setLevel(logging.CRITICAL + 1)
-        with _owners_only():
-            _run(settings, options)
-    except (UsageError, MetricsError) as error:
-        print(f"pipeline: {error}", file=sys.stderr)
-        return 2
-    except (KeyboardInterrupt, Exception) as error:
-        interrupted = signals.interrupted(error)
-        told = f"{signals.cause()}{_NOTHING}" if interrupted else _told(error)
-        if isinstance(error, _PublishedAnywayError):
-            told = f"{told.removesuffix(_NOTHING)}; the run's tables are published all the same"
-        print(f"pipeline: {told}", file=sys.stderr)
-        return signals.exit_code() if interrupted else 1
+    with contextlib.ExitStack() as stack:
+        try:
+            options = parse(argv)
+            settings = settings_of(options)
+            check_engine(options)
+            stack.enter_context(_details(told=settings.verbose))
+            with _owners_only():
+                _run(settings, options)
+        except (UsageError, MetricsError) as error:
+            print(f"pipeline: {error}", file=sys.stderr)
+            return 2
+        except (KeyboardInterrupt, Exception) as error:
+            interrupted = signals.interrupted(error)
+            told = f"{signals.cause()}{_NOTHING}" if interrupted else _told(error)
+            if isinstance(error, _PublishedAnywayError):
+                told = f"{told.removesuffix(_NOTHING)}; the run's tables are published all the same"
+            print(f"pipeline: {told}", file=sys.stderr)
+            return signals.exit_code() if interrupted else 1
     return 0
+
+
+@contextlib.contextmanager
+def _details(*, told: bool) -> Iterator[None]:
+    """While entered, the log has details of failures, which may quote rows, or none, whatever a program lets log."""
+    before = _LOG.level
+    if told:
+        _LOG.setLevel(logging.DEBUG)
+    elif _LOG.isEnabledFor(logging.DEBUG):
+        _LOG.setLevel(logging.INFO)
+    # the runner logs what a worker raised, which may quote a row; the one line of cause does not. It may do so late, so
+    # this level stays
+    logging.getLogger("apache_beam").setLevel(logging.NOTSET if told else logging.CRITICAL + 1)
+    try:
+        yield
+    finally:
+        _LOG.setLevel(before)
 
 
 @contextlib.contextmanager

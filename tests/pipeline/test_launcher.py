@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import pickle
 from dataclasses import replace
@@ -69,6 +70,21 @@ def test_nothing_is_asked_of_a_job_that_was_submitted(
     assert "Submitted" in capsys.readouterr().out
     assert [call[0] for call in warehouse.method_calls] == ["prepare", "begin", "scratch"]
     assert [call[0] for call in result.method_calls] == ["job_id"]  # which asks nobody
+
+
+def test_details_are_told_of_a_verbose_run_only(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Neither of the next run of a program, nor of one that logs everything."""
+    monkeypatch.setattr(launcher, "_run", Mock(side_effect=ValueError("+12015550100")))
+    for level in (logging.WARNING, logging.DEBUG):
+        caplog.set_level(level)
+        caplog.handler.setLevel(logging.NOTSET)
+        for argv, told in (([], False), (["--verbose"], True), ([], False)):
+            caplog.clear()
+            assert launcher.main(argv) == 1
+            assert ("+12015550100" in caplog.text) is told
+    assert logging.getLogger("pipeline").level == logging.NOTSET
 
 
 def test_what_fails_after_the_switch_takes_nothing_back(monkeypatch: pytest.MonkeyPatch) -> None:
