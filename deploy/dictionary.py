@@ -24,7 +24,7 @@ from deploy.views_page import TYPES
 from pipeline import tables
 from pipeline.launcher import main
 from pipeline.tables import OutputTable, Table
-from pipeline.views import views
+from pipeline.views.declarations import views
 from pipeline.views.local import script
 from pipeline.warehouse.bigquery.schema import fields_of
 from transforms.metrics.definitions import Metrics

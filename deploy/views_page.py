@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pipeline.views import NAMES, declared
+from pipeline.views.declarations import NAMES, declared
 
 PAGE = Path(__file__).parents[1] / "docs" / "views.md"
 MARK = "<!-- from here on written by `make docs` -->\n"

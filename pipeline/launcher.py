@@ -41,7 +41,7 @@ from pipeline.runners.workers import local_runner, local_workers
 from pipeline.staged_ids import stage_ids
 from pipeline.summary import plan_text, summary_text
 from pipeline.terms import Terms
-from pipeline.views import views
+from pipeline.views.declarations import views
 from pipeline.warehouse.base import REMEDY, Published, Run, Sink, Source
 from pipeline.warehouse.kinds import kind_of
 from transforms.ids.excluded import LeftOut

@@ -21,7 +21,7 @@ from pipeline.report import questions
 from pipeline.report.readers import BigQueryReader, LocalReader, Reader, Rows, can_answer
 from pipeline.report.sections import sections
 from pipeline.report.verdict import verdict
-from pipeline.views import views
+from pipeline.views.declarations import views
 from pipeline.views.published import metrics_of, snapshot_of
 from pipeline.warehouse.bigquery.options import WORD as BIGQUERY
 

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from pipeline.errors import RunError
 from pipeline.report.questions import Question
-from pipeline.views import View
+from pipeline.views.declarations import View
 from pipeline.views.published import asking
 
 #: The rows of an answer.

@@ -17,7 +17,7 @@ from pipeline.errors import RunError, UsageError
 from pipeline.extras import is_missing, missing_text
 from pipeline.next_steps import this_python
 from pipeline.options import OPTIONS
-from pipeline.views import NAMES, missing, views
+from pipeline.views.declarations import NAMES, missing, views
 from pipeline.views.published import asking, metrics_of, snapshot_of
 from pipeline.warehouse.bigquery.options import WORD as BIGQUERY
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import sqlglot
 from sqlglot import expressions as exp
 
-from pipeline.views import View
+from pipeline.views.declarations import View
 from pipeline.warehouse.folders import files_of
 
 

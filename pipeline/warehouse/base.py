@@ -16,7 +16,7 @@ from pipeline.errors import RunError
 from pipeline.plan import INPUT_THERE, SAMPLE_SUFFIX, LastRun, Plan, partitions_for, session_blocks_for
 from pipeline.tables import OutputTable, Table
 from pipeline.terms import Terms
-from pipeline.views import View
+from pipeline.views.declarations import View
 from transforms.machinery.counts import Count
 from transforms.published.changes import LoadedBy
 

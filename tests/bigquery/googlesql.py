@@ -13,7 +13,7 @@ from zetasql.core import wasm_client
 from zetasql.types import AnalyzerOptions, LanguageOptions, TypeKind, ZetaSQLBuiltinFunctionOptions
 
 from pipeline import tables
-from pipeline.views import views
+from pipeline.views.declarations import views
 from pipeline.warehouse.bigquery.schema import Field, fields_of, staging_fields
 from tests import new_table
 from tests.pipeline.warehouse.bigquery.test_sql import TABLES

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.views import View, views
+from pipeline.views.declarations import View, views
 from pipeline.warehouse.bigquery import sql
 from tests.builders import METRICS, SMALL_METRICS, WAVES_METRICS
 from tests.deploy.dockerfile import ROOT

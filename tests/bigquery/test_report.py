@@ -15,7 +15,7 @@ from pipeline.report.readers import BigQueryReader, LocalReader, Rows
 from pipeline.report.section import TITLES
 from pipeline.report.sections import sections
 from pipeline.report.verdict import verdict
-from pipeline.views import views
+from pipeline.views.declarations import views
 from sample import write_sample
 from tests.bigquery.emulators import PROJECT, Emulators
 from tests.builders import METRICS, run

@@ -17,7 +17,7 @@ import pytest
 from deploy.dbt_sources import FILE, SOURCE
 from pipeline import tables
 from pipeline.launcher import main
-from pipeline.views import views
+from pipeline.views.declarations import views
 from sample import write_sample
 from tests.builders import METRICS
 

@@ -9,7 +9,7 @@ import pytest
 
 from deploy import dictionary
 from pipeline import tables
-from pipeline.views import views
+from pipeline.views.declarations import views
 from tests.builders import METRICS
 
 ROOT = Path(__file__).parents[2]

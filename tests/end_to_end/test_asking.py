@@ -44,6 +44,14 @@ def start(module: str, folder: Path, *arguments: str, held: str = "") -> subproc
     )
 
 
+@pytest.mark.parametrize("package", ["pipeline", "pipeline.views", "pipeline.report"])
+def test_a_command_is_ready_for_signals_before_it_imports_what_is_slow(package: str) -> None:
+    """Python imports the package before its `__main__`."""
+    slow = f"import sys, {package}, pipeline.signals; print({{'numpy', 'pyarrow', 'apache_beam'}} & {{*sys.modules}})"
+    told = subprocess.run([sys.executable, "-c", slow], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert told.stdout == "set()\n"
+
+
 @pytest.mark.parametrize(
     ("module", "held", "name"),
     [

@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from pipeline import tables
 from pipeline.tables import OutputTable
-from pipeline.views import View
+from pipeline.views.declarations import View
 from transforms.ids.pseudonyms import is_pseudonym
 from transforms.incremental.window import EVENT_TIME, Comparison, Window
 from transforms.published.changes import CHANGE

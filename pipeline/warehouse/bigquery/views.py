@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from apache_beam.metrics import Metrics as BeamMetrics
 
 from pipeline.errors import RunError
-from pipeline.views import View
+from pipeline.views.declarations import View
 from pipeline.warehouse.bigquery import sql
 from pipeline.warehouse.bigquery.client import BigQueryClient
 from transforms.machinery.counts import NAMESPACE

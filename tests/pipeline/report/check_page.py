@@ -20,7 +20,7 @@ from pipeline.report.command import ask, main
 from pipeline.report.readers import LocalReader
 from pipeline.report.section import TITLES, Section
 from pipeline.report.sections import sections
-from pipeline.views import views
+from pipeline.views.declarations import views
 from tests.pipeline.report.conftest import metrics_of
 from transforms.metrics.file import load_metrics
 

@@ -18,7 +18,7 @@ from pipeline.report.readers import LocalReader, Rows
 from pipeline.report.section import Section
 from pipeline.report.sections import WEEKDAYS, sections
 from pipeline.report.verdict import verdict
-from pipeline.views import views
+from pipeline.views.declarations import views
 from tests.builders import METRICS, OUTPUTS, event, run, write_events
 from tests.pipeline.report.conftest import metrics_of
 from transforms.metrics.file import load_metrics

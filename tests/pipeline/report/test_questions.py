@@ -15,7 +15,7 @@ from pipeline import tables
 from pipeline.report.questions import ALL, FEWEST, Question
 from pipeline.report.section import TITLES
 from pipeline.report.sections import sections
-from pipeline.views import NAMES, views
+from pipeline.views.declarations import NAMES, views
 from tests.builders import METRICS
 
 KNOWN = {

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from google.cloud import bigquery
 
 from pipeline import tables
-from pipeline.views import View, views
+from pipeline.views.declarations import View, views
 from pipeline.views.local import translated
 from pipeline.warehouse.bigquery.client import BigQueryClient
 from pipeline.warehouse.bigquery.schema import fields_of

@@ -9,7 +9,8 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from pipeline.views import NAMES, command
+from pipeline.views import command
+from pipeline.views.declarations import NAMES
 from tests.builders import OUTPUTS, WAVES_METRICS, at, event, run, write_events
 
 pytestmark = pytest.mark.slow

@@ -8,8 +8,8 @@ import re
 import duckdb
 import pytest
 
-from pipeline import tables, views
-from pipeline.views import NAMES, View, missing
+from pipeline import tables
+from pipeline.views.declarations import NAMES, View, missing, views
 from tests.builders import METRICS, SMALL_METRICS, WAVES_METRICS
 from tests.deploy.dockerfile import ROOT
 from tests.pipeline.views.place import contents, in_duckdbs_words
@@ -35,11 +35,11 @@ OLD_NAMES = """
 
 def test_every_file_is_a_view() -> None:
     assert sorted(NAMES) == sorted(path.stem for path in FOLDER.glob("*.sql"))
-    made = {view.name for metrics in DEFINITIONS.values() for view in views.views(metrics)}
+    made = {view.name for metrics in DEFINITIONS.values() for view in views(metrics)}
     assert made == set(NAMES)
 
 
-@pytest.mark.parametrize("view", views.views(METRICS) + views.views(SMALL_METRICS), ids=lambda view: view.name)
+@pytest.mark.parametrize("view", views(METRICS) + views(SMALL_METRICS), ids=lambda view: view.name)
 def test_a_view_is_described_and_so_is_every_column(view: View) -> None:
     assert view.description.endswith(".")
     assert all(column.description.endswith(".") for column in view.columns)
@@ -51,7 +51,7 @@ def test_a_view_is_described_and_so_is_every_column(view: View) -> None:
 @pytest.mark.parametrize("metrics", DEFINITIONS.values(), ids=list(DEFINITIONS))
 def test_a_view_reads_tables_that_are_published_and_earlier_views(metrics: Metrics) -> None:
     there = {table.name for table in (*tables.outputs(metrics), tables.RUNS)}
-    for view in views.views(metrics):
+    for view in views(metrics):
         assert view.reads <= there, view.name
         there.add(view.name)
 
@@ -64,7 +64,7 @@ def test_duckdb_gives_the_declared_columns(metrics: Metrics) -> None:
     with duckdb.connect() as connection:
         for name, (_, content) in contents(metrics, {}).items():
             connection.register(name, content)
-        for view in views.views(metrics):
+        for view in views(metrics):
             connection.execute(f"CREATE VIEW {view.name} AS {in_duckdbs_words(view)}")
             found = connection.sql(f"FROM {view.name}")
             wanted = [(column.name, types.get(column.type, column.type)) for column in view.columns]
@@ -72,15 +72,15 @@ def test_duckdb_gives_the_declared_columns(metrics: Metrics) -> None:
 
 
 def test_views_of_other_metrics_are_left_out() -> None:
-    assert missing(views.views(METRICS)) == ()
-    assert missing(views.views(SMALL_METRICS)) == ("sessions_aggregated", "people_aggregated")
-    assert missing(views.views(ONE_METRIC)) == (
+    assert missing(views(METRICS)) == ()
+    assert missing(views(SMALL_METRICS)) == ("sessions_aggregated", "people_aggregated")
+    assert missing(views(ONE_METRIC)) == (
         *("person_funnels", "person_links", "sessions_aggregated", "people_aggregated"),
     )
 
 
 def test_the_columns_of_the_earlier_job_are_its_own() -> None:
-    made = {view.name: [column.name for column in view.columns] for view in views.views(METRICS)}
+    made = {view.name: [column.name for column in view.columns] for view in views(METRICS)}
     assert made["sessions_aggregated"] == re.findall(r"\w+", OLD_NAMES)
     left_out = {"person_id", "engaged_sessions", "clicked_invite_sum", "_loaded_at", "_run_id"}
     earlier = {"etl_loaded_at", "user_id", *made["people_aggregated"]}

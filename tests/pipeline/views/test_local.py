@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.views import View, ViewColumn
+from pipeline.views.declarations import View, ViewColumn
 from pipeline.views.local import script, translated
 
 COLUMNS = (ViewColumn("name", "STRING", "Whose."), ViewColumn("total", "INT64", "It's all."))

@@ -9,7 +9,7 @@ import pytest
 from google.cloud.bigquery import SchemaField, Table
 
 from pipeline.errors import RunError
-from pipeline.views import views
+from pipeline.views.declarations import views
 from pipeline.warehouse.bigquery.views import make_views
 from tests.bigquery.emulators import PROJECT, Emulators
 from tests.builders import METRICS, OUTPUTS, event, run, write_events
