@@ -6,8 +6,8 @@ one more entry of each kind would add to an event, in bytes and in CPU time of d
 
 from __future__ import annotations
 
+import argparse
 import math
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -71,8 +71,12 @@ def aggregated(
 
 def _batches(warehouse: Path) -> list[pa.RecordBatch]:
     label = "posthog_etl.events"
-    shards = table_shards(files_of(warehouse / "posthog_etl" / "events"), label)
+    shards = table_shards(files_of(_events_of(warehouse)), label)
     return [batch for shard in shards for batch in read_shard(shard, tables.EVENTS, label)]
+
+
+def _events_of(warehouse: Path) -> Path:
+    return warehouse / "posthog_etl" / "events"
 
 
 def costs_of_kinds(warehouse: Path) -> None:
@@ -96,6 +100,14 @@ def costs_of_kinds(warehouse: Path) -> None:
 
 
 if __name__ == "__main__":
-    print(*shuffle_bytes(Path(sys.argv[1])))
-    if sys.argv[2:] == ["kinds"]:
-        costs_of_kinds(Path(sys.argv[1]))
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.shuffle_bytes", description=(__doc__ or "").split("\n")[0]
+    )
+    parser.add_argument("warehouse", type=Path, metavar="WAREHOUSE")
+    parser.add_argument("kinds", nargs="?", choices=["kinds"], help="also what one more entry of each kind would add")
+    given = parser.parse_args()
+    if not files_of(_events_of(given.warehouse)):
+        parser.error(f"no events: {_events_of(given.warehouse)} has no *.parquet file")
+    print(*shuffle_bytes(given.warehouse))
+    if given.kinds:
+        costs_of_kinds(given.warehouse)

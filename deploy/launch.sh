@@ -27,7 +27,9 @@ job=${JOB:-$job}
 # a dry run looks too: what it prints is what would be sent
 body=$(MODE=run body_of "$job")
 if [[ -z $body ]]; then
-  echo "no Scheduler job $job in $REGION: run deploy/setup.sh first" >&2 && exit 1
+  # it may be there, and the account may not look, or not be logged in: gcloud says which
+  why=$(gcloud scheduler jobs describe "$job" --project="$PROJECT" --location="$REGION" 2>&1 >/dev/null | head -n 1) || true
+  echo "no Scheduler job $job in $REGION: run deploy/setup.sh first${why:+ (gcloud: $why)}" >&2 && exit 1
 fi
 for parameter in "$@"; do
   name=${parameter%%=*} value=${parameter#*=}

@@ -190,7 +190,8 @@ def test_a_check_asks_dataflow_to_validate_and_starts_nothing(cloud: Cloud) -> N
 def test_a_launch_without_a_job_says_so(tmp_path: Path) -> None:
     cloud = Cloud.make(tmp_path)
     assert not [call for call in cloud.calls("launch.sh", fails=True, PROJECT="my-project") if call[0] == "curl"]
-    assert cloud.errors == "no Scheduler job sessions-nightly in europe-west1: run deploy/setup.sh first\n"
+    line = "no Scheduler job sessions-nightly in europe-west1: run deploy/setup.sh first"
+    assert cloud.errors == f"{line} (gcloud: NOT_FOUND: scheduler jobs/sessions-nightly)\n"
 
 
 @pytest.mark.parametrize("bad", ["start_date", "x=$(id)", 'x="', "X=1", "x=a|b", "--chek"])
