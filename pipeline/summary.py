@@ -122,8 +122,9 @@ def summary_lines(counts: Mapping[str, int], outputs: Sequence[Output], seconds:
         lines.append(_posthog_line(counts))
     for name, listed, matched in (("excluded", LISTED, MATCHED), ("deletion", REQUESTED, REQUESTED_MATCHED)):
         if listed in counts:
-            read, none = counts[listed], counts[listed] - counts.get(matched, 0)
-            lines.append(f"{_line(name, read)} ids read, {none:,} of them match nothing that this run saw")
+            none = counts[listed] - counts.get(matched, 0)
+            seen = f"{none:,} of them nowhere in what this run saw" if none else "each of them seen by this run"
+            lines.append(f"{_line(name, counts[listed])} ids, {seen}")
     return [*lines, *_told_notes(counts), f"  tables     {where}"]
 
 

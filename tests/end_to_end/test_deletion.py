@@ -99,7 +99,7 @@ def test_a_person_who_asks_is_gone_with_the_next_run(
     ask(warehouse, request_, request_ | {"requested_at": at(0)}, {"user_id": "u-none"}, {"distinct_id": "undefined"})
     assert run(warehouse, *TOLERANT) == 0
     out = capsys.readouterr().out
-    assert f"deletion   {len(request_) + 1} ids read, 1 of them match nothing" in out
+    assert f"deletion   {len(request_) + 1} ids, 1 of them nowhere in what this run saw" in out
     assert ("no request names" in out) == (len(request_) == 1)
     assert_ann_is_gone(warehouse)
     row, found = ledger(warehouse)[-1], notes(warehouse)

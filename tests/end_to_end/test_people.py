@@ -168,7 +168,7 @@ def test_an_excluded_person_is_gone_with_the_next_run(
     assert run(warehouse, *options) == 0
     notes = json.loads(ledger(warehouse)[-1]["notes"])
     assert (notes["excluded.ids"], notes["excluded.matched"]) == (2, 1)
-    assert "2 ids read, 1 of them match nothing that this run saw" in capsys.readouterr().out
+    assert "2 ids, 1 of them nowhere in what this run saw" in capsys.readouterr().out
     assert owners(warehouse) == {"bob": "u-bob", "nobody": "anon-2"}
     assert set(published(warehouse, "persons").column("person_id").to_pylist()) == {"u-bob", "anon-2"}
     assert whose_letters(warehouse) == [OTHER, None]

@@ -100,6 +100,14 @@ def test_differences_from_posthogs_sessions_are_told() -> None:
     assert not [line for line in summary_of({}) if "PostHog" in line]
 
 
+def test_of_ids_to_leave_out_those_that_were_seen_nowhere_are_told() -> None:
+    counts = {"excluded.ids": 3, "excluded.matched": 1, "deletion.requested": 2, "deletion.matched": 2}
+    assert summary_of(counts)[-3:-1] == [
+        "  excluded   3 ids, 2 of them nowhere in what this run saw",
+        "  deletion   2 ids, each of them seen by this run",
+    ]
+
+
 def test_a_summary_fits_a_screen_whatever_happened() -> None:
     every = {f"rejected.{name}": n for n, name in enumerate(REJECTED)} | {f"filtered.{name}": 5 for name in FILTERED}
     every |= {f"matches.metric_{n}": 0 for n in range(40)} | {f"unreadable.users.column_{n}": 1 for n in range(40)}
