@@ -19,29 +19,38 @@ _PATIENCE = 15
 #: Seconds after which a run that has lost its interruption is interrupted again.
 _AGAIN = 0.05
 _received: int | None = None
+#: The line about a signal while the command is still imported; None afterwards.
+_loading: str | None = None
 
 
 class Interrupted(KeyboardInterrupt):
     """A signal asks the run to end."""
 
 
-def run(start: Callable[[], int], told: str = "pipeline: {}; nothing is published") -> int:
-    """The exit code of `start`, or 128 + the number of the signal that ended it. Does not return after a signal.
+def run(load: Callable[[], Callable[[], int]], told: str = "pipeline: {}; nothing is published") -> int:
+    """The exit code of a command, or 128 + the number of the signal that ended it. Does not return after a signal.
 
     Args:
-      start: ends with a code, after a signal too.
-      told: the line about a signal that came before `start` could tell it, with `{}` for `cause`.
+      load: imports the command and gives it: a function that ends with a code, after a signal too. A signal meanwhile
+        ends the process at once. There is nothing yet to tidy up, and libraries that are interrupted in the midst of
+        their import take it for another error, or crash.
+      told: the line about a signal that came before the command could tell it, with `{}` for `cause`.
     """
+    global _loading
+    _loading = told
     for number in _SIGNALS:
         if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup wants it
             signal.signal(number, _on_signal)
     hook, sys.unraisablehook = sys.unraisablehook, _on_lost
     try:
+        start = load()
+        _loading = None
         code = start()
-    except Interrupted:  # while it was imported
+    except Interrupted:  # before it could tell it itself
         code = exit_code()
         sys.stderr.write(told.format(cause()) + "\n")
     finally:
+        _loading = None
         if signal.getsignal(signal.SIGALRM) is _interrupt:
             _be_patient()  # it has ended: nothing is left to interrupt
         sys.unraisablehook = hook
@@ -84,6 +93,9 @@ def _on_signal(number: int, frame: FrameType | None) -> None:
     if _received is not None:
         return  # it is ending
     _received = number
+    if _loading is not None:
+        sys.stderr.write(_loading.format(cause()) + "\n")
+        _leave(exit_code())
     _interrupt(number, frame)
 
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 import sys
+from collections.abc import Callable
 
 from pipeline import signals
 
 
-def _start() -> int:
+def _load() -> Callable[[], int]:
     from pipeline.report.command import main  # its imports take most of a second, in which a signal may come
 
-    return main(sys.argv[1:])
+    return functools.partial(main, sys.argv[1:])
 
 
 if __name__ == "__main__":
-    sys.exit(signals.run(_start, "pipeline.report: {}"))
+    sys.exit(signals.run(_load, "pipeline.report: {}"))

@@ -5,6 +5,7 @@ That whole runs and their workers end is what `tests.end_to_end.test_signals` tr
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
@@ -38,6 +39,7 @@ def of_a_process_that_is_new(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     for number in ALL:  # nohup, or a shell's background, would have them ignored
         signal.signal(number, signal.SIG_DFL)
     monkeypatch.setattr(signals, "_received", None)
+    monkeypatch.setattr(signals, "_loading", None)
     monkeypatch.setattr(signals, "_leave", leave)
     yield
     signal.alarm(0)
@@ -65,14 +67,14 @@ def send(*numbers: signal.Signals) -> Callable[[], int]:
 )
 def test_the_code_is_that_of_the_signal(number: signal.Signals, code: int, cause: str) -> None:
     with pytest.raises(Left) as left:  # threads of libraries are not waited for
-        signals.run(send(number))
+        signals.run(lambda: send(number))
     assert left.value.args == (code,)
     assert signals.received()
     assert (signals.exit_code(), signals.cause()) == (code, cause)
 
 
 def test_without_a_signal_the_code_is_the_runs_and_handlers_are_given_back() -> None:
-    assert signals.run(lambda: 7) == 7
+    assert signals.run(lambda: lambda: 7) == 7
     assert not signals.received()
     assert {signal.getsignal(number) for number in ALL} == {signal.SIG_DFL}
     assert (signals.exit_code(), signals.cause()) == (130, "interrupted")  # of a KeyboardInterrupt that nobody sent
@@ -83,14 +85,15 @@ def test_a_run_that_fails_gives_its_handlers_back_too() -> None:
         raise ValueError("of the run")
 
     with pytest.raises(ValueError, match="of the run"):
-        signals.run(fail)
+        signals.run(lambda: fail)
     assert {signal.getsignal(number) for number in ALL} == {signal.SIG_DFL}
 
 
 def test_before_the_launcher_is_there_the_line_is_told_here(capsys: pytest.CaptureFixture[str]) -> None:
-    def importing() -> int:
-        os.kill(os.getpid(), signal.SIGTERM)
-        return 0
+    def importing() -> Callable[[], int]:
+        with contextlib.suppress(KeyboardInterrupt):  # as a library does
+            os.kill(os.getpid(), signal.SIGTERM)
+        raise ImportError("of a library")
 
     with pytest.raises(Left) as left:
         signals.run(importing)
@@ -99,9 +102,9 @@ def test_before_the_launcher_is_there_the_line_is_told_here(capsys: pytest.Captu
 
 
 def test_a_command_has_a_line_of_its_own(capsys: pytest.CaptureFixture[str]) -> None:
-    def importing() -> int:
+    def importing() -> Callable[[], int]:
         os.kill(os.getpid(), signal.SIGINT)
-        return 0
+        return lambda: 0
 
     with pytest.raises(Left):
         signals.run(importing, "pipeline.views: {}")
@@ -139,7 +142,7 @@ def test_a_signal_in_a_callback_is_not_lost(capsys: pytest.CaptureFixture[str]) 
 
     hook = sys.unraisablehook
     with pytest.raises(Left) as left:
-        signals.run(calling_back)
+        signals.run(lambda: calling_back)
     assert left.value.args == (143,)
     assert capsys.readouterr().err == ""
     assert sys.unraisablehook is hook
@@ -156,7 +159,7 @@ def test_a_run_that_ends_by_itself_meanwhile_is_not_interrupted(monkeypatch: pyt
 
     monkeypatch.setattr(signals, "_leave", leave)
     with pytest.raises(Left) as left:
-        signals.run(ending)
+        signals.run(lambda: ending)
     assert left.value.args == (143,)
 
 
@@ -170,13 +173,13 @@ def test_a_second_signal_changes_nothing() -> None:
         return 0
 
     with pytest.raises(Left) as left:
-        signals.run(impatient)
+        signals.run(lambda: impatient)
     assert left.value.args == (143,)
 
 
 def test_what_nohup_ignores_stays_ignored() -> None:
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    assert signals.run(send(signal.SIGHUP)) == 0
+    assert signals.run(lambda: send(signal.SIGHUP)) == 0
     assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
 
 
@@ -190,6 +193,6 @@ def test_a_run_that_does_not_end_is_left(monkeypatch: pytest.MonkeyPatch, capfd:
         return 0
 
     with pytest.raises(Left) as left:
-        signals.run(stuck)
+        signals.run(lambda: stuck)
     assert left.value.args == (143,)
     assert capfd.readouterr().err == "pipeline: terminated; it did not end in time\n"
