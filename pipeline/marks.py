@@ -21,6 +21,7 @@ import pyarrow.compute as pc
 
 from transforms.ids.excluded import Excluded
 from transforms.ids.phones import phone_forms
+from transforms.ids.posthog_rules import known_ids
 
 NO_MARKS = "{}"
 #: Before the mark of a request's accounts: the list and a request leave out different things.
@@ -41,7 +42,8 @@ def marks(excluded: frozenset[str], accounts: Iterable[Account], *, requested: b
     """
     listed = Excluded(excluded)
     users, phones = zip(*accounts, strict=True) if (accounts := list(accounts)) else ((), ())
-    ids, forms = pa.array(users, pa.string()), phone_forms(pa.array(phones, pa.string()))
+    ids = known_ids(pa.array(users, pa.string()))
+    forms = phone_forms(known_ids(pa.array(phones, pa.string())))
     reached = listed.mask(ids) | listed.mask(forms)
     hits = reached & False
     while (reached & ~hits).any():  # who has a user id or a number of them may be kept instead of them

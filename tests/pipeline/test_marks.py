@@ -47,6 +47,17 @@ def test_another_row_of_the_same_user_can_decide_about_the_number() -> None:
     assert accounts_changed(marks(frozenset({OTHER}), rows), marks(frozenset({OTHER}), rows[:1]))
 
 
+@pytest.mark.parametrize("nobody", ["", " ", "undefined", "0000000"])
+def test_accounts_without_a_number_or_an_id_have_nothing_in_common(nobody: str) -> None:
+    before = [("u-ann", nobody), (nobody, OTHER), ("u-bob", OTHER)]
+    now = [*before, ("u-new", nobody), (nobody, PHONE)]
+    for listed in ("u-ann", OTHER):
+        for requested in (False, True):
+            one, other = (marks(frozenset({listed}), accounts, requested=requested) for accounts in (before, now))
+            assert one == other
+    assert not_named(marks(frozenset({"u-ann"}), before, requested=True)) == 0
+
+
 def test_an_id_without_account_that_gets_one_has_changed() -> None:
     before, now = (marks(frozenset({PHONE}), rows) for rows in ([], ACCOUNTS))
     assert accounts_changed(before, now)

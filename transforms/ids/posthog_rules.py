@@ -54,6 +54,11 @@ def meaningless_column(texts: pa.Array | pa.ChunkedArray) -> pa.Array | pa.Chunk
     return pc.match_substring_regex(pc.utf8_trim_whitespace(texts), _QUOTED)
 
 
+def known_ids(texts: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
+    """A string column of ids, null where one identifies nobody: two users without a phone number share none."""
+    return pc.if_else(meaningless_column(texts), pa.scalar(None, texts.type), texts)
+
+
 def canonical_session_id(text: str) -> str:
     """A session id in the form in which session ids are compared and published.
 

@@ -23,7 +23,7 @@ from apache_beam.pvalue import PCollection
 
 from transforms.ids.excluded import Excluded
 from transforms.ids.phones import are_ambiguous, phone_forms
-from transforms.ids.posthog_rules import meaningless_column
+from transforms.ids.posthog_rules import known_ids
 from transforms.ids.pseudonyms import PLAIN, Pseudonyms
 from transforms.machinery.counts import some_of
 from transforms.machinery.join import EachBatch, JoinByKey, JoinFunction, Outcome, Results, Side, all_counts
@@ -55,8 +55,8 @@ def clean_users(users: pa.Table) -> Results:
         else users.column(name)
         for name in users.schema.names
     }
-    columns["phoneNumber"] = _nobody_to_null(pc.utf8_trim_whitespace(columns["phoneNumber"]))
-    columns["user_id"] = _nobody_to_null(columns["user_id"])
+    columns["phoneNumber"] = known_ids(pc.utf8_trim_whitespace(columns["phoneNumber"]))
+    columns["user_id"] = known_ids(columns["user_id"])
     cleaned = pa.table(columns, schema=users.schema)
     known = cleaned.filter(
         pc.or_(pc.is_valid(cleaned.column("user_id")), pc.is_valid(cleaned.column(DOCUMENT_ID.name)))
@@ -210,7 +210,3 @@ def blank_to_null(texts: pa.ChunkedArray) -> pa.ChunkedArray:
     """A text of nothing but blanks is no text."""
     blank = pc.equal(pc.utf8_trim_whitespace(texts), "")
     return pc.if_else(blank, pa.scalar(None, texts.type), texts)
-
-
-def _nobody_to_null(texts: pa.ChunkedArray) -> pa.ChunkedArray:
-    return pc.if_else(meaningless_column(texts), pa.scalar(None, texts.type), texts)

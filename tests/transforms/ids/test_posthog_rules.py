@@ -14,6 +14,7 @@ from transforms.ids.posthog_rules import (
     canonical_session_id,
     canonical_session_ids,
     is_meaningless,
+    known_ids,
     meaningless_column,
 )
 
@@ -82,3 +83,7 @@ def test_a_column_and_a_dictionary_follow_the_same_rule(values: list[str | None]
     assert column.to_pylist() == wanted
     texts = [value for value in values if value is not None]
     assert canonical_session_ids(texts) == [value for value in wanted if value is not None]
+
+
+def test_known_ids_are_those_that_identify_somebody() -> None:
+    assert known_ids(pa.array(["u-1", "undefined", " ", None])).to_pylist() == ["u-1", None, None, None]
