@@ -29,12 +29,14 @@ from transforms.ids.phones import phone_forms
 from transforms.machinery.counts import Count, some_of
 from transforms.machinery.steps import flat_map
 
-#: RE2 refuses patterns above some size.
-_IDS_A_PATTERN = 200
+#: RE2 refuses patterns above some size. Longer ids are nobody's, since events with such a distinct id are rejected.
+_IDS_A_PATTERN, _LONGEST = 200, 1_000
 #: What words are made of, in any script (RE2's `\w` knows ASCII alone), as part of a class of characters.
 _OF_WORDS = r"\p{L}\p{M}\p{N}_\-"
 #: The end of a line or a tab as JSON has it, also of a text in a text: its letter is no part of the word after it.
 _ESCAPED_BLANK = r"\\+[bfnrt]"
+#: Characters that JSON has by their numbers: all but ASCII in Python's, `<` and `>` in Go's, a plus in .NET's.
+_NUMBERED, _NUMBER = r"(?:\\+u[0-9a-fA-F]{4})+", re.compile("u(.{4})")
 
 #: Counts of a run: excluded ids, and those that some event, published session or user of the run has.
 LISTED, MATCHED = "excluded.ids", "excluded.matched"
@@ -78,6 +80,7 @@ class Excluded:
             self._listed.setdefault(key, set()).add(listed)
         keys = sorted(self._listed)
         self._keys = pa.array(keys, pa.string())
+        keys = [key for key in keys if len(key) <= _LONGEST]
         starts = range(0, len(keys), _IDS_A_PATTERN)
         self._patterns = ["|".join(map(re.escape, keys[i : i + _IDS_A_PATTERN])) for i in starts]
 
@@ -101,7 +104,7 @@ class Excluded:
         """Which JSON texts hold an excluded id, in one of its two forms, as a whole word; null does not."""
         found = np.zeros(len(texts), bool)
         if len(texts) and self._patterns:
-            texts = pc.replace_substring_regex(texts, _ESCAPED_BLANK, " ")
+            texts = pc.replace_substring_regex(_with_characters(texts), _ESCAPED_BLANK, " ")
             for words in self._patterns:
                 hits = pc.match_substring_regex(texts, rf"(?:^|[^{_OF_WORDS}+])(?:{words})(?:$|[^{_OF_WORDS}])")
                 found |= np.asarray(hits.fill_null(False))
@@ -120,6 +123,19 @@ class Excluded:
         found = pc.unique(texts.filter(pa.array(self.mask(texts))))
         keys = {*found.to_pylist(), *phone_forms(found).to_pylist()}
         return set().union(*(self._listed.get(key, ()) for key in keys))
+
+
+def _with_characters(texts: pa.ChunkedArray) -> pa.ChunkedArray:
+    """JSON texts with the characters that they have by their numbers, also those of a text in a text."""
+    if not pc.any(pc.match_substring_regex(texts, _NUMBERED)).as_py():
+        return texts
+    made = [text and re.sub(_NUMBERED, _characters, text) for text in texts.to_pylist()]
+    return pa.chunked_array([pa.array(made, pa.string())])
+
+
+def _characters(numbered: re.Match[str]) -> str:
+    units = bytes.fromhex("".join(_NUMBER.findall(numbered[0])))
+    return units.decode("utf-16-be", "replace")  # beyond 16 bits a character is two numbers
 
 
 def listed_in(batch: pa.RecordBatch, column: str, excluded: Excluded) -> Iterator[str]:

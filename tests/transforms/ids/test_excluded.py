@@ -81,3 +81,26 @@ def test_all_of_some_texts() -> None:
 )
 def test_an_id_is_a_word_in_any_script_and_after_the_end_of_a_line(text: str, found: bool) -> None:
     assert LIST.are_words_in(pa.chunked_array([[json.dumps({"row": text}, ensure_ascii=False)]])).tolist() == [found]
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        (r'{"who": "\u002b12015550100"}', True),  # as .NET writes a plus
+        (r'{"who": "Ann \u003cann@example.org\u003e"}', True),  # as Go writes `<`
+        (r'{"in": "{\\u0022who\\u0022:\\u0022u-1\\u0022}"}', True),  # a text in a text
+        (r'{"who": "jos\u00e9"}', True),  # as Python writes all but ASCII
+        (r'{"who": "\ud83e\udd8a-1"}', True),
+        (r'{"who": "jos\u00e9e"}', False),
+        (r'{"who": "\u00e9u-1"}', False),
+    ],
+)
+def test_a_character_that_json_has_by_its_number_is_that_character(text: str, found: bool) -> None:
+    listed = Excluded(["u-1", "+12015550100", "ann@example.org", "josé", "🦊-1"])
+    rows = pa.chunked_array([[json.dumps({"row": text}, ensure_ascii=False), None, "{}"]])
+    assert listed.are_words_in(rows).tolist() == [found, False, False]
+
+
+def test_an_id_too_long_for_a_pattern_is_nobodys_word() -> None:
+    listed = Excluded(["x" * 1_000_000, "u-1"])
+    assert listed.are_words_in(pa.chunked_array([["u-1", "x"]])).tolist() == [True, False]
