@@ -5,6 +5,7 @@ Needs the extra `views` of this package (sqlglot, and duckdb to run the script);
 
 from __future__ import annotations
 
+import glob
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
@@ -31,7 +32,7 @@ def _statements(snapshot: Path, made: Collection[View]) -> Iterator[str]:
     for folder in sorted(snapshot.iterdir()):
         if folder.is_dir() and files_of(folder):
             there.add(folder.name)
-            files = _text(f"{folder}/*.parquet")
+            files = _text(f"{glob.escape(str(folder))}/*.parquet")  # a name with brackets is no pattern
             # files of the ledger that an earlier version wrote lack later columns
             yield f"CREATE OR REPLACE VIEW {folder.name} AS SELECT * FROM read_parquet({files}, union_by_name = true)"
     for view in made:

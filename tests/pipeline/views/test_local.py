@@ -24,8 +24,10 @@ def write(folder: Path, **columns: list[object]) -> None:
 
 @pytest.fixture
 def snapshot(tmp_path: Path) -> Path:
-    """Two files of visits, of which the older one lacks a column; a folder of another kind."""
-    root = tmp_path / "it's"
+    """Two files of visits, of which the older one lacks a column; a folder of another kind.
+
+    Its name would be a pattern that it does not match itself."""
+    root = tmp_path / "it's [new]"
     write(root / "visits", name=["a", "b"], number=[1, 2])
     write(root / "visits", name=["a"], number=[3], later=[True])
     (root / "empty").mkdir()
