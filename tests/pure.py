@@ -228,7 +228,7 @@ class Model:
         if self.last is None or self.last.terms.digests == terms.digests:
             return None
         published = self._table(self._tables[tables.SESSIONS])
-        some, every = excluded_ids(published["distinct_ids"], Excluded(self._left_out.every))
+        some, every = excluded_ids(published, Excluded(self._left_out.every))
         starts = published["start_timestamp"].filter(pa.array(some & ~every))
         return min(starts.to_pylist(), default=None)
 

@@ -38,7 +38,7 @@ from transforms.machinery.counts import Count
 from transforms.machinery.guard import guarded
 from transforms.machinery.steps import at_bundle_end
 from transforms.published.changes import CHANGE, STAYS
-from transforms.sessions.concluded import excluded_ids
+from transforms.sessions.concluded import IDS_OF, excluded_ids
 
 _PROGRESS = "progress"
 #: Beside the tables of a snapshot, and no table: its name says so, see `pipeline.warehouse.folders`.
@@ -205,8 +205,8 @@ class LocalWarehouse:
         """See `base.Sink`."""
         found, excluded = None, Excluded(distinct_ids)
         for file in self._published_files(tables.SESSIONS.name):
-            published = read_columns(file, ["start_timestamp", "distinct_ids"])
-            some, every = excluded_ids(published["distinct_ids"], excluded)
+            published = read_columns(file, ["start_timestamp", *IDS_OF])
+            some, every = excluded_ids(published, excluded)
             mixed = published.filter(pa.array(some & ~every))
             if mixed.num_rows:
                 earliest = pc.min(mixed["start_timestamp"]).as_py()

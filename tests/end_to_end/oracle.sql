@@ -29,6 +29,7 @@ create table banned as select id from excluded union select phone(id) from exclu
 create table typed as
 select
     *,
+    distinct_id in (from banned) or phone(distinct_id) in (from banned) as is_banned,
     case when json_type(props, '$."$session_id"') = 'VARCHAR'
         then lower_uuid(json_extract_string(props, '$."$session_id"')) end as session_id,
     coalesce(json_type(props, '$."$session_id"'), 'NULL') not in ('VARCHAR', 'NULL') as session_id_is_odd,
@@ -45,7 +46,6 @@ create table outcomes as
 select
     *,
     case
-        when distinct_id in (from banned) or phone(distinct_id) in (from banned) then 'filtered.excluded_user'
         when coalesce(trim(uuid), '') = '' then 'rejected.uuid_missing'
         when length(uuid) > 400 then 'rejected.uuid_too_long'
         when coalesce(trim(event), '') = '' then 'rejected.event_missing'
@@ -64,7 +64,8 @@ select
         when length(session_id) > 400 then 'rejected.session_id_too_long'
         when is_nobody(session_id) then 'rejected.session_id_meaningless'
         else 'usable'
-    end as outcome
+    end as otherwise,
+    case when is_banned then 'filtered.excluded_user' else otherwise end as outcome
 from typed;
 
 -- users: blank is null; the latest version of a document, unique by user_id, then by phone; most complete first
@@ -115,7 +116,7 @@ create table matches as
 select session_id, coalesce(min(p.owner), min(u.owner)) as user_id
 from (
     select distinct session_id, distinct_id as id from outcomes
-    where outcome = 'usable' or outcome = 'filtered.excluded_user' and session_id is not null
+    where otherwise = 'usable'
 ) ids
 left join owners p on phone(ids.id) = phone(p.phoneNumber)
 left join owners u on ids.id = u.user_id
@@ -125,7 +126,7 @@ create table banned_sessions as
 select distinct session_id from outcomes
 join owners on owner in (from banned_users)
     and (phone(distinct_id) = phone(phoneNumber) or distinct_id = owners.user_id)
-where session_id is not null;
+where otherwise = 'usable';
 create table settled as
 select * replace (
     case when outcome = 'usable' and session_id in (from banned_sessions) then 'filtered.excluded_user' else outcome

@@ -12,6 +12,7 @@ import pytest
 from pipeline import tables
 from tests.builders import (
     OUTPUTS,
+    SMALL_METRICS_FILE,
     assert_adds_up,
     at,
     event,
@@ -224,5 +225,45 @@ def test_a_late_event_of_a_person_who_is_left_out_takes_its_session_along(tmp_pa
     assert ledger(tmp_path)[-1]["mode"] == "incremental"
     found = tables_of(tmp_path)
     assert set(owners(tmp_path)) == {"of-10", "of-11"}
+    assert run(tmp_path, "--full_load", *options) == 0
+    assert tables_of(tmp_path) == found
+
+
+def test_events_that_do_not_count_take_no_session_along(tmp_path: Path) -> None:
+    """A run that is not asked to read the session again could not know of them: its row has none of their ids."""
+    write_events(
+        tmp_path,
+        [
+            event(1, "shared", distinct_id="anon-1"),
+            event(2, "shared", distinct_id="u-ann") | {"uuid": None},
+            event(3, "shared", distinct_id="u-ann", lib="web"),
+            *(event(100 + n, "later", seconds=10 * DAY) for n in range(10)),
+        ],
+    )
+    assert run(tmp_path, *TOLERANT) == 0
+    ask(tmp_path, {"user_id": "u-ann"})
+    assert run(tmp_path, *TOLERANT) == 0
+    assert ledger(tmp_path)[-1]["mode"] == "incremental"
+    assert published(tmp_path, "rejected_events").num_rows == 0
+    found = tables_of(tmp_path)
+    assert set(owners(tmp_path)) == {"later", "shared"}
+    assert run(tmp_path, "--full_load", *TOLERANT) == 0
+    assert tables_of(tmp_path) == found
+
+
+def test_an_id_beyond_the_sample_of_an_oversized_session_takes_it_along(tmp_path: Path) -> None:
+    (tmp_path / "metrics.toml").write_text(SMALL_METRICS_FILE)
+    options = ("--metrics_file", str(tmp_path / "metrics.toml"))
+    hot = [event(n, "hot", distinct_id=f"id-{n:02d}", seconds=n) for n in range(20)]
+    write_events(tmp_path, [*hot, *(event(100 + n, f"later-{n}", seconds=10 * DAY) for n in range(10))])
+    assert run(tmp_path, *options) == 0
+    [row] = [row for row in published(tmp_path, "sessions").to_pylist() if row["session_id"] == "hot"]
+    assert row["is_oversized"]
+    unseen = min({one["distinct_id"] for one in hot} - set(row["distinct_ids"]))
+    ask(tmp_path, {"distinct_id": unseen})
+    assert run(tmp_path, *options) == 0
+    assert ledger(tmp_path)[-1]["mode"] == "incremental"
+    found = tables_of(tmp_path)
+    assert "hot" not in owners(tmp_path)
     assert run(tmp_path, "--full_load", *options) == 0
     assert tables_of(tmp_path) == found

@@ -54,7 +54,8 @@ class DecodedEvents:
     """The source's columns of the rejected rows plus `reason`."""
     left_out: set[tuple[str, str]]
     """(session id, empty for none, distinct id) of rows with an excluded distinct id: whose the session is, they tell
-    as well. Not of rows without a plausible time: no window but that of the run to which they are news has them."""
+    as well. Only those do that would be kept: of another nothing is published that tells it to later runs. None of rows
+    without a plausible time: no window but that of the run to which they are news has them."""
     late: pa.RecordBatch
     """`UNSETTLED` of rows that are new but happened before the window: only a backfill settles their sessions."""
     matches: dict[str, int]
@@ -146,6 +147,9 @@ class EventDecoder:
         self._check_times(outcomes, times)
         properties = self._check_properties(outcomes, batch.column("properties"))
         sessions, session_texts = _session_ids(properties.required, outcomes)
+        theirs = _of(people, self._excluded.mask(people.values)) if self._excluded else np.zeros(batch.num_rows, bool)
+        tell = theirs & outcomes.kept
+        outcomes.mark_before_all("excluded_user", theirs)  # a row of an excluded person is no dead letter
         late = outcomes.kept & ~self._window.in_window(times.stamps)
         outcomes.mark("late", late)
 
@@ -168,7 +172,7 @@ class EventDecoder:
         return DecodedEvents(
             kept=Columns(numbers, texts),
             rejected=outcomes.rejected(batch),
-            left_out=_pairs(sessions, session_texts, people, outcomes.are("excluded_user") & times.plausible),
+            left_out=_pairs(sessions, session_texts, people, tell, theirs & times.plausible & ~tell),
             late=_late_rows(sessions, session_texts, times, late),
             matches=self._needed.matches(numbers),
             counts=_counts(read, read - batch.num_rows, outcomes, properties),
@@ -187,8 +191,6 @@ class EventDecoder:
 
     def _check_ids(self, outcomes: Outcomes, batch: pa.RecordBatch, names: TextColumn, people: TextColumn) -> None:
         """The columns that say what happened, and to whom."""
-        if self._excluded:  # first of all reasons: a row of an excluded person is no dead letter
-            outcomes.mark("excluded_user", _of(people, self._excluded.mask(people.values)))
         uuids = batch.column("uuid")
         outcomes.mark("uuid_missing", _blank(uuids))
         outcomes.mark("uuid_too_long", _longer(uuids))
@@ -283,11 +285,12 @@ def _seen(window: Window, times: _Times, uuids: pa.Array, sessions: Ids) -> pa.R
     return seen.found(times.arrivals[rows], seen.hashes(events, theirs, times.stamps[rows]))
 
 
-def _pairs(ids: Ids, texts: TextColumn, people: TextColumn, rows: npt.NDArray[np.bool_]) -> set[tuple[str, str]]:
-    """(session id, distinct id) of some rows, "" for those without a session id."""
-    there = ids.is_uuid | (texts.codes >= 0)
-    pairs = set(zip(_texts_of(ids, texts, rows & there), people.take(rows & there).texts().to_pylist(), strict=True))
-    return pairs | {("", person) for person in people.take(rows & ~there).texts().to_pylist()}
+def _pairs(
+    ids: Ids, texts: TextColumn, people: TextColumn, rows: npt.NDArray[np.bool_], without: npt.NDArray[np.bool_]
+) -> set[tuple[str, str]]:
+    """(session id, distinct id) of some rows, and of others "" and the distinct id."""
+    pairs = set(zip(_texts_of(ids, texts, rows), people.take(rows).texts().to_pylist(), strict=True))
+    return pairs | {("", person) for person in people.take(without).texts().to_pylist()}
 
 
 def _counts(read: int, outside: int, outcomes: Outcomes, properties: PropertyColumns) -> Counter[str]:

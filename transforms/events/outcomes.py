@@ -1,7 +1,7 @@
 """What becomes of each row: it is kept, or the first reason that applies says why not.
 
-Reasons are given one after the other, so that the outcome of a row does not depend on the batch that it comes in: an
-excluded id, then in the order of `REJECTED`, then `FILTERED`.
+Reasons are given one after the other, so that the outcome of a row does not depend on the batch that it comes in: in
+the order of `REJECTED`, then `FILTERED`; an excluded id is before all of them.
 """
 
 from __future__ import annotations
@@ -52,9 +52,9 @@ class Outcomes:
         """Give this reason to the rows of `where` that have none yet."""
         self._codes[where & (self._codes == 0)] = _CODE[name]
 
-    def are(self, name: str) -> npt.NDArray[np.bool_]:
-        """Which rows have this reason."""
-        return self._codes == _CODE[name]
+    def mark_before_all(self, name: str, where: npt.NDArray[np.bool_]) -> None:
+        """Give this reason to the rows of `where`, instead of any that they have."""
+        self._codes[where] = _CODE[name]
 
     @property
     def kept(self) -> npt.NDArray[np.bool_]:

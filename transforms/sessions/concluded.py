@@ -36,6 +36,8 @@ from transforms.sessions.facts import ARRIVAL, MAX_DISTINCT_IDS
 
 _Bools = npt.NDArray[np.bool_]
 _Ints = npt.NDArray[np.int64]
+#: The columns of published rows that `excluded_ids` needs.
+IDS_OF = ("distinct_ids", "is_oversized")
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,7 @@ def choose(window: Window, excluded: Excluded, facts: pa.Table, published: pa.Ta
     use, stale = _in_days(window, known) if window.days else _in_window(window, known, news)
 
     rows = np.arange(published.num_rows)
-    some, every = excluded_ids(published.column("distinct_ids"), excluded)
+    some, every = excluded_ids(published, excluded)
     absent = ~np.isin(rows, position) & _read_whole(window, begins, ends, waits.of_sessions(keys)[0])
     gone = absent & some
     if window.days:  # what starts in these days and was not found again
@@ -192,17 +194,18 @@ def _within(days: tuple[int, int], times: _Ints) -> _Bools:
     return (times >= days[0]) & (times < days[1])
 
 
-def excluded_ids(lists: pa.ChunkedArray, excluded: Excluded) -> tuple[_Bools, _Bools]:
-    """(whether some of a session's distinct ids may be excluded, whether all are).
+def excluded_ids(sessions: pa.Table, excluded: Excluded) -> tuple[_Bools, _Bools]:
+    """(whether some of a session's distinct ids may be excluded, whether all are), by `IDS_OF` of published rows.
 
-    A list that is full may have been cut, and any id may be among those that are not there.
+    A list that is full may have been cut, one of an oversized session is that of a sample: any id may be among those
+    that are not there.
     """
-    hits = np.zeros(len(lists), np.int64)
+    hits = np.zeros(sessions.num_rows, np.int64)
     if not excluded:
         return hits > 0, hits > 0
-    flat = lists.combine_chunks()
+    flat = sessions.column("distinct_ids").combine_chunks()
     owner = np.asarray(pc.list_parent_indices(flat))[excluded.mask(pc.list_flatten(flat))]
     np.add.at(hits, owner, 1)
     sizes = np.asarray(pc.list_value_length(flat).fill_null(0))
-    cut = sizes >= MAX_DISTINCT_IDS
+    cut = (sizes >= MAX_DISTINCT_IDS) | np.asarray(sessions.column("is_oversized"))
     return (hits > 0) | cut, (hits == sizes) & (hits > 0) & ~cut

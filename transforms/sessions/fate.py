@@ -139,7 +139,7 @@ class Conclude:
         row = positions(used, published, ["session_id"])
         replaced = np.isin(np.arange(published.num_rows), np.asarray(row.fill_null(-1)))
         gone = published.filter(pa.array(~stay & ~replaced))
-        of_excluded = have_excluded_user(gone, before) | excluded_ids(gone.column("distinct_ids"), self._listed)[1]
+        of_excluded = have_excluded_user(gone, before) | excluded_ids(gone, self._listed)[1]
 
         acquisition = latest_acquisition(tables["acquisition"])
         names = [field.name for field in fact_fields(self.facts)]

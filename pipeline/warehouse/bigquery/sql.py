@@ -190,7 +190,8 @@ def committed(runs: str, run_id: str) -> str:
 
 
 def earliest_with(sessions: str, ids: Sequence[str]) -> str:
-    """Start of the earliest session that may have one of these ids among others, or so many ids that some were cut.
+    """Start of the earliest session that may have one of these ids among others, or ids that are not in its row: those
+    beyond the most that are listed, or beyond the sample of an oversized session.
 
     Phone numbers are compared by their last digits, which are the same in every form; more sessions only make a run
     read more. Of a hash there is one form.
@@ -201,10 +202,11 @@ def earliest_with(sessions: str, ids: Sequence[str]) -> str:
     wanted = literal(list(ids), TEXTS)
     end = f"RIGHT(REGEXP_REPLACE(id, '[^0-9]', ''), {_LAST_DIGITS})"
     return (
-        f"SELECT MIN(start_timestamp) AS earliest FROM (SELECT start_timestamp, ARRAY_LENGTH(distinct_ids) AS ids, "
+        "SELECT MIN(start_timestamp) AS earliest FROM "
+        "(SELECT start_timestamp, is_oversized, ARRAY_LENGTH(distinct_ids) AS ids, "
         f"(SELECT COUNTIF(id IN UNNEST({wanted})) FROM UNNEST(distinct_ids) AS id) AS banned, "
         f"(SELECT COUNTIF({end} IN UNNEST({ends})) FROM UNNEST(distinct_ids) AS id) AS alike FROM {sessions}) "
-        f"WHERE banned + alike > 0 AND banned < ids OR ids >= {MAX_DISTINCT_IDS}"
+        f"WHERE banned + alike > 0 AND banned < ids OR ids >= {MAX_DISTINCT_IDS} OR is_oversized"
     )
 
 

@@ -29,6 +29,7 @@ PUBLISHED = pa.schema(
         ("start_timestamp", TIME),
         ("end_timestamp", TIME),
         ("distinct_ids", pa.list_(pa.string())),
+        ("is_oversized", pa.bool_()),
     ]
 )
 #: The window begins on day 10, what arrived on day 14 or later is new.
@@ -59,7 +60,7 @@ def chosen(
       excluded: distinct ids.
     """
     fresh = [("s", day_micros(facts[0]), day_micros(facts[1]))] if facts else []
-    rows = [("s", day_micros(published[0]), day_micros(published[1]), list(ids))] if published else []
+    rows = [("s", day_micros(published[0]), day_micros(published[1]), list(ids), False)] if published else []
     late = [("s", day_micros(waits), day_micros(14.5))] if waits is not None else []
     return choose(window, Excluded(excluded), _table(fresh, FACTS), _table(rows, PUBLISHED), _table(late, UNSETTLED))
 
@@ -196,9 +197,11 @@ def test_what_is_later_than_the_overlap() -> None:
     assert not chosen(DAYS, (10, 10), (10, 10)).surprising.any()
 
 
-def test_a_full_list_of_ids_may_hide_an_excluded_one() -> None:
-    def of(*lists: list[str]) -> list[tuple[bool, bool]]:
-        some, every = excluded_ids(pa.chunked_array([list(lists)], pa.list_(pa.string())), Excluded(["x", "y"]))
+def test_a_full_list_of_ids_and_that_of_a_sample_may_hide_an_excluded_one() -> None:
+    def of(*lists: list[str], oversized: bool = False) -> list[tuple[bool, bool]]:
+        ids = pa.chunked_array([list(lists)], pa.list_(pa.string()))
+        rows = pa.table({"distinct_ids": ids, "is_oversized": [oversized] * len(lists)})
+        some, every = excluded_ids(rows, Excluded(["x", "y"]))
         return list(zip(some.tolist(), every.tolist(), strict=True))
 
     assert of(["a"], ["a", "x"], ["x"], ["x", "y"], []) == [
@@ -210,3 +213,4 @@ def test_a_full_list_of_ids_may_hide_an_excluded_one() -> None:
     ]
     assert of([f"id-{n}" for n in range(MAX_DISTINCT_IDS)]) == [(True, False)]
     assert of([f"id-{n}" for n in range(MAX_DISTINCT_IDS - 1)]) == [(False, False)]
+    assert of(["a"], ["x"], oversized=True) == [(True, False)] * 2
