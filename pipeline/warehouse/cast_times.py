@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.warehouse.cast_texts import text as as_text
+from pipeline.warehouse.cast_values import whole_numbers
 from transforms.machinery.times import micros
 from transforms.schemas.fields import FLOAT, INTEGER, TIMESTAMP
 
@@ -80,9 +81,9 @@ def is_seconds_and_nanos(kind: pa.DataType) -> bool:
 def moments_of_structs(column: pa.Array) -> pa.Array:
     """Seconds and nanoseconds, see `is_seconds_and_nanos`."""
     parts = {column.type.field(number).name: pc.struct_field(column, [number]) for number in range(2)}
-    seconds, nanos = (parts.pop(name) for name in sorted(parts, key=lambda name: "nano" in name))
-    whole = _scaled(seconds.cast(INTEGER, safe=False), 1_000_000).view(INTEGER)
-    rest = pc.divide(nanos.cast(INTEGER, safe=False).fill_null(0), 1_000)
+    seconds, nanos = (whole_numbers(parts.pop(name)) for name in sorted(parts, key=lambda name: "nano" in name))
+    whole = _scaled(seconds, 1_000_000).view(INTEGER)
+    rest = pc.divide(nanos.fill_null(0), 1_000)
     return pc.add(whole, rest).view(TIMESTAMP)
 
 

@@ -68,7 +68,7 @@ class _Whole:
 
 
 def open_file(path: str | Path, label: str, **options: Any) -> pq.ParquetFile:
-    """Open a file of a table; RunError naming both when it is no Parquet."""
+    """Open a file of a table; RunError naming both when it is no Parquet, or its name is no text."""
     try:
         # Parquet's old 96-bit timestamps reach beyond what 64 bits of nanoseconds can hold
         return pq.ParquetFile(
@@ -81,6 +81,8 @@ def open_file(path: str | Path, label: str, **options: Any) -> pq.ParquetFile:
         )
     except (pa.ArrowException, OSError) as error:
         raise RunError(f"{label}: {path} cannot be read as Parquet: {_first_line(error)}") from error
+    except UnicodeEncodeError as error:  # a name may be any bytes, and Arrow takes UTF-8
+        raise RunError(f"{label}: {str(path)!a} cannot be read: its name is not UTF-8; rename it") from error
 
 
 def binding_of(file: pq.ParquetFile, path: str | Path, table: Table, label: str) -> Binding:

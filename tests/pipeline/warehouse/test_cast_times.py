@@ -167,3 +167,9 @@ def test_parts_of_a_text_beyond_all_times_are_no_moment(parts: tuple[int, int]) 
     seconds, nanos = parts
     text = f'{{"_seconds": {seconds}, "_nanoseconds": {nanos}}}'
     assert read(pa.array([text, "1970-01-01T00:00:01Z"]), TIMESTAMP) == [None, 1_000_000]
+
+
+def test_seconds_beyond_64_bits_with_a_sign_are_no_moment_of_before_1970() -> None:
+    kind = pa.struct([("_seconds", pa.uint64()), ("_nanoseconds", pa.uint64())])
+    rows = [{"_seconds": 2**64 - 1, "_nanoseconds": 0}, {"_seconds": 1, "_nanoseconds": 5_000}]
+    assert moments_of_structs(pa.array(rows, kind)).cast(pa.int64()).to_pylist() == [None, 1_000_005]

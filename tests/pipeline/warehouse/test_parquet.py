@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,13 @@ def test_no_parquet_at_all_is_named(tmp_path: Path) -> None:
     path = tmp_path / "part-0.parquet"
     path.write_bytes(b"not parquet")
     with pytest.raises(RunError, match=rf"^in.events: {path} cannot be read as Parquet: "):
+        read(path)
+
+
+def test_a_file_whose_name_is_no_text_is_named(tmp_path: Path) -> None:
+    path = Path(os.fsdecode(bytes(tmp_path / "part-") + b"\xff.parquet"))
+    path.write_bytes(b"")
+    with pytest.raises(RunError, match=r"^in.events: '.*part-\\udcff.parquet' cannot be read: its name is not UTF-8"):
         read(path)
 
 
