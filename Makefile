@@ -46,8 +46,9 @@ report: $(VENV)/report  ## report.html on the sample warehouse; open it in a bro
 	test -e warehouse/posthog_aggregated || $(BIN)/python -m pipeline --runner DirectRunner
 	$(BIN)/python -m pipeline.report --output report.html
 
-view: $(VENV)/report  ## the rows of a view of the sample warehouse as CSV: make view VIEW=daily_active (docs/views.md has all)
-	@test -e warehouse/posthog_aggregated || $(BIN)/python -m pipeline --runner DirectRunner
+view:  ## the rows of a view of the sample warehouse as CSV: make view VIEW=daily_active (docs/views.md has all)
+	@$(MAKE) --no-print-directory $(VENV)/report >&2
+	@test -e warehouse/posthog_aggregated || $(BIN)/python -m pipeline --runner DirectRunner >&2
 	@$(BIN)/python -m pipeline.views $(or $(VIEW),daily_active)
 
 notebook: $(VENV)/run $(NOTEBOOK)/ready  ## the twelve questions on the sample warehouse, in a browser

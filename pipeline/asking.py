@@ -1,18 +1,56 @@
-"""How a command ends that asks published tables (`pipeline.views`, `pipeline.report`): one line at most, and a code."""
+"""A command that asks published tables (`pipeline.views`, `pipeline.report`): its options, and how it ends."""
 
 from __future__ import annotations
 
+import argparse
 import os
 import signal
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
 
 from pipeline import signals
+from pipeline.command_line import Parser
 from pipeline.errors import RunError, UsageError, system_text
+from pipeline.options import OPTIONS, WHICH, add_arguments
 from transforms.metrics.definitions import MetricsError
 
+_WHICH = [option for option in OPTIONS if option.name in WHICH]
 #: What a shell expects of a command whose reader has left, as `head` does.
 _UNREAD = 128 + signal.SIGPIPE
+
+
+@dataclass(frozen=True)
+class PublishedTables:
+    """Which tables a command asks."""
+
+    warehouse: str
+    """A folder, or `BIGQUERY`."""
+    project: str | None
+    dataset: str
+    metrics_file: Path | None
+
+    @property
+    def link(self) -> Path:
+        """The link to the published run, in a folder."""
+        return Path(self.warehouse) / self.dataset
+
+
+def parser_of(command: str, description: str) -> Parser:
+    """A parser that knows which tables, by the options of the runs that made them."""
+    parser = Parser(prog=f"python -m {command}", description=description, allow_abbrev=False)
+    add_arguments(parser, _WHICH)
+    return parser
+
+
+def tables_of(options: argparse.Namespace) -> PublishedTables:
+    """What such a parser was given, or the defaults."""
+    values = {option.name: getattr(options, option.name) or option.fallback for option in _WHICH}
+    file = values["metrics_file"]
+    return PublishedTables(
+        values["warehouse"] or "", values["project"], values["aggregated_dataset"] or "", Path(file) if file else None
+    )
 
 
 def ended(command: str, work: Callable[[], object]) -> int:

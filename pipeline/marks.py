@@ -1,7 +1,8 @@
 """What the ledger keeps of a list of excluded ids: enough to know what changed, and nobody whose ids they are. Pure.
 
 JSON: per id a mark, and a mark of the accounts that it stands for. A mark is 24 bits of SHA-256: hundreds of phone
-numbers have the same, and two ids of a list hardly ever.
+numbers have the same, and of a list of thousands two ids may. Then a run can be a full load that was not needed, or not
+say that one of the two was taken off.
 
 Of a deletion request the accounts are those that requests do not name wholly, by user id and phone number. What is
 named is gone whatever becomes of the account, so such an account may come and go; what only the account tells of would

@@ -8,13 +8,11 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from pipeline.extras import has_makefile, is_missing
-from pipeline.options import Settings
+from pipeline.options import WHICH, Settings
 from pipeline.warehouse.bigquery.options import WORD as BIGQUERY
 
 #: Options that are of one run only: the next night has none of them.
 _ONCE = frozenset({"full_load", "start_date", "end_date", "limit", "plan_only", "verbose"})
-#: Options that say which tables these are, for whoever reads them.
-_WHICH = ("warehouse", "project", "aggregated_dataset", "metrics_file")
 _VIEW = "daily_active"
 
 
@@ -49,7 +47,7 @@ def _ask(settings: Settings, python: str) -> str:
 
 def _asking(name: str, target: str, what: str, settings: Settings, python: str) -> str:
     """A command that needs an extra; `make run` does not install it, so where it is missing make does that first."""
-    given = _given(settings, _WHICH)
+    given = _given(settings, WHICH)
     output = " --output report.html" if name == "report" else ""
     if not (is_missing(name) and has_makefile()):
         return f"{python} -m pipeline.{name}{what}{given}{output}"

@@ -129,6 +129,10 @@ class SessionPipelineOptions(PipelineOptions):
         add_arguments(parser, [option for option in OPTIONS if option.name not in _BEAMS_OWN])
 
 
+#: Options that say which tables these are, for whoever reads them.
+WHICH = ("warehouse", "project", "aggregated_dataset", "metrics_file")
+
+
 def add_arguments(parser: argparse.ArgumentParser, options: Sequence[Option] = OPTIONS) -> None:
     """Add options to a parser, under both `--full_load` and `--full-load`."""
     group = parser.add_argument_group("session pipeline")

@@ -7,6 +7,7 @@ program that calls `pipeline.launcher.main` keeps its own handlers, and a Keyboa
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import signal
 import sys
@@ -19,15 +20,17 @@ _PATIENCE = 15
 #: Seconds after which a run that has lost its interruption is interrupted again.
 _AGAIN = 0.05
 _received: int | None = None
-#: The line about a signal while the command is still imported; None afterwards.
-_loading: str | None = None
+#: The line about a signal that the command could not tell itself, with `{}` for `cause`.
+_told = "pipeline: {}; nothing is published"
+#: Whether the command is still imported.
+_is_loading = False
 
 
 class Interrupted(KeyboardInterrupt):
     """A signal asks the run to end."""
 
 
-def run(load: Callable[[], Callable[[], int]], told: str = "pipeline: {}; nothing is published") -> int:
+def run(load: Callable[[], Callable[[], int]], told: str = _told) -> int:
     """The exit code of a command, or 128 + the number of the signal that ended it. Does not return after a signal.
 
     Args:
@@ -36,21 +39,22 @@ def run(load: Callable[[], Callable[[], int]], told: str = "pipeline: {}; nothin
         their import take it for another error, or crash.
       told: the line about a signal that came before the command could tell it, with `{}` for `cause`.
     """
-    global _loading
-    _loading = told
+    global _told, _is_loading
+    _told, _is_loading = told, True
+    _mend_streams()
     for number in _SIGNALS:
         if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup wants it
             signal.signal(number, _on_signal)
     hook, sys.unraisablehook = sys.unraisablehook, _on_lost
     try:
         start = load()
-        _loading = None
+        _is_loading = False
         code = start()
     except Interrupted:  # before it could tell it itself
         code = exit_code()
         sys.stderr.write(told.format(cause()) + "\n")
     finally:
-        _loading = None
+        _is_loading = False
         if signal.getsignal(signal.SIGALRM) is _interrupt:
             _be_patient()  # it has ended: nothing is left to interrupt
         sys.unraisablehook = hook
@@ -60,6 +64,16 @@ def run(load: Callable[[], Callable[[], int]], told: str = "pipeline: {}; nothin
     if _received is not None:
         _leave(code)  # threads of libraries may wait for ever
     return code
+
+
+def _mend_streams() -> None:
+    """Where there are none (`2>&-`), what is told goes nowhere; what a terminal cannot show is told by its number."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115 (to the end of the process)
+        elif isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def received() -> bool:
@@ -93,8 +107,8 @@ def _on_signal(number: int, frame: FrameType | None) -> None:
     if _received is not None:
         return  # it is ending
     _received = number
-    if _loading is not None:
-        sys.stderr.write(_loading.format(cause()) + "\n")
+    if _is_loading:
+        sys.stderr.write(_told.format(cause()) + "\n")
         _leave(exit_code())
     _interrupt(number, frame)
 
@@ -119,7 +133,8 @@ def _on_lost(lost: sys.UnraisableHookArgs) -> None:
 
 
 def _end_now(number: int, frame: FrameType | None) -> None:
-    os.write(sys.stderr.fileno(), f"pipeline: {cause()}; it did not end in time\n".encode())
+    with contextlib.suppress(OSError, ValueError):
+        os.write(sys.stderr.fileno(), f"{_told.partition(':')[0]}: {cause()}; it did not end in time\n".encode())
     _leave(exit_code())
 
 

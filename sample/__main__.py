@@ -29,11 +29,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         write_sample(options.warehouse, options.events, options.seed, options.start, options.days)
     except ValueError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"sample: {error}", file=sys.stderr)
         return 2
     except OSError as error:
-        print(f"error: {error}", file=sys.stderr)
+        what = f"{error.filename}: {error.strerror}" if error.filename else error
+        print(f"sample: {what}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("sample: interrupted; nothing is written", file=sys.stderr)
+        return 130
     seconds = time.monotonic() - begun
     rate = options.events / seconds
     print(f"{options.events:,} events in {options.warehouse}: {seconds:.1f} s, {rate:,.0f} events/s")

@@ -11,12 +11,10 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from pipeline.asking import ended
-from pipeline.command_line import Parser
+from pipeline.asking import PublishedTables, ended, parser_of, tables_of
 from pipeline.errors import RunError, UsageError, system_text
 from pipeline.extras import is_missing, missing_text
 from pipeline.next_steps import this_python
-from pipeline.options import OPTIONS
 from pipeline.report import questions
 from pipeline.report.readers import BigQueryReader, LocalReader, Reader, Rows, can_answer
 from pipeline.report.sections import sections
@@ -25,7 +23,6 @@ from pipeline.views.declarations import views
 from pipeline.views.published import metrics_of, snapshot_of
 from pipeline.warehouse.bigquery.options import WORD as BIGQUERY
 
-_DEFAULTS = {option.name: option.fallback for option in OPTIONS}
 #: Why a question may have no answer.
 _NEEDS = {
     "funnels": "sequences, of which the metrics file declares none",
@@ -44,18 +41,12 @@ def _report(arguments: Sequence[str] | None) -> None:
     _check_output(options.output)
     if is_missing("report"):
         raise RunError(missing_text("report", this_python()))
-    _write(options.output, html(_open(options)))
+    _write(options.output, html(_open(tables_of(options))))
     print(f"{options.output}: open it in a browser")
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = Parser(prog="python -m pipeline.report", description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--warehouse", default=_DEFAULTS["warehouse"], help=f"a folder, or the word {BIGQUERY}")
-    parser.add_argument("--project", default=_DEFAULTS["project"], help="of BigQuery")
-    parser.add_argument("--aggregated_dataset", default=_DEFAULTS["aggregated_dataset"], metavar="NAME")
-    parser.add_argument(
-        "--metrics_file", type=Path, metavar="FILE", help="that of the runs; by default the packaged one"
-    )
+    parser = parser_of("pipeline.report", (__doc__ or "").split("\n")[0])
     parser.add_argument("--output", type=Path, default=Path("report.html"), metavar="FILE")
     return parser
 
@@ -85,13 +76,13 @@ def ask(reader: Reader) -> dict[str, Rows]:
     return answers
 
 
-def _open(options: argparse.Namespace) -> Reader:
-    if options.warehouse == BIGQUERY:
-        if not options.project:
+def _open(tables: PublishedTables) -> Reader:
+    if tables.warehouse == BIGQUERY:
+        if not tables.project:
             raise UsageError(f"--warehouse {BIGQUERY} needs --project")
-        return BigQueryReader(options.project, options.aggregated_dataset)
-    snapshot = snapshot_of(Path(options.warehouse) / options.aggregated_dataset)
-    return LocalReader(snapshot, views(metrics_of(snapshot, options.metrics_file)))
+        return BigQueryReader(tables.project, tables.dataset)
+    snapshot = snapshot_of(tables.link)
+    return LocalReader(snapshot, views(metrics_of(snapshot, tables.metrics_file)))
 
 
 def _check_output(path: Path) -> None:

@@ -9,19 +9,15 @@ import argparse
 import csv
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
-from pipeline.asking import ended
-from pipeline.command_line import Parser
+from pipeline.asking import ended, parser_of, tables_of
 from pipeline.errors import RunError, UsageError
 from pipeline.extras import is_missing, missing_text
 from pipeline.next_steps import this_python
-from pipeline.options import OPTIONS
 from pipeline.views.declarations import NAMES, missing, views
 from pipeline.views.published import asking, metrics_of, snapshot_of
 from pipeline.warehouse.bigquery.options import WORD as BIGQUERY
 
-_DEFAULTS = {option.name: option.fallback for option in OPTIONS}
 #: Rows that are held as objects of Python.
 _AT_ONCE = 1_000
 
@@ -33,14 +29,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _print(arguments: Sequence[str] | None) -> None:
     options = _parser().parse_args(arguments)
-    if str(options.warehouse) == BIGQUERY:
+    tables = tables_of(options)
+    if tables.warehouse == BIGQUERY:
         raise UsageError(
             f"--warehouse {BIGQUERY}: runs make the views in the dataset itself; ask them there (bq query)"
         )
     if is_missing("views"):
         raise RunError(missing_text("views", this_python()))
-    snapshot = snapshot_of(options.warehouse / options.aggregated_dataset)
-    made = views(metrics_of(snapshot, options.metrics_file))
+    snapshot = snapshot_of(tables.link)
+    made = views(metrics_of(snapshot, tables.metrics_file))
     if options.name in missing(made):
         raise UsageError(f"{options.name}: the metrics file declares nothing of what it tells")
     from pipeline.views.local import script  # here, because it imports the extra
@@ -54,13 +51,8 @@ def _print(arguments: Sequence[str] | None) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = Parser(prog="python -m pipeline.views", description=(__doc__ or "").split("\n")[0])
+    parser = parser_of("pipeline.views", (__doc__ or "").split("\n")[0])
     parser.add_argument("name", nargs="?", choices=NAMES, help="print its rows as CSV; without, a script for DuckDB")
-    parser.add_argument("--warehouse", type=Path, default=Path(_DEFAULTS["warehouse"] or ""), metavar="DIR")
-    parser.add_argument("--aggregated_dataset", default=_DEFAULTS["aggregated_dataset"], metavar="NAME")
-    parser.add_argument(
-        "--metrics_file", type=Path, metavar="FILE", help="that of the runs; by default the packaged one"
-    )
     return parser
 
 

@@ -1,4 +1,4 @@
-"""The commands that ask published tables, as processes: signals, and a reader that leaves."""
+"""The commands as processes: signals, a reader that leaves, streams that are closed."""
 
 from __future__ import annotations
 
@@ -83,6 +83,28 @@ def test_a_signal_ends_a_command(
         finally:
             process.kill()
     assert (process.returncode, out, err) == (code, "", f"{name}: {cause}\n")
+
+
+@pytest.mark.parametrize(
+    ("command", "env"),
+    [
+        ("-m pipeline --runner DirectRunner --plan_only --warehouse {} 2>&-", {}),
+        ("-m pipeline --runner DirectRunner --warehouse {} 2>&-", {}),
+        ("-m pipeline --help", {"PYTHONIOENCODING": "ascii"}),
+        ("-m pipeline.views daily_active --warehouse {}", {"PYTHONIOENCODING": "ascii"}),
+    ],
+)
+def test_streams_that_are_closed_or_know_few_characters_are_no_reason_to_fail(
+    command: str, env: dict[str, str], tmp_path: Path
+) -> None:
+    write_events(tmp_path, [event(1)])
+    assert run(tmp_path) == 0
+    shell = f"{sys.executable} {command.format(tmp_path)}"
+    told = subprocess.run(
+        ["sh", "-c", shell], cwd=ROOT, env={**os.environ, **env}, capture_output=True, text=True, check=False
+    )
+    assert (told.returncode, told.stderr) == (0, "")
+    assert told.stdout
 
 
 def test_a_reader_that_leaves_ends_it_silently(tmp_path: Path) -> None:

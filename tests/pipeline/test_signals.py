@@ -39,7 +39,8 @@ def of_a_process_that_is_new(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     for number in ALL:  # nohup, or a shell's background, would have them ignored
         signal.signal(number, signal.SIG_DFL)
     monkeypatch.setattr(signals, "_received", None)
-    monkeypatch.setattr(signals, "_loading", None)
+    monkeypatch.setattr(signals, "_is_loading", False)
+    monkeypatch.setattr(signals, "_told", "pipeline: {}; nothing is published")
     monkeypatch.setattr(signals, "_leave", leave)
     yield
     signal.alarm(0)

@@ -56,6 +56,7 @@ def test_without_a_run_there_is_nothing_to_tell() -> None:
         (["--output", "."], 2, "--output . is a folder: name a file, as --output report.html"),
         (["--outptu", "page.html"], 2, "unrecognized arguments: --outptu page.html; see --help"),
         (["--warehouse", ".", "--aggregated_dataset", ".", "--metrics_file", "none.toml"], 2, "none.toml"),
+        (["--warehouse", ".", "--aggregated-dataset", ".", "--metrics-file", "none.toml"], 2, "none.toml"),
     ],
 )
 def test_what_is_wrong_is_one_line_and_no_file(
@@ -67,7 +68,7 @@ def test_what_is_wrong_is_one_line_and_no_file(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setitem(command._DEFAULTS, "project", None)
+    monkeypatch.delenv("GOOGLE_CLOUD_PROJECT_ID", raising=False)
     assert command.main(arguments) == code
     out, err = capsys.readouterr()
     assert (out, err.count("\n")) == ("", 1)
