@@ -170,6 +170,16 @@ def test_later_than_the_lateness_is_listed_and_settled_by_a_backfill() -> None:
     assert model.content() == full.content()
 
 
+def test_a_session_that_goes_on_for_days_is_listed_also_where_nothing_is_late() -> None:
+    day = 24 * HOUR
+    rows = [{**event(n, "long", name="tap", seconds=n * day), "_arrives": n * day + 60} for n in (0, 10)]
+    rows += pulse(9 * day) + pulse(10.5 * day)
+    model = Model(SMALL_METRICS)
+    model.run(seen(rows, 9 * day))
+    model.run(seen(rows, 10.5 * day))
+    assert model.too_old == ["long"]
+
+
 def test_a_backfill_removes_sessions_that_are_gone_and_leaves_other_days_alone() -> None:
     rows, _ = late_history()
     model = Model(SMALL_METRICS)

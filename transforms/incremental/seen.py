@@ -24,7 +24,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from transforms.incremental.unsettled import NEWEST
-from transforms.incremental.window import EVER, NEVER, Window
+from transforms.incremental.window import EVER, UNSEEN, Window
 from transforms.machinery.uuids import Ids, Words, mix
 from transforms.schemas.fields import INTEGER
 
@@ -108,7 +108,7 @@ def seen_after(window: Window, now: pa.RecordBatch, reached: int | None) -> Seen
 
 
 def new_since(window: Window, before: Seen | None, now: pa.RecordBatch) -> int:
-    """The first arrival of which late rows may be news, `NEVER` where none are: the same for all sessions.
+    """The first arrival of which late rows may be news, `UNSEEN` where none are: what is not remembered always is.
 
     Args:
       window: of the run.
@@ -122,7 +122,7 @@ def new_since(window: Window, before: Seen | None, now: pa.RecordBatch) -> int:
         return window.new_from
     sums = _by_arrival(now)
     news = (one for one in sums.keys() | before.sums.keys() if sums.get(one) != before.sums.get(one))
-    return min((one for one in news if one >= window.new_from), default=NEVER)
+    return min((one for one in news if one >= window.new_from), default=UNSEEN)
 
 
 def _complete(window: Window, now: pa.RecordBatch) -> int:

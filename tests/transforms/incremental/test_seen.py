@@ -15,7 +15,7 @@ from transforms.events.decoder import EventDecoder
 from transforms.incremental import seen as module
 from transforms.incremental.seen import NOTHING, Seen, found, merge_found, new_since, news_only, seen_after
 from transforms.incremental.unsettled import unsettled_rows
-from transforms.incremental.window import EVER, NEVER, Window
+from transforms.incremental.window import EVER, NEVER, UNSEEN, Window
 from transforms.machinery.times import micros
 
 #: (arrival, hash) of late rows.
@@ -61,8 +61,8 @@ def test_up_to_the_first_other_arrival_nothing_is_news(before: list[tuple[int, i
     known = seen_of(WINDOW, before)
     assert known is not None
     assert known.since == 4
-    assert new_since(WINDOW, known, found_of(before)) == NEVER
-    first = min((arrival for arrival, _ in more if arrival >= 4), default=NEVER)
+    assert new_since(WINDOW, known, found_of(before)) == UNSEEN
+    first = min((arrival for arrival, _ in more if arrival >= 4), default=UNSEEN)
     assert new_since(WINDOW, known, found_of([*before, *more])) == first
 
 
@@ -88,7 +88,7 @@ def test_more_arrivals_than_are_remembered_are_news(monkeypatch: pytest.MonkeyPa
     known = seen_of(WINDOW, rows)
     assert known == Seen(6, 3, {6: 1, 7: 1, 8: 1})
     assert new_since(WINDOW, known, found_of(rows)) == 4
-    assert new_since(Window(0, new_from=7, lateness=3), known, found_of(rows[3:])) == NEVER
+    assert new_since(Window(0, new_from=7, lateness=3), known, found_of(rows[3:])) == UNSEEN
 
 
 def test_a_run_of_some_days_waits_for_all_and_says_nothing() -> None:
@@ -99,9 +99,11 @@ def test_a_run_of_some_days_waits_for_all_and_says_nothing() -> None:
 
 
 def test_sessions_wait_for_news_only() -> None:
-    waiting = unsettled_rows(["known", "news", "listed"], [0, 0, 0], [5, 7, NEVER])
-    [left] = news_only(waiting, WINDOW, seen_of(WINDOW, [(5, 1)]), found_of([(5, 1), (7, 1)]))
-    assert left.column("session_id").to_pylist() == ["news", "listed"]
+    waiting = unsettled_rows(["known", "news", "in time", "listed"], [0] * 4, [5, 7, 5 + UNSEEN, NEVER])
+    before = seen_of(WINDOW, [(5, 1)])
+    for more, wanted in (([(7, 1)], ["news", "in time", "listed"]), ([], ["in time", "listed"])):
+        [left] = news_only(waiting, WINDOW, before, found_of([(5, 1), *more]))
+        assert left.column("session_id").to_pylist() == wanted
 
 
 def test_rows_are_remembered_whatever_becomes_of_them() -> None:
