@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from pipeline.plan import Request
 from tests.builders import SMALL_METRICS, at, event
 from tests.pure import Model
+from transforms.incremental import unsettled as unsettled_module
 from transforms.incremental.watermark import SUPPORT
 from transforms.persons import days as days_module
 from transforms.sessions import concluded as choose_module
@@ -178,6 +179,20 @@ def test_a_session_that_goes_on_for_days_is_listed_also_where_nothing_is_late() 
     model.run(seen(rows, 9 * day))
     model.run(seen(rows, 10.5 * day))
     assert model.too_old == ["long"]
+
+
+def test_a_session_without_a_row_and_a_name_waits_in_the_first_day_of_the_window(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its events are no news to the second run, and it is not read whole there, although its day is."""
+    monkeypatch.setattr(unsettled_module, "MAX_LISTED", 0)
+    reached = 10.5 * 24 * HOUR  # a midnight, and so is the beginning of the window, five days before
+    rows = [*pulse(reached), {**event(1, "s", seconds=6 * 24 * HOUR, arrives=reached), "_arrives": reached + 60}]
+    model = Model(SMALL_METRICS, excluded=frozenset({PEOPLE[0]}))
+    model.run(seen(rows, reached))
+    for _ in range(2):
+        model.run(seen(rows, reached + 60))
+        assert model.ledger[-1]["sessions_too_old"] == 1
 
 
 def test_a_backfill_removes_sessions_that_are_gone_and_leaves_other_days_alone() -> None:

@@ -88,7 +88,9 @@ def _covers(window: Window, day: str) -> bool:
     begin = (date.fromisoformat(day) - _EPOCH).days * _DAY
     if window.days is not None:
         return window.days[0] <= begin < window.days[1]
-    return window.scan_start is None or begin >= window.scan_start
+    # of those without a row nothing is concluded in the window's first day
+    first = window.scan_start if window.whole_from is None else window.whole_from
+    return first is None or begin >= first
 
 
 #: A session that waits, as they are listed: its day (UTC, ISO), its id.

@@ -67,6 +67,7 @@ WAITING = Unsettled(["a", "b"], ["2026-01-01", "2026-01-02"], json.dumps({"2026-
     [
         (Window(moment(9), new_from=moment(13), undated_from=moment(12)), {"2026-01-02": 3}),
         (Window(moment(2), new_from=moment(6), undated_from=moment(5)), {}),
+        (Window(moment(2), new_from=moment(6), undated_from=moment(5), whole_from=moment(3)), {"2026-01-02": 3}),
         (Window(moment(1), moment(4), days=(moment(2), moment(3))), {}),
         (Window(moment(2), moment(5), days=(moment(3), moment(4))), {"2026-01-02": 3}),
         (EVERYTHING, {}),
