@@ -102,8 +102,8 @@ def not_named(requests: str) -> int:
 
 
 def coming_back(before: str, now: str) -> int:
-    """Of how many ids of the deletion requests `before` something would come back in a full load with the marks `now`:
-    the request is not there anymore, or an account that it did not name has changed."""
+    """Of how many ids of deletion requests something would come back in a full load: the request is not there anymore,
+    or an account that it did not name has changed. `before` and `now` are marks of requests only."""
     later = json.loads(now)
     return sum(
         one not in later or not (_is_same(mark, later[one]) or mark in (_NAMED, _NOBODYS) or later[one] == _NAMED)

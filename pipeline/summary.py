@@ -63,8 +63,7 @@ def plan_text(run: Run, inputs: Inputs, published: Published, where: str) -> str
 def _deletion_lines(run: Run) -> Iterator[str]:
     """What of deletion requests somebody should look at before a run."""
     if run.plan.previous:
-        now = run.terms.marks
-        back = coming_back(run.plan.previous.deletion_marks, now)
+        back = coming_back(run.plan.previous.deletion_marks, run.terms.deletion_marks)
         if back:
             by = "this full load brings" if run.plan.window.is_full else "--full_load brings"
             yield f"{back:,} deletion requests are gone, or what they stood for is: {by} back who they hid"

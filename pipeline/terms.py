@@ -61,7 +61,7 @@ class Terms:
         """
         if not accounts_changed(before.marks, self.marks):
             return True
-        back = coming_back(before.deletion_marks, self.marks)
+        back = coming_back(before.deletion_marks, self.deletion_marks)  # the list leaves less out
         if back:
             raise RunError(
                 f"the accounts of excluded users changed, which takes a full load, and {back:,} ids of deletion "

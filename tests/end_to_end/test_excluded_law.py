@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipeline.errors import RunError
 from pipeline.plan import Request
 from tests.builders import SMALL_METRICS, at, event
 from tests.pure import Model
@@ -156,3 +157,14 @@ def test_who_is_excluded_first_and_then_asks_to_be_deleted_is_gone_whatever_back
     wanted.run(ROWS)
     assert model.content() == wanted.content()
     assert "mixed" not in sessions(model)
+
+
+@pytest.mark.parametrize("listed", [frozenset[str](), frozenset({PHONE})])
+def test_a_request_that_only_the_list_follows_brings_nobody_back_by_itself(listed: frozenset[str]) -> None:
+    model = Model(SMALL_METRICS, excluded=listed, requested=frozenset({PHONE}))
+    model.run(ROWS)
+    model.excluded, model.requested = frozenset({PHONE}), frozenset()
+    with pytest.raises(RunError, match="1 ids of deletion requests would come back"):
+        model.run(ROWS)
+    model.run(ROWS, request=Request(full_load=True))
+    assert model.content() == full(model.excluded, []).content()

@@ -97,4 +97,3 @@ def test_a_list_and_a_request_are_not_the_same() -> None:
     listed = marks(frozenset({"staff"}), [])
     assert listed != request_marks("staff", accounts=[])
     assert taken_off(listed, request_marks("staff")) == 0
-    assert coming_back(request_marks("staff"), listed) == 0
