@@ -242,7 +242,8 @@ def _incremental(
 ) -> Window:
     """Reads what may have arrived since the watermark that was `reached`, in whole sessions."""
     new_from = reached - request.overlap
-    some_have_no_row = terms.leave_somebody_out or previous.unsettled.has_unlisted
+    left_out = terms.leave_somebody_out or previous.terms.marks != NO_MARKS  # also who was taken off since
+    some_have_no_row = left_out or previous.unsettled.has_unlisted
     start = _scan_start(new_from - request.lateness, previous, reach_back_to)
     return dataclasses.replace(
         everything,

@@ -123,6 +123,21 @@ def test_who_is_taken_off_the_list_comes_back_with_a_full_load_and_is_remembered
     assert len(model.ledger[-1]["excluded_marks"].split(",")) == 1
 
 
+def test_who_is_taken_off_comes_back_in_whole_sessions_also_from_an_empty_list() -> None:
+    reached = (full(frozenset(), []).ledger[-1]["watermark"] - at(0)).total_seconds()
+    begin = reached - 5 * DAY  # of the window
+    hidden = [event(n, "hidden", distinct_id=PHONE, seconds=begin + hours * HOUR) for n, hours in enumerate((-2, 0, 2))]
+    rows = [*ROWS, *hidden]
+    model = Model(SMALL_METRICS, excluded=frozenset({PHONE}))
+    model.run(rows)
+    model.excluded = frozenset()
+    for _ in range(2):
+        assert model.run(rows).mode == "incremental"
+        assert "hidden" not in {row["session_id"] for row in model.content()["sessions"]}
+    model.run(rows, request=Request(full_load=True))
+    assert [row["event_count"] for row in model.content()["sessions"] if row["session_id"] == "hidden"] == [3]
+
+
 def test_a_session_with_an_excluded_id_is_never_made_anew_from_a_part_of_its_events() -> None:
     """The excluded id is nobody's, so the others' events of the session stay; a backfill of later days sees some."""
     long = [
