@@ -221,6 +221,8 @@ def make_plan(
             "--firebase_dataset, or put it back; --full_load goes on without it"
         )
     if request.days is not None:
+        if previous is not None:
+            terms.check_backfill(previous.terms)
         reason = f"backfill of the sessions that start in [{request.start_date}, {request.end_date})"
         return Plan("backfill", _backfill(request.days, micros(now), previous, latest_end), reason, previous)
     if previous is None or previous.watermark is None:

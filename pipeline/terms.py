@@ -70,6 +70,17 @@ class Terms:
             )
         return False
 
+    def check_backfill(self, before: Terms) -> None:
+        """Raise RunError when only the list has an id of a request now.
+
+        Some days would bring back sessions in which nothing tells of the id anymore, also when the request is put back.
+        """
+        if accounts_changed(without(before.deletion_marks, self.deletion_marks), self.excluded_marks):
+            raise RunError(
+                "sessions of deletion requests would come back with these days, since only the list of excluded users "
+                "has their ids now: put the requests back, or run once with --full_load"
+            )
+
     def check_left_out(self, before: Terms) -> None:
         """Raise RunError when a list, or the table of requests, that was there in the run `before` is forgotten."""
         if self.excluded_digest is None and before.digests[0] != NOBODY:

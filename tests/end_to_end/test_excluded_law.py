@@ -179,7 +179,9 @@ def test_a_request_that_only_the_list_follows_brings_nobody_back_by_itself(liste
     model = Model(SMALL_METRICS, excluded=listed, requested=frozenset({PHONE}))
     model.run(ROWS)
     model.excluded, model.requested = frozenset({PHONE}), frozenset()
-    with pytest.raises(RunError, match="1 ids of deletion requests would come back"):
-        model.run(ROWS)
+    some_days = Request(start_date=at(0).date(), end_date=at(9 * DAY).date())
+    for request in (None, some_days):
+        with pytest.raises(RunError, match="deletion requests would come back"):
+            model.run(ROWS, request=request)
     model.run(ROWS, request=Request(full_load=True))
     assert model.content() == full(model.excluded, []).content()
