@@ -117,8 +117,8 @@ def test_no_rows_are_no_share() -> None:
 
 
 def test_of_what_waits_unlisted_nobody_knows_whether_it_is_settled() -> None:
-    row = ledger_row(run_of(plan(Request(), WAITING)), COUNTS.items(), (), Unsettled(), NOW)
-    assert (row["sessions_too_old"], row["too_old_days"]) == (0, "{}")  # the window begins on the 5th
-    later = replace(WAITING, watermark=MARK + 9 * DAY)
-    row = ledger_row(run_of(plan(Request(), later)), COUNTS.items(), (), Unsettled(), NOW)
-    assert (row["sessions_too_old"], row["too_old_days"]) == (2, '{"2026-01-06": 2}')
+    # the window begins on the 4th, then on the 5th: what begins a day after it is known whole
+    for later, left in ((-DAY, (0, "{}")), (0 * DAY, (2, '{"2026-01-06": 2}'))):
+        previous = replace(WAITING, watermark=MARK + later)
+        row = ledger_row(run_of(plan(Request(), previous)), COUNTS.items(), (), Unsettled(), NOW)
+        assert (row["sessions_too_old"], row["too_old_days"]) == left
