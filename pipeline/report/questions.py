@@ -63,14 +63,14 @@ RETENTION = Question(
     """,
     ("retention_weekly",),
 )
-#: How many persons reached each step of the sequences of the metrics file, and the usual time of who finished.
+#: How many persons reached each step of the sequences of the metrics file, and the usual time of who finished. A step
+#: that nobody reached has 0, so that the last row of a sequence is its last step.
 FUNNELS = Question(
     """
     SELECT reached.funnel, reached.step, reached.persons, finished.median_seconds
     FROM (
-      SELECT funnel, step, COUNT(*) AS persons
+      SELECT funnel, step, COUNT(CASE WHEN furthest_step >= step THEN 1 END) AS persons
       FROM ${person_funnels} CROSS JOIN UNNEST(GENERATE_ARRAY(1, steps)) AS step
-      WHERE furthest_step >= step
       GROUP BY funnel, step
     ) AS reached
     LEFT JOIN (

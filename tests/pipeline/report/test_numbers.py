@@ -135,6 +135,16 @@ def test_funnels(found: dict[str, Section], sql: duckdb.DuckDBPyConnection) -> N
     assert shown[1][2:] == pytest.approx((finished / started, median))
 
 
+def test_a_step_that_nobody_reached_is_told_too(tmp_path: Path) -> None:
+    """Without its row the step before would be taken for the last, which all of them reached."""
+    write_events(tmp_path, [event(n, f"s{n}", name="start_quiz", distinct_id=f"p{n}") for n in range(8)])
+    assert run(tmp_path) == 0
+    answers = ask(LocalReader((tmp_path / "posthog_aggregated").resolve(), views(METRICS)))
+    shown = {one.name: one for one in sections(answers)}["funnels"]
+    assert shown.rows == (("quiz", 1, 8, 1.0, None), ("quiz", 2, 0, 0.0, None))
+    assert shown.told == "Of quiz too few persons reached the last step to tell."
+
+
 def test_links_are_of_the_same_object(found: dict[str, Section], sql: duckdb.DuckDBPyConnection) -> None:
     wanted = sql.sql("""
         WITH viewed AS (SELECT link, value, person_id, min(first_viewed_at) AS at FROM session_links
