@@ -1,7 +1,8 @@
 """What the report asks, in BigQuery's SQL. DuckDB gets the same, translated by sqlglot.
 
-Only published tables and the views over them are asked, and only finished days: views end with the last one, and
-`FINISHED` is the same for tables. Nothing personal leaves a query: all are counts, sums and medians of groups.
+Only published tables and the views over them are asked, and only finished days: views end with the last one (but
+`person_funnels`, which has no days), and `FINISHED` is the same for tables. Nothing personal leaves a query: all are
+counts, sums and medians of groups.
 """
 
 from __future__ import annotations
@@ -155,15 +156,16 @@ LINKS = Question(
 #: Of the last run that was checked: a run under a clock that was ahead sorts behind the last one for ever.
 CHECKS = Question(
     f"""
-    SELECT `check`, value, expected, lower, upper, status
-    FROM ${{checks}}
-    WHERE run_id = (
+    SELECT found.`check`, found.value, found.expected, found.lower, found.upper, found.status, daily.dau AS persons
+    FROM ${{checks}} AS found
+    LEFT JOIN ${{daily_active}} AS daily ON daily.date = found.date
+    WHERE found.run_id = (
       SELECT MAX(run_id) FROM ${{checks}}
       WHERE run_id <= (SELECT MAX(run_id) FROM ${{runs}} WHERE run_id NOT IN ({_FOLLOWED}))
     )
-    ORDER BY `check`
+    ORDER BY found.`check`
     """,
-    ("checks", "runs"),
+    ("checks", "runs", "daily_active"),
 )
 #: By name, in the order in which they are told.
 ALL = {

@@ -8,8 +8,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from pipeline.notable import differing, nulled
+from pipeline.report.questions import FEWEST
 from pipeline.report.readers import Rows
-from pipeline.report.section import Cell, Section, picked
+from pipeline.report.section import HIDDEN, WITHHELD, Cell, Section, counted, guarded
 from transforms.sessions.owners import IN_BOTH
 
 #: What needs a look comes first.
@@ -73,8 +74,8 @@ def posthog(rows: Rows) -> Section:
     table = tuple(
         (name, n, n / max(1, matched)) for name, n in sorted(found.items(), key=lambda one: (-one[1], one[0]))
     )
-    told = f"{matched:,} sessions of the last run are in PostHog's own table too"
-    most = f"; most often {table[0][0]} differs, in {table[0][2]:.1%} of them." if table else ", and say the same."
+    told = f"{counted(matched, 'session')} of the last run {'is' if matched == 1 else 'are'} in PostHog's own table too"
+    most = f"; most often {table[0][0]} differs, in {table[0][2]:.1%} of them." if table else ", and nothing differs."
     columns = (("column", "Column"), ("sessions", "Sessions that differ"), ("share", "Share"))
     return Section(
         "posthog", told + most if matched else "PostHog's own table has none of the sessions.", columns, table
@@ -90,7 +91,19 @@ def checks(rows: Rows) -> Section:
     told = f"Not as expected: {', '.join(bad)}." if bad else good
     told += f" Of {unjudged:,} the weeks before say too little." if unjudged else ""
     columns = tuple((name, name.capitalize()) for name in ("check", "value", "expected", "lower", "upper", "status"))
-    return Section("checks", told, columns, picked(sorted(rows, key=_urgency), columns))
+    return Section("checks", told, columns, tuple(map(_check_row, sorted(rows, key=_urgency))))
+
+
+def _check_row(row: Mapping[str, Any]) -> tuple[Cell, ...]:
+    """A check with its numbers, of which some may be of few persons: it is not known which of them count persons."""
+    few = _is_few(row["value"]) or guarded(row["persons"]) == HIDDEN
+    usual = [WITHHELD if _is_few(row["expected"]) else row[name] for name in ("expected", "lower", "upper")]
+    return (row["check"], WITHHELD if few else row["value"], *usual, row["status"])
+
+
+def _is_few(number: float | None) -> bool:
+    """Whether it may be of persons, or of their sessions, and then of few: shares are below 1."""
+    return number is not None and 1 <= number < FEWEST
 
 
 def _urgency(row: Mapping[str, Any]) -> tuple[int, str]:

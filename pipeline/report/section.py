@@ -27,6 +27,8 @@ TITLES = {
 }
 #: Stands for a number of persons that could be somebody.
 HIDDEN = f"<{FEWEST}"
+#: Stands for what would tell it, which need not be less itself: their sessions, a share, the rest of a known sum.
+WITHHELD = "(hidden)"
 Cell = Any
 #: Name and label of each column.
 Columns = Sequence[tuple[str, str]]
@@ -51,7 +53,7 @@ class Section:
     def records(self) -> list[dict[str, Cell]]:
         """The rows by name of column; what is hidden is None."""
         names = [name for name, _ in self.columns]
-        return [dict(zip(names, (None if c == HIDDEN else c for c in row), strict=True)) for row in self.rows]
+        return [dict(zip(names, (None if is_hidden(c) else c for c in row), strict=True)) for row in self.rows]
 
 
 def picked(rows: Rows, columns: Columns) -> tuple[tuple[Cell, ...], ...]:
@@ -62,3 +64,14 @@ def picked(rows: Rows, columns: Columns) -> tuple[tuple[Cell, ...], ...]:
 def guarded(number: int | None) -> Cell:
     """A number of persons, or that it is hidden."""
     return HIDDEN if number is not None and 0 < number < FEWEST else number
+
+
+def counted(number: float, noun: str) -> str:
+    """A whole number with its noun, of which there is one or are several."""
+    text = f"{number:,.0f}"
+    return f"{text} {noun}{'' if text == '1' else 's'}"
+
+
+def is_hidden(cell: Cell) -> bool:
+    """Whether it stands for a number that is not told."""
+    return cell in (HIDDEN, WITHHELD)

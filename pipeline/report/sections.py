@@ -1,21 +1,23 @@
 """Answers → sections of the report: numbers as a table, with what they say in words. Pure.
 
-A number of persons below `questions.FEWEST` is hidden, wherever it stands, and so is what would tell it.
+A number of persons below `questions.FEWEST` is hidden, wherever it stands, and so is what would tell it. Numbers that
+add up to a known one tell the one of them that is hidden, so another is withheld with it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import date, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from pipeline.report.questions import FEWEST
 from pipeline.report.readers import Rows
 from pipeline.report.run_sections import checks, posthog, quality, reasons
-from pipeline.report.section import HIDDEN, TITLES, Cell, Section, guarded, picked
+from pipeline.report.section import HIDDEN, TITLES, WITHHELD, Cell, Section, guarded, is_hidden, picked
 
 WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 _WEEK = timedelta(days=7)
+_Key = TypeVar("_Key")
 #: So much is shown: what is older is in the views.
 _DAYS, _WEEKS, _COHORTS = 91, 26, 13
 #: What is said where an answer has no rows.
@@ -60,17 +62,17 @@ def sections(answers: Mapping[str, Rows]) -> list[Section]:
 def days(rows: Rows) -> Section:
     """Sessions and active persons by day, beside the same weekday a week before."""
     known: dict[date, Mapping[str, Any]] = {row["date"]: row for row in rows}
-    table = []
+    table, new = [], _new_persons(rows)
     for row in rows:
         before = known.get(row["date"] - _WEEK, {})
         shown = [_sessions(one) for one in (row, before)], [guarded(one.get("dau")) for one in (row, before)]
-        table.append((row["date"], *shown[0], *shown[1], guarded(row["new_persons"])))
+        table.append((row["date"], *shown[0], *shown[1], new[row["date"]]))
     last = next((row for row in reversed(rows) if row["dau"] >= FEWEST), rows[-1])
     before, empty = known.get(last["date"] - _WEEK, {}), (rows[-1]["date"] - last["date"]).days
-    told = (
-        f"{last['date']:%A, %-d %B}: {_number(_sessions(last))} sessions{_against(last, before, 'sessions')}, "
-        f"{_number(guarded(last['dau']))} active persons{_against(last, before, 'dau')}."
-    )
+    started = _sessions(last)
+    told = f"{last['date']:%A, %-d %B}: "
+    told += "" if is_hidden(started) else f"{started:,} sessions{_against(last, before, 'sessions')}, "
+    told += f"{_number(guarded(last['dau']))} active persons{_against(last, before, 'dau')}."
     since = f" Since then, for {empty} finished {'day' if empty == 1 else 'days'}, fewer than {FEWEST} persons a day."
     told += since if empty else ""
     columns = (
@@ -89,10 +91,9 @@ def weeks(rows: Rows) -> Section:
     kinds = ("new_persons", "returning_persons", "resurrecting_persons", "dormant_persons")
     labels = ("New", "Returning", "Resurrecting", "Dormant")
     table = tuple((row["week"], *(guarded(row[kind]) for kind in kinds)) for row in rows)
-    last = rows[-1]
-    parts = ", ".join(
-        f"{_number(guarded(last[kind]))} {label.lower()}" for kind, label in zip(kinds, labels, strict=True)
-    )
+    table = _balanced(table)
+    last, shown = rows[-1], zip(table[-1][1:], labels, strict=True)
+    parts = ", ".join(f"{_number(cell)} {label.lower()}" for cell, label in shown if cell != WITHHELD)
     told = (
         f"In the last finished week, from {last['week']:%-d %B} on: {parts}. Dormant are those of the week before who "
         "stayed away."
@@ -108,14 +109,13 @@ def retention(rows: Rows) -> Section:
     cohorts: dict[date, dict[int, Mapping[str, Any]]] = {}
     for row in rows:
         cohorts.setdefault(row["cohort_week"], {})[row["week_number"]] = row
-    table = []
+    table, shares = [], _shares(rows)
     for week, found in cohorts.items():
         size = next(iter(found.values()))["cohort_size"]
-        shares = (_share(found[n]) if n in found else None for n in range(furthest + 1))
-        table.append((week, guarded(size), *shares))
+        table.append((week, guarded(size), *(shares.get((week, n)) for n in range(furthest + 1))))
     columns = (("cohort_week", "Week of the first session"), ("cohort_size", "Persons"))
     later = tuple((f"week_{n}", f"Week {n}") for n in range(furthest + 1))
-    first = [row for row in rows if row["week_number"] == 1 and _share(row) not in (HIDDEN, None)]
+    first = [row for row in rows if row["week_number"] == 1 and not is_hidden(shares[row["cohort_week"], 1])]
     active, size = (sum(row[name] for row in first) for name in ("active", "cohort_size"))
     told = (
         f"Of the persons who came first in a finished week, {active / size:.0%} came back in the next." if size else ""
@@ -126,12 +126,12 @@ def retention(rows: Rows) -> Section:
 def funnels(rows: Rows) -> Section:
     """How many persons reached each step of the declared sequences."""
     table, first = [], {row["funnel"]: row["persons"] for row in reversed(rows)}
+    finished = {row["funnel"]: guarded(row["persons"]) for row in rows}  # those whose seconds they are, at every step
     for row in rows:
-        persons = guarded(row["persons"])
-        share = HIDDEN if HIDDEN in (persons, guarded(first[row["funnel"]])) else row["persons"] / first[row["funnel"]]
-        table.append(
-            (row["funnel"], row["step"], persons, share, row["median_seconds"] if persons != HIDDEN else HIDDEN)
-        )
+        name, persons = row["funnel"], guarded(row["persons"])
+        share = WITHHELD if HIDDEN in (persons, guarded(first[name])) else row["persons"] / first[name]
+        seconds = WITHHELD if finished[name] == HIDDEN else row["median_seconds"]
+        table.append((name, row["step"], persons, share, seconds))
     told = " ".join(_funnel_told(name, [row for row in rows if row["funnel"] == name]) for name in first)
     columns = (
         ("funnel", "Sequence"),
@@ -157,7 +157,7 @@ def links(rows: Rows) -> Section:
     for row in rows:
         persons, joiners = guarded(row["persons"]), guarded(row["joiners"])
         hidden = HIDDEN in (persons, joiners)
-        counts = [HIDDEN] * 3 if hidden else [row["viewed"], row["joined"], row["joined"] / row["viewed"]]
+        counts = [WITHHELD] * 3 if hidden else [row["viewed"], row["joined"], row["joined"] / row["viewed"]]
         table.append((row["link"], persons, joiners, *counts))
         if not hidden:
             told.append(
@@ -221,12 +221,54 @@ def hours(rows: Rows) -> Section:
 
 def _sessions(day: Mapping[str, Any]) -> Cell:
     """Sessions of a day: those of so few persons tell of them."""
-    return HIDDEN if guarded(day.get("dau")) == HIDDEN else day.get("sessions")
+    return WITHHELD if guarded(day.get("dau")) == HIDDEN else day.get("sessions")
 
 
-def _share(row: Mapping[str, Any]) -> Cell:
-    hidden = HIDDEN in (guarded(row["active"]), guarded(row["cohort_size"]))
-    return HIDDEN if hidden else row["active"] / row["cohort_size"]
+def _new_persons(rows: Rows) -> dict[date, Cell]:
+    """New persons by day. The days of a week add up to the new persons of the week, whose number is told as well."""
+    shown: dict[date, Cell] = {row["date"]: guarded(row["new_persons"]) for row in rows}
+    by_week: dict[date, dict[date, int]] = {}
+    for row in rows:
+        day = row["date"]
+        by_week.setdefault(day - timedelta(days=day.weekday()), {})[day] = row["new_persons"]
+    for numbers in by_week.values():
+        shown |= dict.fromkeys(_with_the_hidden(numbers, {day: shown[day] for day in numbers}), WITHHELD)
+    return shown
+
+
+def _balanced(table: tuple[tuple[Cell, ...], ...]) -> tuple[tuple[Cell, ...], ...]:
+    """Weeks of which no hidden number is the difference of others: who is active in a week returns or is dormant in the
+    next, so new, returning and resurrecting of one week are as many as returning and dormant of the other."""
+    found: list[tuple[Cell, ...]] = []
+    for week, new, returning, resurrecting, dormant in table:
+        equal = (*found[-1][1:4], returning, dormant) if found else ()
+        if sum(map(is_hidden, equal)) == 1:
+            returning, dormant = (WITHHELD, dormant) if is_hidden(dormant) else (returning, WITHHELD)
+        found.append((week, new, returning, resurrecting, dormant))
+    return tuple(found)
+
+
+def _shares(rows: Rows) -> dict[tuple[date, int], Cell]:
+    """(week of the first session, weeks since) → the share that came. The cohorts of a week add up to its active
+    persons, who are told as well."""
+    shown: dict[tuple[date, int], Cell] = {}
+    by_week: dict[date, dict[tuple[date, int], int]] = {}
+    for row in rows:
+        key = cohort, number = row["cohort_week"], row["week_number"]
+        hidden = HIDDEN in (guarded(row["active"]), guarded(row["cohort_size"]))
+        shown[key] = WITHHELD if hidden else row["active"] / row["cohort_size"]
+        by_week.setdefault(cohort + number * _WEEK, {})[key] = row["active"]
+    for numbers in by_week.values():
+        # of the week in which all of a cohort came its size tells, so it hides nothing
+        later = {key: number for key, number in numbers.items() if key[1]}
+        shown |= dict.fromkeys(_with_the_hidden(later, {key: shown[key] for key in numbers}), WITHHELD)
+    return shown
+
+
+def _with_the_hidden(numbers: Mapping[_Key, int], shown: Mapping[_Key, Cell]) -> list[_Key]:
+    """Where one alone of cells with a known sum is hidden, the key of the least of some numbers that can hide it."""
+    told = [key for key, number in numbers.items() if number and not is_hidden(shown[key])]
+    return [min(told, key=lambda key: numbers[key])] if told and sum(map(is_hidden, shown.values())) == 1 else []
 
 
 def _number(cell: Cell) -> str:

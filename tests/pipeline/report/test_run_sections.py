@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from pipeline.report.run_sections import checks, posthog, quality, reasons
+from pipeline.report.section import WITHHELD
 from tests.pipeline.report.answers import column, ran
 
 
@@ -25,15 +28,29 @@ def test_posthog_says_what_differs_and_how_often() -> None:
     found = posthog([ran(3, notes=json.dumps({"posthog_sessions.matched": 90, "posthog_sessions.end_differs": 9}))])
     assert found.rows == (("end", 9, 0.1),)
     assert found.told.endswith("most often end differs, in 10.0% of them.")
-    assert posthog([ran(3, notes='{"posthog_sessions.matched": 9}')]).told.endswith("too, and say the same.")
+    assert posthog([ran(3, notes='{"posthog_sessions.matched": 9}')]).told.endswith("too, and nothing differs.")
+    one = posthog([ran(3, notes='{"posthog_sessions.matched": 1}')])
+    assert one.told == "1 session of the last run is in PostHog's own table too, and nothing differs."
     assert posthog([ran(3, notes="{}")]).told == "PostHog's own table has none of the sessions."
 
 
 def test_checks_that_need_a_look_come_first() -> None:
-    numbers = {"value": 1.0, "expected": None, "lower": 0.0, "upper": 2.0}
+    numbers = {"value": 1.0, "expected": None, "lower": 0.0, "upper": 2.0, "persons": 9}
     statuses = {"a": "ok", "b": "unjudged", "c": "warn", "d": "fail"}
     found = checks([{"check": name, "status": status, **numbers} for name, status in statuses.items()])
     assert column(found, "check") == ["d", "c", "b", "a"]
     assert found.told == "Not as expected: c, d. Of 1 the weeks before say too little."
     assert checks([{"check": "a", "status": "ok", **numbers}]).told == "1 of 1 checks are as expected."
     assert checks([{"check": "b", "status": "unjudged", **numbers}]).told.startswith("No check can be judged yet.")
+
+
+def test_checks_tell_no_number_of_few_persons() -> None:
+    def row(value: float, expected: float, persons: int) -> tuple[object, ...]:
+        numbers = {"value": value, "expected": expected, "lower": expected / 2, "upper": expected * 1.5}
+        return checks([{"check": "users", "status": "unjudged", "persons": persons, **numbers}]).rows[0][1:-1]
+
+    assert row(300.0, 200.0, 400) == (300.0, 200.0, 100.0, 300.0)
+    assert row(3.0, 200.0, 400) == (WITHHELD, 200.0, 100.0, 300.0)
+    assert row(8.0, 8.0, 3) == (WITHHELD, 8.0, 4.0, 12.0), "eight sessions of three persons"
+    assert row(8.0, 2.5, 9) == (8.0, WITHHELD, WITHHELD, WITHHELD), "bounds tell what is expected"
+    assert row(0.28, 0.3, 9) == (0.28, 0.3, 0.15, pytest.approx(0.45)), "a share"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pipeline.report.questions import FEWEST
-from pipeline.report.section import HIDDEN, TITLES, Section, guarded, picked
+from pipeline.report.section import HIDDEN, TITLES, WITHHELD, Section, guarded, picked
 
 
 @pytest.mark.parametrize(
@@ -17,8 +17,11 @@ def test_nobody_and_enough_persons_may_be_told(number: int | None, shown: object
 
 
 def test_charts_draw_nothing_of_what_is_hidden() -> None:
-    found = Section("entry", "", (("screen", "Screen"), ("persons", "Persons")), (("Home", HIDDEN), ("Chat", 9)))
-    assert found.records == [{"screen": "Home", "persons": None}, {"screen": "Chat", "persons": 9}]
+    found = Section(
+        "entry", "", (("screen", "Screen"), ("persons", "Persons")), (("Home", HIDDEN), ("Chat", 9), ("Me", WITHHELD))
+    )
+    assert [record["persons"] for record in found.records] == [None, 9, None]
+    assert found.records[1] == {"screen": "Chat", "persons": 9}
     assert found.title == TITLES["entry"]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date, timedelta
 from typing import Any
 
-from pipeline.report.section import HIDDEN
+from pipeline.report.section import HIDDEN, WITHHELD
 from pipeline.report.sections import days, funnels, hours, retention, sections, weeks
 from tests.pipeline.report.answers import column, ran
 
@@ -25,12 +25,19 @@ def test_days_stand_beside_the_same_weekday_a_week_before() -> None:
 
 def test_a_day_of_few_persons_is_hidden_with_its_sessions_and_what_is_said_of_it() -> None:
     found = days([day(0, dau=4, sessions=40, new=1), day(7, dau=50, sessions=60, new=5)])
-    assert found.rows[0][1:] == (HIDDEN, None, HIDDEN, None, HIDDEN)
-    assert found.rows[1][1:] == (60, HIDDEN, 50, HIDDEN, 5)
+    assert found.rows[0][1:] == (WITHHELD, None, HIDDEN, None, HIDDEN)
+    assert found.rows[1][1:] == (60, WITHHELD, 50, HIDDEN, 5)
     assert "against" not in found.told
     assert found.records[0]["sessions"] is None  # a chart draws nothing of it
-    few = days([day(0, dau=2, sessions=3)])
-    assert "fewer than 5 sessions, fewer than 5 active persons" in few.told
+    few = days([day(0, dau=2, sessions=40)])
+    assert few.told == "Monday, 5 January: fewer than 5 active persons.", "they may have many sessions"
+
+
+def test_no_day_of_a_week_is_what_the_others_leave_of_the_weeks_new_persons() -> None:
+    new = [day(n, dau=50, sessions=60, new=number) for n, number in enumerate((9, 3, 0, 6, 0, 0, 0, 8, 3, 2, 1, 0, 0))]
+    assert column(days(new), "new_persons") == [9, HIDDEN, 0, WITHHELD, 0, 0, 0, 8, HIDDEN, HIDDEN, HIDDEN, 0, 0]
+    alone = [day(n, dau=50, sessions=60, new=number) for n, number in enumerate((0, 3, 0))]
+    assert column(days(alone), "new_persons") == [0, HIDDEN, 0], "the week is hidden as well"
 
 
 def test_nobody_is_a_number_that_may_be_told() -> None:
@@ -44,6 +51,24 @@ def test_weeks_hide_few_persons() -> None:
     assert "7 new, fewer than 5 returning, 0 resurrecting, 5 dormant" in found.told
 
 
+def week(number: int, *persons: int) -> dict[str, Any]:
+    kinds = ("new_persons", "returning_persons", "resurrecting_persons", "dormant_persons")
+    return {"week": MONDAY + timedelta(weeks=number), **dict(zip(kinds, persons, strict=True))}
+
+
+def test_no_week_is_what_the_week_before_leaves() -> None:
+    found = weeks([week(0, 100, 0, 0, 0), week(1, 9, 3, 0, 97), week(2, 9, 12, 0, 0), week(3, 9, 21, 0, 0)])
+    assert [row[1:] for row in found.rows] == [
+        (100, 0, 0, 0),
+        (9, HIDDEN, 0, WITHHELD),
+        (9, 12, 0, WITHHELD),
+        (9, 21, 0, 0),
+    ]
+    found = weeks([week(0, 100, 0, 0, 0), week(1, 9, 97, 0, 3), week(2, 0, 97, 0, 9)])
+    assert [row[1:] for row in found.rows][1:] == [(9, WITHHELD, 0, HIDDEN), (0, 97, 0, WITHHELD)]
+    assert "0 new, 97 returning, 0 resurrecting. Dormant" in found.told
+
+
 def cohort(week: int, number: int, size: int, active: int) -> dict[str, Any]:
     week_of = MONDAY + timedelta(weeks=week)
     return {"cohort_week": week_of, "week_number": number, "cohort_size": size, "active": active}
@@ -54,11 +79,22 @@ def test_retention_is_a_triangle_without_shares_of_few() -> None:
     found = retention([*rows, cohort(2, 0, 4, 4)])
     assert [name for name, _ in found.columns] == ["cohort_week", "cohort_size", "week_0", "week_1", "week_2"]
     assert [row[1:] for row in found.rows] == [
-        (40, 1.0, 0.25, HIDDEN),
+        (40, 1.0, 0.25, WITHHELD),
         (20, 1.0, 0.25, None),
-        (HIDDEN, HIDDEN, None, None),
+        (HIDDEN, WITHHELD, None, None),
     ]
     assert "25% came back in the next" in found.told
+
+
+def test_no_cohort_is_what_the_others_leave_of_a_weeks_active_persons() -> None:
+    rows = [cohort(0, 0, 40, 40), cohort(0, 1, 40, 10), cohort(0, 2, 40, 3), cohort(1, 0, 20, 20), cohort(1, 1, 20, 5)]
+    found = retention([*rows, cohort(2, 0, 9, 9)])
+    assert [row[1:] for row in found.rows] == [
+        (40, 1.0, 0.25, WITHHELD),
+        (20, 1.0, WITHHELD, None),
+        (9, 1.0, None, None),
+    ]
+    assert "25% came back in the next" in found.told, "of the first cohort, the second of which is withheld"
     assert retention([cohort(0, 0, 9, 9)]).told == "No later week is finished yet."
 
 
@@ -68,8 +104,9 @@ def test_funnels_tell_the_share_and_the_usual_time() -> None:
         for n, persons in ((1, 80), (2, 20), (3, 4))
     ]
     found = funnels(rows)
-    assert column(found, "share") == [1.0, 0.25, HIDDEN]
-    assert column(found, "persons")[-1] == column(found, "median_seconds")[-1] == HIDDEN
+    assert column(found, "share") == [1.0, 0.25, WITHHELD]
+    assert column(found, "persons") == [80, 20, HIDDEN]
+    assert column(found, "median_seconds") == [WITHHELD] * 3, "they are those of the four who finished, at every step"
     assert "too few" in found.told
     assert funnels(rows[:2]).told == "25% of those who began quiz finished it in order, in 61 seconds in the median."
 
