@@ -11,6 +11,7 @@ from typing import Any
 
 from pipeline.notable import silent
 from pipeline.report.readers import Rows
+from pipeline.report.section import counted
 
 #: A watermark that is older when a run is published means that the export stands still.
 OLD = timedelta(days=2)
@@ -80,7 +81,8 @@ def _shares(runs: Rows) -> list[str]:
 
 def _waiting(run: Mapping[str, Any]) -> list[str]:
     waiting = run["sessions_too_old"]
-    return [f"{waiting:,} sessions wait for a backfill: their days are in too_old_days of runs."] if waiting else []
+    wait = "session waits" if waiting == 1 else "sessions wait"
+    return [f"{waiting:,} {wait} for a backfill; the days are in too_old_days of runs."] if waiting else []
 
 
 def _silent(run: Mapping[str, Any]) -> list[str]:
@@ -104,5 +106,5 @@ def told_age(age: timedelta) -> str:
     """Minutes, hours or days, whichever says it."""
     hours = age.total_seconds() / 3600
     if hours < 1:
-        return f"{hours * 60:.0f} minutes"
-    return f"{hours:.0f} hours" if hours < 72 else f"{hours / 24:.0f} days"
+        return counted(hours * 60, "minute")
+    return counted(hours, "hour") if hours < 72 else counted(hours / 24, "day")

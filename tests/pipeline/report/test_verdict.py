@@ -41,6 +41,7 @@ def test_a_usual_night_is_well() -> None:
         ({"rows_rejected": 300}, "3.0% of the rows are rejected, usually 1.0%"),
         ({"rows_duplicate": 900}, "9.0% of the rows are repetitions, usually 0.5%"),
         ({"sessions_too_old": 7}, "7 sessions wait for a backfill"),
+        ({"sessions_too_old": 1}, "1 session waits for a backfill"),
         ({"notes": json.dumps({"matches.joined_event": 0, "matches.a": 3})}, "No event matches joined_event"),
     ],
 )
@@ -91,6 +92,6 @@ def test_a_small_run_says_nothing_of_silent_metrics() -> None:
     assert verdict({"runs": [ran(rows_kept=999, notes='{"matches.joined_event": 0}')]}).good
 
 
-@pytest.mark.parametrize(("hours", "told"), [(0.5, "30 minutes"), (3, "3 hours"), (71, "71 hours"), (96, "4 days")])
+@pytest.mark.parametrize(("hours", "told"), [(0.5, "30 minutes"), (1.2, "1 hour"), (71, "71 hours"), (96, "4 days")])
 def test_an_age_is_told_in_what_says_it(hours: float, told: str) -> None:
     assert told_age(timedelta(hours=hours)) == told
