@@ -22,7 +22,10 @@ _Key = TypeVar("_Key")
 _DAYS, _WEEKS, _COHORTS = 91, 26, 13
 #: What is said where an answer has no rows.
 _NOTHING = {
-    **dict.fromkeys(("days", "entry", "exit", "versions", "hours"), "No day with sessions of enough persons is over."),
+    "days": "No day with sessions is over.",
+    **dict.fromkeys(
+        ("entry", "exit", "versions", "hours"), "None has sessions of enough persons on the days that are over."
+    ),
     **dict.fromkeys(("weeks", "retention"), "No week with sessions is over."),
     "funnels": "Nobody has taken the first step of a sequence yet.",
     "links": "Nobody has viewed such an object on a finished day.",
@@ -171,7 +174,7 @@ def links(rows: Rows) -> Section:
         ("joined", "Of them joined"),
         ("share", "Share"),
     )
-    return Section("links", " ".join(told), columns, tuple(table))
+    return Section("links", " ".join(told) or "Too few persons viewed or joined one to tell.", columns, tuple(table))
 
 
 def entry(rows: Rows) -> Section:
@@ -195,7 +198,8 @@ def versions(rows: Rows) -> Section:
     top = rows[0]
     told = (
         f"Half of the sessions of {top['app_version']}, the most used version, last longer than "
-        f"{top['median_duration']:,.0f} s, of which {top['median_foreground']:,.0f} s are in the foreground."
+        f"{top['median_duration']:,.0f} s; half are in the foreground for longer than "
+        f"{top['median_foreground']:,.0f} s."
     )
     columns = (
         ("app_version", "App version"),

@@ -6,7 +6,7 @@ from datetime import date, timedelta
 from typing import Any
 
 from pipeline.report.section import HIDDEN, WITHHELD
-from pipeline.report.sections import days, funnels, hours, retention, sections, weeks
+from pipeline.report.sections import days, funnels, hours, links, retention, sections, versions, weeks
 from tests.pipeline.report.answers import column, ran
 
 MONDAY = date(2026, 1, 5)
@@ -111,6 +111,19 @@ def test_funnels_tell_the_share_and_the_usual_time() -> None:
     assert funnels(rows[:2]).told == "25% of those who began quiz finished it in order, in 61 seconds in the median."
 
 
+def test_links_of_few_persons_say_so() -> None:
+    row = {"link": "social_event", "viewed": 30, "joined": 4, "persons": 9, "joiners": 3}
+    found = links([row])
+    assert found.rows == (("social_event", 9, HIDDEN, WITHHELD, WITHHELD, WITHHELD),)
+    assert found.told == "Too few persons viewed or joined one to tell."
+    assert links([row | {"joiners": 6, "joined": 9}]).told.startswith("30% of the times")
+
+
+def test_medians_are_of_all_sessions_and_not_one_of_the_other() -> None:
+    row = {"app_version": "1.0", "sessions": 9, "persons": 5, "median_duration": 61.0, "median_foreground": 2.0}
+    assert versions([row]).told.endswith("last longer than 61 s; half are in the foreground for longer than 2 s.")
+
+
 def test_hours_have_the_names_of_days() -> None:
     rows = [
         {"weekday": 1, "hour": 9, "sessions": 8, "persons": 6},
@@ -122,9 +135,10 @@ def test_hours_have_the_names_of_days() -> None:
 
 
 def test_what_is_not_asked_is_no_section_and_what_has_no_rows_says_so() -> None:
-    found = {one.name: one for one in sections({"runs": [ran(3)], "days": [], "checks": []})}
-    assert list(found) == ["days", "quality", "reasons", "posthog", "checks"]
-    assert found["days"].told == "No day with sessions of enough persons is over."
+    found = {one.name: one for one in sections({"runs": [ran(3)], "days": [], "hours": [], "checks": []})}
+    assert list(found) == ["days", "hours", "quality", "reasons", "posthog", "checks"]
+    assert found["days"].told == "No day with sessions is over."
+    assert found["hours"].told.startswith("None has sessions of enough persons"), "days may have"
     assert not found["days"].columns
     assert "declares no check" in found["checks"].told
 
