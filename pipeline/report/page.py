@@ -130,7 +130,7 @@ def _shown(name: str) -> Callable[[Any], str]:
             return f"{value:.1%}"
         if isinstance(value, int):
             return f"{value:,}"
-        return f"{value:,.1f}" if abs(value) >= 1 or not value else f"{value:.3g}"  # a share among numbers is not 0.0
+        return f"{value:,.1f}" if abs(value) >= 1 or not value else f"{round(value, 4):g}"  # 0.0 would be no share
 
     return show
 
@@ -138,7 +138,7 @@ def _shown(name: str) -> Callable[[Any], str]:
 def _foot(left_out: Sequence[str]) -> Iterator[str]:
     yield "</main><footer>"
     yield "<p>Finished days and weeks only; of sequences all that has arrived. "
-    yield f"Groups of fewer than {FEWEST} persons are hidden, and what would tell them; nobody is named. "
+    yield f"Groups of fewer than {FEWEST} persons are hidden; nobody is named. "
     yield "All numbers are of the published tables and their views, at the watermark above.</p>"
     if left_out:
         yield f"<p>Not shown: {escape(' '.join(left_out))}</p>"

@@ -1,7 +1,8 @@
 """Answers → sections of the report: numbers as a table, with what they say in words. Pure.
 
 A number of persons below `questions.FEWEST` is hidden, wherever it stands, and so is what would tell it. Numbers that
-add up to a known one tell the one of them that is hidden, so another is withheld with it.
+add up to a known one tell the one of them that is hidden, so another is withheld with it. Longer chains, through
+several sections, are not looked for, nor what a told number leaves of another told one.
 """
 
 from __future__ import annotations

@@ -59,8 +59,8 @@ def test_numbers_dates_and_shares_are_shown_as_people_read_them() -> None:
 
 def test_a_share_among_numbers_is_no_zero() -> None:
     """A check that warns of 3 % where 2 % are the most must not read as 0.0 beside 0.0."""
-    numbers = Section("checks", "", (("value", "Value"), ("upper", "Upper")), ((0.0314159, 0.02), (0.0, 1_234.56)))
-    assert cells(made((numbers,)))[2:] == ["0.0314", "0.02", "0.0", "1,234.6"]
+    numbers = Section("checks", "", (("value", "Value"), ("upper", "Upper")), ((0.0314159, 0.00012), (0.0, 1_234.56)))
+    assert cells(made((numbers,)))[2:] == ["0.0314", "0.0001", "0.0", "1,234.6"]
 
 
 def test_no_text_is_markup() -> None:
