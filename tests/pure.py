@@ -44,7 +44,9 @@ from transforms.sessions.rows import session_rows
 from transforms.social.events import hosted, social_events
 from transforms.users.deeds import INVITES, SOCIAL_EVENTS, Deeds, keyed, of_kept_users, unique
 from transforms.users.users import (
+    ACCOUNTS,
     clean_users,
+    present_accounts,
     requested_identities,
     unique_by_phone,
     unique_by_user_id,
@@ -110,7 +112,7 @@ class Model:
     ) -> Plan:
         """One run over all rows that have arrived so far; a source of rows, not files, so nothing is pruned."""
         request = request or Request()
-        accounts = self.pseudonyms.pairs((user["user_id"], user.get("phoneNumber")) for user in users)
+        accounts = self.pseudonyms.pairs(present_accounts(pa.Table.from_pylist(list(users), schema=ACCOUNTS)))
         terms = Terms(
             metrics_digest=self.metrics.digest,
             excluded_digest=digest(self._left_out.listed),

@@ -189,7 +189,8 @@ class Source(Protocol):
         values that could not be read, so that they are null."""
 
     def user_accounts(self, excluded: frozenset[str]) -> Iterable[tuple[str | None, str | None]]:
-        """(user_id, phone number) of users, at least of those that an excluded id stands for, in all their versions."""
+        """(user_id, phone number) of users, at least of those that an excluded id stands for; see `present_accounts` of
+        `transforms.users.users`."""
 
     def deletion_requests(self) -> pa.Table | None:
         """The rows of `tables.DELETION_REQUESTS`, None when there is no such table; after `inputs`."""

@@ -39,6 +39,7 @@ from transforms.machinery.guard import guarded
 from transforms.machinery.steps import at_bundle_end
 from transforms.published.changes import CHANGE, STAYS
 from transforms.sessions.concluded import IDS_OF, excluded_ids
+from transforms.users.users import ACCOUNTS, present_accounts
 
 _PROGRESS = "progress"
 #: Beside the tables of a snapshot, and no table: its name says so, see `pipeline.warehouse.folders`.
@@ -185,13 +186,13 @@ class LocalWarehouse:
         return counts
 
     def user_accounts(self, excluded: frozenset[str]) -> Iterator[tuple[str | None, str | None]]:
-        """See `base.Source`; all users, from two columns."""
+        """See `base.Source`; all users, from four columns."""
         if excluded:
-            two = pa.schema([tables.USERS.schema.field(name) for name in ("user_id", "phoneNumber")])
-            users, label = dataclasses.replace(tables.USERS, schema=two), self._datasets.label(tables.USERS)
-            for shard in table_shards(files_of(self._folder(users)), label):
-                for batch in read_shard(shard, users, label):
-                    yield from zip(*(column.to_pylist() for column in batch.columns), strict=True)
+            some = pa.schema([tables.USERS.schema.field(name) for name in ACCOUNTS.names])
+            users, label = dataclasses.replace(tables.USERS, schema=some), self._datasets.label(tables.USERS)
+            shards = table_shards(files_of(self._folder(users)), label)
+            rows = [batch for shard in shards for batch in read_shard(shard, users, label)]
+            yield from present_accounts(pa.Table.from_batches(rows, users.bare))
 
     def deletion_requests(self) -> pa.Table | None:
         """See `base.Source`."""

@@ -98,6 +98,37 @@ def test_what_happens_to_the_accounts_of_an_excluded_id(
     assert model.content() == wanted
 
 
+def versions(*users: dict[str, Any], document: str | None = "d") -> list[dict[str, Any]]:
+    """Rows of an export that appends a document whenever it changes."""
+    return [{**user, "document_id": document, "etl_loaded_at": at(n)} for n, user in enumerate(users)]
+
+
+@pytest.mark.parametrize("document", ["d", None])
+@pytest.mark.parametrize("listed", [PHONE, "u-ann"])
+def test_what_an_account_was_in_earlier_versions_of_its_document_says_nothing(
+    listed: str, document: str | None
+) -> None:
+    without = {**ANN, "phoneNumber": None}
+    rows = versions(ANN, without, ANN, without, {"user_id": None} if document else ANN, document=document)
+    model = full(frozenset({listed}), rows[:1])
+    for number in range(2, len(rows) + 1):
+        model.run(ROWS, rows[:number])
+        assert model.content() == full(model.excluded, rows[:number]).content()
+
+
+def test_who_asks_to_be_deleted_stays_away_when_a_later_version_has_emptied_the_account() -> None:
+    before, after = versions(ANN), versions(ANN, {"user_id": None})
+    named, half = (Model(SMALL_METRICS, requested=frozenset(ids)) for ids in (("u-ann", PHONE), ("u-ann",)))
+    today = [*ROWS, event(9_000, "new", distinct_id=PHONE, seconds=99 * DAY)]
+    for model in (named, half):
+        model.run(ROWS, before)
+    assert named.run(today, after).mode == "incremental"
+    with pytest.raises(RunError, match="deletion requests would come back"):
+        half.run(today, after)
+    for model in (named, half):
+        assert not {"new", "phone", "mixed", "by-id"} & {row["session_id"] for row in model.content()["sessions"]}
+
+
 @settings(max_examples=8)
 @given(st.randoms(use_true_random=False))
 def test_any_history_of_accounts(rng: random.Random) -> None:

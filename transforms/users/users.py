@@ -27,10 +27,10 @@ from transforms.ids.posthog_rules import known_ids
 from transforms.ids.pseudonyms import PLAIN, Pseudonyms
 from transforms.machinery.counts import some_of
 from transforms.machinery.join import EachBatch, JoinByKey, JoinFunction, Outcome, Results, Side, all_counts
-from transforms.machinery.keys import first_of_each
+from transforms.machinery.keys import first_of_each, grouped, rows_of_keys
 from transforms.machinery.steps import flat_map
 from transforms.schemas.fields import BOOLEAN, TEXT, bare, columns_of
-from transforms.schemas.inputs import DOCUMENT_ID, PROFILE, USERS
+from transforms.schemas.inputs import DOCUMENT_ID, EXPORTED_AT, PROFILE, USERS
 from transforms.users.documents import DOCUMENT_KEY, latest_of_each, repeat_counts, with_document_key
 
 #: Join key of the last deduplication: the phone number's normal form, or the user id where there is none.
@@ -63,6 +63,24 @@ def clean_users(users: pa.Table) -> Results:
     )
     counts = some_of({WITHOUT_ID: users.num_rows - known.num_rows})
     return Results([with_document_key(known, ["user_id"])], counts=counts)
+
+
+#: The columns of `firebase.users` that `present_accounts` needs.
+ACCOUNTS = columns_of(USERS, "user_id", "phoneNumber", DOCUMENT_ID.name, EXPORTED_AT.name)
+
+
+def present_accounts(users: pa.Table) -> Iterator[tuple[str | None, str | None]]:
+    """(user id, phone number) of rows of `ACCOUNTS`, without documents' earlier versions, which say nothing any longer.
+
+    Of versions that were exported at once all are there: which of them counts takes the whole rows.
+    """
+    [rows] = clean_users(users).rows
+    latest = grouped(rows, DOCUMENT_KEY).aggregate([(EXPORTED_AT.name, "max")])
+    exported = rows.column(EXPORTED_AT.name)
+    newest = rows_of_keys(latest, DOCUMENT_KEY, rows.column(DOCUMENT_KEY), [f"{EXPORTED_AT.name}_max"]).column(0)
+    is_earlier = pc.and_(pc.is_valid(newest), pc.less(exported, newest).fill_null(True))
+    present = rows.filter(pc.invert(is_earlier))
+    yield from zip(present.column("user_id").to_pylist(), present.column("phoneNumber").to_pylist(), strict=True)
 
 
 def unique_documents(tables: dict[str, pa.Table]) -> Results:

@@ -27,6 +27,8 @@ from pipeline.warehouse.bigquery.read import ReadTable, Selection, batch_of
 from pipeline.warehouse.bigquery.schema import binding_of
 from pipeline.warehouse.binding import Binding, noun
 from pipeline.warehouse.reading import Nothing, OnlyRows
+from transforms.schemas.inputs import EXPORTED_AT
+from transforms.users.users import ACCOUNTS, present_accounts
 
 #: A killed run leaves copies and staging tables; they are gone after this.
 STAGING_LIVES = timedelta(days=1)
@@ -134,16 +136,17 @@ class BigQuerySource:
         if not excluded or binding is None:
             return []
         name = self._client.name(self._datasets.firebase, tables.USERS.name)
-        phone = binding.sources.get("phoneNumber")
-        ids, found = sorted(excluded), set[tuple[str | None, str | None]]()
+        sources = {one: f"`{binding.sources[one]}`" if one in binding.sources else "NULL" for one in ACCOUNTS.names}
+        ids, rows = sorted(excluded), list[dict[str, Any]]()
         for start in range(0, len(ids), IDS_A_QUERY):
             some = ids[start : start + IDS_A_QUERY]
             # never an empty list, which would have no type: no number has the digits "-"
             digits = sorted({re.sub(r"[^0-9]", "", one).lstrip("0") or "-" for one in some})
-            sources = f"`{binding.sources['user_id']}`", f"`{phone}`" if phone else "NULL"
-            rows = self._client.rows(sql.accounts(name, *sources, some, digits))
-            found |= {(row["user_id"], row["phone"]) for row in rows}
-        return sorted(found, key=str)
+            rows += self._client.rows(sql.accounts(name, sources, some, digits))
+        exported = binding.sources.get(EXPORTED_AT.name, "")
+        times = batch_of([{exported: row[EXPORTED_AT.name]} for row in rows], binding).column(EXPORTED_AT.name)
+        columns = {one: times if one == EXPORTED_AT.name else [row[one] for row in rows] for one in ACCOUNTS.names}
+        return sorted(set(present_accounts(pa.table(columns, ACCOUNTS))), key=str)
 
     def deletion_requests(self) -> pa.Table | None:
         """See `base.Source`; by a query, which reads views as well."""

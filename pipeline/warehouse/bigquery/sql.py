@@ -232,24 +232,26 @@ def digits_of(column: str) -> str:
     return f"LTRIM(REGEXP_REPLACE({column}, r'[^0-9]', ''), '0')"
 
 
-def accounts(users: str, user_id: str, phone: str, ids: Sequence[str], digits: Sequence[str]) -> str:
-    """(user_id, phone) of the users with one of these ids or phone numbers, and of those who share one.
+def accounts(users: str, columns: Mapping[str, str], ids: Sequence[str], digits: Sequence[str]) -> str:
+    """Some columns of the users with one of these ids or phone numbers, of those who share one, and of all versions of
+    their documents, which may have other ids or none.
 
     Args:
       users: the table.
-      user_id: its column.
-      phone: the same; NULL for none.
+      columns: by name (`ACCOUNTS` of `transforms.users.users`) what they are in the table; NULL for none.
       ids: user ids.
       digits: phone numbers, as `digits_of` gives them.
     """
     listed = f"user_id IN UNNEST({literal(list(ids), TEXTS)})"
     numbered = f"digits IN UNNEST({literal(list(digits), TEXTS)})"
+    texts = [f"CAST({columns[one]} AS STRING) AS {one}" for one in ("user_id", "phoneNumber", "document_id")]
+    theirs = "user_id IN (SELECT user_id FROM listed) OR digits IN (SELECT digits FROM listed WHERE digits != '')"
     return (
-        f"WITH users AS (SELECT user_id, phone, {digits_of('phone')} AS digits FROM (SELECT CAST({user_id} AS STRING) "
-        f"AS user_id, CAST({phone} AS STRING) AS phone FROM {users}))"
+        f"WITH users AS (SELECT *, {digits_of('phoneNumber')} AS digits FROM (SELECT {', '.join(texts)}, "
+        f"{columns['etl_loaded_at']} AS etl_loaded_at FROM {users}))"
         f", listed AS (SELECT user_id, digits FROM users WHERE {listed} OR {numbered})\n"
-        f"SELECT DISTINCT user_id, phone FROM users WHERE user_id IN (SELECT user_id FROM listed) OR digits IN "
-        f"(SELECT digits FROM listed WHERE digits != '')"
+        f"SELECT user_id, phoneNumber, document_id, etl_loaded_at FROM users WHERE {theirs} OR document_id IN "
+        f"(SELECT document_id FROM users WHERE ({theirs}) AND TRIM(document_id) != '')"
     )
 
 

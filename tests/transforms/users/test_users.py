@@ -5,13 +5,14 @@ from __future__ import annotations
 import random
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.builders import at
 from tests.transforms.people import Collected, unique_users
-from transforms.users.users import requested_identities
+from transforms.users.users import ACCOUNTS, present_accounts, requested_identities
 
 PHONE, OTHER_PHONE = "+12015550100", "+12015550101"
 ANN = {"user_id": "u-ann", "phoneNumber": PHONE, "fullName": "Ann Example", "email": "ann@example.com"}
@@ -163,3 +164,18 @@ def test_a_document_that_was_emptied_is_nobodys() -> None:
     assert found.counts == {"users.older_versions": 1, "users.without_user_id": 2}
     again = unique_users([{**before, "etl_loaded_at": at(90)}, {"document_id": "d1", "etl_loaded_at": at(50)}])
     assert ids(again) == ["u-ann"]
+
+
+def test_the_accounts_of_today_are_those_of_the_latest_versions() -> None:
+    """With a document's id, or by the user id; of two that were exported at once nobody knows before they are made."""
+    rows = [
+        {"user_id": "a", "phoneNumber": "1", "document_id": "d1", "etl_loaded_at": at(0)},
+        {"user_id": None, "document_id": "d1", "etl_loaded_at": at(9)},
+        {"user_id": "b", "phoneNumber": "2", "document_id": " ", "etl_loaded_at": at(9)},
+        {"user_id": "b", "phoneNumber": "3"},
+        *({"user_id": "c", "phoneNumber": phone, "document_id": "d2"} for phone in ("4", "5")),
+        {"user_id": "e", "phoneNumber": "6", "document_id": "d3", "etl_loaded_at": at(0)},
+    ]
+    found = present_accounts(pa.Table.from_pylist(rows, ACCOUNTS))
+    assert list(found) == [(None, None), ("b", "2"), ("c", "4"), ("c", "5"), ("e", "6")]
+    assert list(present_accounts(ACCOUNTS.empty_table())) == []

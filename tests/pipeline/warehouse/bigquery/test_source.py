@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
 from unittest.mock import Mock
@@ -168,14 +169,17 @@ def test_accounts_are_asked_for_in_parts_and_each_is_there_once(
     opened: Opened, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "IDS_A_QUERY", 2)
-    account = {"user_id": "u-1", "phone": "+12015550100"}
-    client = Client([account], [account, {"user_id": "u-2", "phone": None}])
+    nothing = dict.fromkeys(("user_id", "phoneNumber", "document_id", "etl_loaded_at"))
+    account = nothing | {"user_id": "u-1", "phoneNumber": "+12015550100"}
+    emptied = [{"document_id": "d", "etl_loaded_at": datetime(2026, 1, day, tzinfo=UTC)} for day in (1, 2)]
+    versions = [account | emptied[0] | {"user_id": "u-3"}, nothing | emptied[1]]
+    client = Client([account, *versions], [account, nothing | {"user_id": "u-2"}])
     source = opened(client)
     assert source.user_accounts(frozenset({"u-1"})) == [], "before the inputs were looked at there is no table"
     source.inputs()
     assert source.user_accounts(frozenset()) == []
     found = source.user_accounts(frozenset({"u-1", "u-2", "+1 201 555 0100"}))
-    assert sorted(found, key=str) == [("u-1", "+12015550100"), ("u-2", None)]
+    assert sorted(found, key=str) == [("u-1", "+12015550100"), ("u-2", None), (None, None)]
     first, second = client.asked
     assert '["+1 201 555 0100", "u-1"]' in first
     assert '["1", "12015550100"]' in first

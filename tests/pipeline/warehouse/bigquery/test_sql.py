@@ -89,12 +89,13 @@ def statements() -> dict[str, str]:
         "committed": sql.committed(RUNS, "run-2"),
         "count_late": sql.count_late(EVENTS, INCREMENTAL, TIMES) or "",
         "latest_end": sql.latest_end("`project-x.out.sessions`", DAY, DAY + timedelta(days=1)),
-        "accounts": sql.accounts("`p.firebase.users`", "`user_id`", "`PHONENUMBER`", ["u-1", "it's"], ["12015550100"]),
+        "accounts": sql.accounts("`p.firebase.users`", ACCOUNTS, ["u-1", "it's"], ["12015550100"]),
         "earliest_with": sql.earliest_with("`project-x.out.sessions`", ["+12015550100", "it's"]),
         "earliest_with_hashes": sql.earliest_with("`project-x.out.sessions`", [f"{PREFIX}{'0123' * 8}"]),
     }
 
 
+ACCOUNTS = {"user_id": "`user_id`", "phoneNumber": "`PHONENUMBER`", "document_id": "NULL", "etl_loaded_at": "`at`"}
 #: Not those of the packaged metrics: a metric more is no other SQL.
 TABLES = tables.outputs(SMALL_METRICS)
 ANEW = "python -m tests.pipeline.warehouse.bigquery.test_sql writes it anew: read the difference"
