@@ -40,8 +40,7 @@ class DecodeBatch(Gather[Columns]):
     ever logged.
     """
 
-    REJECTED, COUNTS, ARRIVALS, LATE, LEFT_OUT = "rejected", "counts", "arrivals", "late", "left_out"
-    SEEN = "seen"
+    REJECTED, COUNTS, ARRIVALS, LATE, LEFT_OUT, SEEN = "rejected", "counts", "arrivals", "late", "left_out", "seen"
 
     def __init__(
         self,
