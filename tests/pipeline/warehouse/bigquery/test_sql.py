@@ -95,7 +95,12 @@ def statements() -> dict[str, str]:
     }
 
 
-ACCOUNTS = {"user_id": "`user_id`", "phoneNumber": "`PHONENUMBER`", "document_id": "NULL", "etl_loaded_at": "`at`"}
+ACCOUNTS = {
+    "user_id": "`user_id`",
+    "phoneNumber": "`PHONENUMBER`",
+    "document_id": "NULL",
+    "etl_loaded_at": "`etl_loaded_at`",
+}
 #: Not those of the packaged metrics: a metric more is no other SQL.
 TABLES = tables.outputs(SMALL_METRICS)
 ANEW = "python -m tests.pipeline.warehouse.bigquery.test_sql writes it anew: read the difference"
