@@ -94,12 +94,13 @@ def news_only(
 
 
 def seen_after(window: Window, now: pa.RecordBatch, reached: int | None) -> Seen | None:
-    """What is known after a run of this window.
+    """What is known after a run of this window; None where it has not looked for all news, or nothing has arrived.
 
     Args:
-      window: of the run; None for one that has not looked for all news.
+      window: of the run.
       now: `FOUND` of all its rows.
-      reached: the watermark after it, µs; what arrived longer before than the overlap is no news anymore.
+      reached: the watermark after it, µs, None for none; what arrived longer before than the overlap is no news
+        anymore.
     """
     if window.lateness is None or reached is None:
         return None
